@@ -19,10 +19,14 @@ from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.config.settings import Settings
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.feeds.log_activity import make_log_clock
 from marianne_stream.feeds.log_feeds import FileLogFeeds, LogFeedProvider
 from marianne_stream.feeds.log_follower import LogFollowers
 from marianne_stream.feeds.log_locator import FileLogLocator, LogLocator
+from marianne_stream.history.history import History, make_history_finder
+from marianne_stream.history.store import history_path
 from marianne_stream.jobs.hub import JobHub
+from marianne_stream.jobs.stall_monitor import StallMonitor
 from marianne_stream.logs.file_watcher import FileWatcher
 from marianne_stream.logs.log_threads import LogThreads
 from marianne_stream.relay.collectors import RelayCollector
@@ -76,6 +80,7 @@ class Components:
     Attributes:
         edge: reader of other servers' jobs from Redis; None unless this server is an edge.
         conductor: backend of the conductor; None if the settings do not use it.
+        history: records of the jobs; None on an edge, or if the settings turn it off.
         publisher: publisher to Redis; None unless this server is an origin.
         authenticator: tokens and sessions; None with `no_auth`.
     """
@@ -87,6 +92,8 @@ class Components:
         registry = make_registry(settings, config)
         self.backend = self.edge or select_backend(settings, self.conductor, registry)
         self.job_hub = make_job_hub(self.backend, self.edge, self.conductor)
+        self.job_hub.roster.progress.stalled_after_s = settings.stalled_after_s
+        self.history = make_history(settings, self.job_hub) if self.edge is None else None
         self.file_watcher = FileWatcher(
             mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s
         )
@@ -100,6 +107,7 @@ class Components:
         )
         file_locator = FileLogLocator(self.job_hub, paths, self.log_threads)
         self.log_locator: LogLocator = file_locator
+        self.stall_monitor = StallMonitor(self.job_hub, make_log_clock(file_locator))
         self.log_feeds: LogFeedProvider = FileLogFeeds(file_locator, self.followers)
         if self.edge is not None:
             locator_class: type[OriginOnlyLocator] = load_with_redis(
@@ -131,6 +139,11 @@ class Components:
         if self.publisher is not None:
             # The lock of the source first: without it, the server must not start.
             await self.publisher.acquire_lock()
+        if self.history is not None:
+            # Before the first event is published or sent.
+            await self.history.open()
+            start("history", self.history.run())
+        if self.publisher is not None:
             start("relay", self.publisher.run())
         start("streams", monitor_streams(self.stream_registry))
         start("downloads", self.download_limiter.run_revocation())
@@ -143,7 +156,9 @@ class Components:
             start("sessions", self.authenticator.run_revocation())
         if self.edge is not None:
             start("conductor", self.edge.run(self.job_hub))
-        elif self.conductor is not None:
+        else:
+            start("stalled", self.stall_monitor.run())
+        if self.conductor is not None:
             start("conductor", self.conductor.client.run(self.job_hub))
         try:
             yield
@@ -151,7 +166,9 @@ class Components:
             await self.tasks.cancel()
             await self.backend.close()
         finally:
-            # The process does not exit while the thread of the session database runs.
+            # The process does not exit while the threads of the databases run.
+            if self.history is not None:
+                await self.history.close()
             if self.authenticator is not None:
                 await self.authenticator.session_store.close()
 
@@ -205,6 +222,8 @@ def set_app_keys(app: web.Application, components: Components, settings: Setting
     edge = components.edge
     app[app_keys.AUTHENTICATOR] = components.authenticator
     app[app_keys.DOWNLOAD_LIMITER] = components.download_limiter
+    app[app_keys.HISTORY] = components.history
+    app[app_keys.FIND_HISTORY] = make_history_finder(components.history, edge)
     app[app_keys.JOB_HUB] = components.job_hub
     app[JOB_ID_RESOLVER] = edge.public_job_id if edge is not None else str
     app[app_keys.LOG_FEEDS] = components.log_feeds
@@ -245,17 +264,20 @@ def make_runner(app: web.Application, settings: Settings) -> LimitedAppRunner:
 
 
 async def shutdown(app: web.Application, *, drain_timeout_s: float, force: asyncio.Event) -> None:
-    """Close the conductor's connections, then drain the streams. The sockets no longer listen.
+    """Close the conductor's connections and the history, then drain the streams.
 
-    The streams end over `drain_timeout_s`, so that their clients do not reconnect all at once. If
-    `force` is set, the remaining streams end at once.
+    The sockets no longer listen, and another process may record from now on. The streams end over
+    `drain_timeout_s`, so that their clients do not reconnect all at once. If `force` is set, the
+    remaining streams end at once.
     """
     stream_registry, tasks = app[app_keys.STREAM_REGISTRY], app[TASKS]
     stream_registry.begin_drain(drain_timeout_s)
     app[app_keys.JOB_HUB].begin_shutdown()
     # The relay's goodbye comes first: edges then report that the origin is gone.
     await tasks.cancel("relay")
-    await tasks.cancel("conductor", "jobs")
+    await tasks.cancel("conductor", "jobs", "history")
+    if (history := app[app_keys.HISTORY]) is not None:
+        await history.close()
     await stream_registry.drain(force)
 
 
@@ -316,6 +338,23 @@ def make_job_hub(
         return JobHub(backend, buffer, event_source_name="redis", find_limiter=edge.read_limiter)
     read_events = conductor.read_recent_events if conductor is not None else None
     return JobHub(backend, ReplayBuffer(), read_recent_events=read_events)
+
+
+def make_history(settings: Settings, job_hub: JobHub) -> History | None:
+    """Return the history of the conductor that is read, or None if it is turned off."""
+    if settings.history == "none":
+        return None
+    source = settings.conductor_socket
+    if settings.state_backend == "json" and settings.checkpoint_dir is not None:
+        source = settings.checkpoint_dir
+    elif settings.state_backend == "registry" and settings.registry_path is not None:
+        source = settings.registry_path
+    return History(
+        history_path(settings.data_dir, source),
+        max_age_s=settings.history_max_age_s,
+        max_bytes=settings.history_max_bytes,
+        hub=job_hub,
+    )
 
 
 def make_conductor_backend(settings: Settings) -> ConductorBackend | None:

@@ -8,6 +8,10 @@
     ├── LogNotFoundError                           404 log_not_found
     ├── LogForbiddenError                          403 log_forbidden
     ├── LogTooLargeError                           413 log_too_large
+    ├── SheetNotFoundError                         404 sheet_not_found
+    ├── RunNotFoundError                           404 run_not_found
+    ├── HistoryUnavailableError                    404 history_disabled
+    │   └── HistoryLockedError                     404 history_disabled
     ├── NotOnEdgeError                             501 not_available_on_edge
     ├── CursorExpiredError                         410 cursor_expired
     ├── UnauthenticatedError                       401 unauthenticated
@@ -127,6 +131,28 @@ class LogTooLargeError(MarianneStreamError, status=413, code="log_too_large"):
     """The log is larger than `max_download_bytes`."""
 
     default_detail = "Log file too large for download. Use the streaming endpoint instead."
+
+
+class SheetNotFoundError(MarianneStreamError, status=404, code="sheet_not_found"):
+    """The job, or the run of it, has no sheet with this number."""
+
+    default_detail = "The job has no such sheet."
+
+
+class RunNotFoundError(MarianneStreamError, status=404, code="run_not_found"):
+    """No run of the job with this name was recorded."""
+
+    default_detail = "No such run of the job was recorded."
+
+
+class HistoryUnavailableError(MarianneStreamError, status=404, code="history_disabled"):
+    """The history cannot be read or written, or is turned off."""
+
+    default_detail = "This server has no history: it is turned off, or its file cannot be used."
+
+
+class HistoryLockedError(HistoryUnavailableError):
+    """Another process writes the history."""
 
 
 class NotOnEdgeError(MarianneStreamError, status=501, code="not_available_on_edge"):

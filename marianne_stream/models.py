@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 StateSourceName = Literal["conductor", "registry", "json", "redis", "none"]
 
@@ -35,9 +35,27 @@ def is_same_time(one: float | None, other: float | None) -> bool:
     return abs((one or 0.0) - (other or 0.0)) < 0.1
 
 
+def is_none(value: object) -> bool:
+    """Return whether an optional field is left out of the JSON."""
+    return value is None
+
+
+def is_false(value: object) -> bool:
+    """Return whether a flag is left out of the JSON."""
+    return value is False
+
+
+# A time in epoch seconds, sent as ISO 8601 if it is known.
+OptionalTime = Annotated[
+    float | None,
+    PlainSerializer(format_iso_time, return_type=str | None),
+    Field(exclude_if=is_none),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A step of a job, as clients see it."""
+    """A step of a job, as clients see it. Times are epoch seconds, and sent as ISO 8601."""
 
     number: Annotated[int, Field(description="Number of the sheet, from 1.")]
     status: Annotated[str, Field(description="Status of the sheet; unknown ones are passed on.")]
@@ -48,7 +66,82 @@ class Sheet:
         int | float | str | None, Field(description="Movement that the sheet belongs to.")
     ] = None
     error_message: Annotated[
-        str | None, Field(description="Reason why the sheet failed or was skipped.")
+        str | None,
+        Field(description="Reason why the sheet failed or was skipped, at most 300 characters."),
+    ] = None
+    error_truncated: Annotated[
+        bool,
+        Field(exclude_if=is_false, description="true if the reason is longer, else absent."),
+    ] = False
+    error_code: Annotated[
+        str | None, Field(exclude_if=is_none, description="Code of the error; absent if unknown.")
+    ] = None
+    attempt: Annotated[
+        int | None,
+        Field(
+            exclude_if=is_none,
+            description="Number of the last attempt, from 1; absent before the first.",
+        ),
+    ] = None
+    started_at: Annotated[
+        OptionalTime,
+        Field(description="Start of the first attempt, ISO 8601; absent if unknown."),
+    ] = None
+    completed_at: Annotated[
+        OptionalTime, Field(description="End of the last attempt, ISO 8601; absent if unknown.")
+    ] = None
+    waiting_until: Annotated[
+        OptionalTime,
+        Field(description="End of a rate limit or start of a retry, ISO 8601; absent if unknown."),
+    ] = None
+    observed: Annotated[
+        bool,
+        Field(
+            exclude_if=is_false,
+            description="true if a time was seen by this server, not told by the conductor; else "
+            "absent.",
+        ),
+    ] = False
+    estimated: Annotated[
+        bool,
+        Field(
+            exclude_if=is_false,
+            description="true if the start was computed from the end and the time at work; else "
+            "absent.",
+        ),
+    ] = False
+    # For the server only: time at work in all attempts, and the timeout, in seconds.
+    work_s: Annotated[float | None, Field(exclude=True)] = None
+    timeout_s: Annotated[float | None, Field(exclude=True)] = None
+
+
+WaitingCode = Literal["queued", "rate_limited", "retry", "person", "paused", "paused_at_chain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Reason why a job waits."""
+
+    code: WaitingCode
+    detail: Annotated[str, Field(description="The same in a sentence.")]
+    sheet: Annotated[
+        int | None, Field(exclude_if=is_none, description="Sheet that waits; absent for the job.")
+    ] = None
+    until: Annotated[
+        OptionalTime, Field(description="When it goes on, ISO 8601; absent if unknown.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A hook that the conductor has executed after a job."""
+
+    hook_type: Annotated[str, Field(description="`run_job`, `run_command` or `run_script`.")]
+    success: bool
+    description: Annotated[str | None, Field(exclude_if=is_none)] = None
+    error_message: Annotated[str | None, Field(exclude_if=is_none)] = None
+    chained_job_id: Annotated[
+        str | None, Field(exclude_if=is_none, description="Job that the hook has started.")
     ] = None
 
 
@@ -120,6 +213,55 @@ class RosterDetails:
     current_sheet: int | None = None
     updated_at: str | None = None
     last_progress_at: str | None = None
+    waiting: Waiting | None = None
+    eta_at: str | None = None
+    stalled: tuple[int, ...] = ()
+    error_message: str | None = None
+    estimated_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunTimes:
+    """Times of a run, in epoch seconds.
+
+    Attributes:
+        run: name of the run.
+        submitted_at: time of its submission.
+        started_at: first start that was told; a resume does not change it. None before it.
+        completed_at: first end that was told; None while the run goes on.
+        waited_s: time in which it was paused, or only waited, in seconds.
+        seen_at: time until which `waited_s` counts.
+        is_waiting: True if it waits since then.
+    """
+
+    run: str
+    submitted_at: float
+    started_at: float | None = None
+    completed_at: float | None = None
+    waited_s: float = 0.0
+    seen_at: float = 0.0
+    is_waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """Progress of a job, as this server has seen it. Times are epoch seconds.
+
+    Attributes:
+        times: times of the run; None if the time of submission is unknown.
+        last_progress_at: last change of status, counts or a sheet that was seen.
+        last_activity_at: last sign of life: progress, a write to the log, a file event.
+        eta_at: estimated end.
+        stalled: numbers of the running sheets without a recent sign of life.
+        sees_changes: False if changes before this state have happened while nobody looked.
+    """
+
+    times: RunTimes | None = None
+    last_progress_at: float | None = None
+    last_activity_at: float | None = None
+    eta_at: float | None = None
+    stalled: tuple[int, ...] = ()
+    sees_changes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +290,19 @@ class JobState:
     workspace: str | None = field(default=None, compare=False)
     worktree_path: str | None = field(default=None, compare=False)
     snapshot_path: str | None = field(default=None, compare=False)
+    score_path: str | None = field(default=None, compare=False)
+    # In US dollars, as the conductor estimates it. None unless above 0, and so are the tokens.
+    estimated_cost: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    hooks: tuple[Hook, ...] = ()
     # False if the state was made from the roster entry alone, without a checkpoint of this run.
     from_checkpoint: bool = field(default=False, compare=False)
     # Identifies the run of a job id; the same from every backend.
     run: str = ""
     completed_sheets: int = 0
+    # None until a watcher adds it.
+    progress: JobProgress | None = field(default=None, compare=False)
     # Time that the conductor spent on the response, in seconds.
     cost_s: float = field(default=0.0, compare=False)
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,6 +25,13 @@ MARKERS = {
 def pytest_xdist_auto_num_workers() -> int:
     """Return the workers of `-n auto`: two for each core, since tests wait half of their time."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the servers of all tests keep their data in a directory that is removed."""
+    state = TemporaryDirectory(prefix="marianne-stream-tests-")
+    os.environ["XDG_STATE_HOME"] = state.name
+    config.add_cleanup(state.cleanup)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

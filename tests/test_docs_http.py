@@ -18,21 +18,17 @@ from marianne_stream.config.settings import (
 )
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.models import Sheet
-from marianne_stream.schemas import (
-    GapReason,
-    JobDetail,
-    JobPage,
-    JobStatusData,
-    JobSummary,
+from marianne_stream.schemas.event_schemas import GapReason, TimelineEventData
+from marianne_stream.schemas.job_schemas import JobDetail, JobPage, JobStatusData, JobSummary
+from marianne_stream.schemas.log_schemas import (
     LogGapData,
     LogInfo,
     LogPage,
     LogPageLine,
     LogRotatedData,
-    Payload,
-    ReadyData,
-    TimelineEventData,
 )
+from marianne_stream.schemas.payload import Payload
+from marianne_stream.schemas.server_schemas import ReadyData
 from marianne_stream.web.params import (
     ChoiceParameter,
     FlagParameter,

@@ -29,10 +29,11 @@ MAY_IMPORT = {
     "auth": VALUES,
     "backends": VALUES | {"conductor"},
     "jobs": VALUES | {"backends", "fanout"},
-    "feeds": VALUES | {"jobs", "logs", "fanout"},
+    "history": VALUES | {"jobs", "fanout"},
+    "feeds": VALUES | {"jobs", "logs", "fanout", "history"},
     "relay": VALUES | {"jobs", "feeds", "logs", "fanout"},
     "relay/setup": {"auth", "relay", "errors"},
-    "web": VALUES | {"jobs", "logs", "fanout", "feeds", "auth"},
+    "web": VALUES | {"jobs", "logs", "fanout", "feeds", "auth", "history"},
     "client": {"common", "errors", "wire", "version"},
     "config": {"auth", "errors", "wire"},
     "demo": VALUES,
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "server/run": {"app", "config", "errors", "version", "web", "server"},
     "app": VALUES
     | {"config", "conductor", "fanout", "backends", "jobs", "logs", "feeds", "web", "auth"}
-    | {"relay", "server"},
+    | {"relay", "server", "history"},
     "cli": {"config", "errors", "demo", "version", "server", "auth", "client", "wire"},
     "cli/diagnostics": VALUES
     | {"cli", "config", "conductor", "backends", "feeds", "logs", "auth", "relay"},
@@ -56,6 +57,7 @@ FORBIDDEN_LIBRARIES = {
     "logs": {"aiohttp", "socket", "aiosqlite", "pydantic"},
     "backends": {"aiohttp"},
     "jobs": {"aiohttp", "socket", "aiosqlite"},
+    "history": {"aiohttp", "socket", "aiosqlite"},
     "feeds": {"aiohttp", "socket", "aiosqlite"},
     "relay": {"aiohttp", "socket", "aiosqlite", "pydantic"},
     "auth": {"aiohttp", "socket", "pydantic"},

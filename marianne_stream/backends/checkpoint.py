@@ -14,6 +14,7 @@ import msgspec
 
 from marianne_stream.models import (
     ACTIVE_SHEET_STATUSES,
+    Hook,
     JobState,
     RosterEntry,
     Sheet,
@@ -27,8 +28,20 @@ STOPPED_STATUS = "stopped"
 
 SHEET_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
-# Making a state of this many sheets takes 40 ms.
+# Making a state of this many sheets takes 60 ms.
 MAX_SHEETS = 20_000
+MAX_HOOKS = 100
+
+
+# Characters of an error that are sent with each state; the rest is part of the sheet's details.
+MAX_ERROR_CHARS = 300
+
+# Statuses of a sheet whose last attempt has failed: the conductor counts failures.
+FAILED_ATTEMPT_STATUSES = frozenset({"failed", "retry_scheduled"})
+ATTEMPTED_STATUSES = frozenset({"completed", "waiting", *ACTIVE_SHEET_STATUSES})
+
+# A value whose type other releases of the conductor may choose differently.
+Scalar = str | int | float | bool | None
 
 
 class CheckpointSheet(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +51,24 @@ class CheckpointSheet(msgspec.Struct, frozen=True, gc=False):
     instrument_name: str | None = None
     movement: int | float | str | None = None
     error_message: str | None = None
+    error_code: Scalar = None
+    normal_attempts: Scalar = None
+    started_at: Scalar = None
+    completed_at: Scalar = None
+    rate_limit_expires_at: Scalar = None
+    fire_at: Scalar = None
+    total_duration_seconds: Scalar = None
+    sheet_timeout_seconds: Scalar = None
+
+
+class CheckpointHook(msgspec.Struct, frozen=True):
+    """A result of a hook in a checkpoint or in the registry."""
+
+    hook_type: Scalar = None
+    success: Scalar = None
+    description: Scalar = None
+    error_message: Scalar = None
+    chained_job_id: Scalar = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -61,6 +92,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
     submitted_at: str | float | None = None
     workspace: str | None = None
     worktree_path: str | None = None
+    config_path: Scalar = None
+    total_estimated_cost: Scalar = None
+    total_input_tokens: Scalar = None
+    total_output_tokens: Scalar = None
+    hook_results: Annotated[list[CheckpointHook], msgspec.Meta(max_length=MAX_HOOKS)] = []
 
     @property
     def is_metadata_only(self) -> bool:
@@ -96,10 +132,51 @@ def make_sheets(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
         if not SHEET_NUMBER.fullmatch(key):
             raise ValueError(f"{key!r:.40} is not a sheet number")
     numbered = sorted(((int(key), sheet) for key, sheet in sheets), key=lambda pair: pair[0])
-    return tuple(
-        Sheet(number, sheet.status, sheet.instrument_name, sheet.movement, sheet.error_message)
-        for number, sheet in numbered
+    return tuple(make_sheet(number, sheet) for number, sheet in numbered)
+
+
+def make_sheet(number: int, sheet: CheckpointSheet) -> Sheet:
+    """Convert a sheet, with the times that the conductor tells."""
+    message = sheet.error_message
+    is_long = message is not None and len(message) > MAX_ERROR_CHARS
+    return Sheet(
+        number=number,
+        status=sheet.status,
+        instrument_name=sheet.instrument_name,
+        movement=sheet.movement,
+        error_message=message[:MAX_ERROR_CHARS] if message is not None else None,
+        error_truncated=is_long,
+        error_code=sheet.error_code if isinstance(sheet.error_code, str) else None,
+        attempt=attempt_number(sheet),
+        started_at=told_time(sheet.started_at),
+        completed_at=told_time(sheet.completed_at),
+        waiting_until=told_time(sheet.rate_limit_expires_at) or told_time(sheet.fire_at),
+        work_s=told_number(sheet.total_duration_seconds),
+        timeout_s=told_number(sheet.sheet_timeout_seconds),
     )
+
+
+def attempt_number(sheet: CheckpointSheet) -> int | None:
+    """Return the number of a sheet's last attempt; the conductor counts those that have failed."""
+    failures = told_number(sheet.normal_attempts)
+    if sheet.status in FAILED_ATTEMPT_STATUSES:
+        return int(failures) if failures else None
+    return int(failures or 0) + 1 if sheet.status in ATTEMPTED_STATUSES else None
+
+
+def told_time(value: Scalar) -> float | None:
+    """Return a time in epoch seconds, rounded to milliseconds; None if it is not told."""
+    if isinstance(value, bool):
+        return None
+    seconds = to_epoch_s(value)
+    return round(seconds, 3) if seconds else None
+
+
+def told_number(value: Scalar) -> float | None:
+    """Return a number; None if it is not told, or not above 0: the conductor writes 0 then."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if value > 0 else None
 
 
 def is_stale(checkpoint: Checkpoint, entry: RosterEntry) -> bool:
@@ -202,7 +279,7 @@ def make_state_from_checkpoint(
         total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
         completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
         current_sheet=checkpoint.current_sheet or first_active_sheet(sheets),
-        error_message=checkpoint.error_message or first_sheet_error(sheets),
+        error_message=checkpoint.error_message or first_sheet_error(checkpoint),
         submitted_at=to_iso_time(checkpoint.submitted_at),
         created_at=to_iso_time(checkpoint.created_at),
         started_at=to_iso_time(checkpoint.started_at),
@@ -210,9 +287,39 @@ def make_state_from_checkpoint(
         completed_at=to_iso_time(checkpoint.completed_at),
         workspace=checkpoint.workspace,
         worktree_path=checkpoint.worktree_path,
+        score_path=text_or_none(checkpoint.config_path),
+        estimated_cost=told_number(checkpoint.total_estimated_cost),
+        input_tokens=told_count(checkpoint.total_input_tokens),
+        output_tokens=told_count(checkpoint.total_output_tokens),
+        hooks=make_hooks(checkpoint.hook_results),
         from_checkpoint=not checkpoint.is_metadata_only,
         run=make_run_id(start),
     )
+
+
+def told_count(value: Scalar) -> int | None:
+    """Return a count; None if it is not told."""
+    number = told_number(value)
+    return int(number) if number is not None else None
+
+
+def make_hooks(hooks: list[CheckpointHook]) -> tuple[Hook, ...]:
+    """Convert the results of hooks."""
+    return tuple(
+        Hook(
+            hook_type=str(hook.hook_type),
+            success=hook.success is True,
+            description=text_or_none(hook.description),
+            error_message=text_or_none(hook.error_message),
+            chained_job_id=text_or_none(hook.chained_job_id),
+        )
+        for hook in hooks
+    )
+
+
+def text_or_none(value: Scalar) -> str | None:
+    """Return a text of at most MAX_ERROR_CHARS; None for other values."""
+    return value[:MAX_ERROR_CHARS] if isinstance(value, str) else None
 
 
 def first_active_sheet(sheets: tuple[Sheet, ...]) -> int | None:
@@ -220,9 +327,14 @@ def first_active_sheet(sheets: tuple[Sheet, ...]) -> int | None:
     return next((sheet.number for sheet in sheets if sheet.status in ACTIVE_SHEET_STATUSES), None)
 
 
-def first_sheet_error(sheets: tuple[Sheet, ...]) -> str | None:
-    """Return the error message of the first sheet that failed."""
-    return next((sheet.error_message for sheet in sheets if sheet.status == "failed"), None)
+def first_sheet_error(checkpoint: Checkpoint) -> str | None:
+    """Return the error message of the first sheet that failed, in full."""
+    failed = {
+        int(key): sheet.error_message
+        for key, sheet in (checkpoint.sheets or {}).items()
+        if sheet.status == "failed"
+    }
+    return failed[min(failed)] if failed else None
 
 
 def mark_stopped_sheets(state: JobState) -> JobState:

@@ -3,6 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 
+# Users with an interval as long as this want to cost little, as the recorder does.
+RELAXED_INTERVAL_S = 10.0
+
 
 class SharedInterval:
     """Poll interval of several users: the shortest that any of them asks for.
@@ -28,6 +31,11 @@ class SharedInterval:
         if not self._counts[interval_s]:
             del self._counts[interval_s]
         self._on_change()
+
+    @property
+    def is_relaxed(self) -> bool:
+        """True if no user needs to be told of a change sooner than after RELAXED_INTERVAL_S."""
+        return min(self._counts, default=RELAXED_INTERVAL_S) >= RELAXED_INTERVAL_S
 
     def shortest_s(self) -> float | None:
         """Return the shortest interval, in seconds, or None without users."""

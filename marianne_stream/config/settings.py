@@ -141,7 +141,31 @@ class Settings(BaseSettings):
     )
     data_dir: UserPath = Field(
         default_factory=default_data_dir,
-        description="Folder for the generated token and for sessions.",
+        description="Folder for the generated token, for sessions and for the history.",
+    )
+    history: Literal["auto", "none"] = Field(
+        "auto",
+        description="auto records runs, sheets and events in data_dir; none records nothing.",
+    )
+    history_max_age_s: Integer = Field(
+        30 * 24 * 3600,
+        ge=3600,
+        le=10 * 366 * 24 * 3600,
+        description="Age at which records are removed, in seconds.",
+    )
+    history_max_bytes: Integer = Field(
+        256 * 1024 * 1024,
+        ge=4 * 1024 * 1024,
+        le=1024**5,
+        description="Size above which the oldest records are removed, in bytes.",
+    )
+    stalled_after_s: Number | None = Field(
+        None,
+        ge=1,
+        le=30 * 24 * 3600,
+        allow_inf_nan=False,
+        description="Time without a sign of life after which a sheet counts as stalled, in "
+        "seconds; default: half of its timeout, between 10 and 30 minutes.",
     )
     session_max_age_s: Integer = Field(
         7 * 24 * 3600,

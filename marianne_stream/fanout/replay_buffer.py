@@ -2,28 +2,26 @@
 
 import asyncio
 import heapq
-import re
 import secrets
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from marianne_stream.errors import StateUnavailableError
+from marianne_stream.fanout.epochs import Epoch
+from marianne_stream.fanout.replay_entry import (
+    EntryFilter,
+    ReplayEntry,
+    split_into_writes,
+    to_sse_name,
+)
 from marianne_stream.fanout.source_positions import ReadPosition, SourcePositions
-from marianne_stream.fanout.subscriber_queue import DropOldestQueue
 from marianne_stream.models import MonitorEvent, RemotePosition
-from marianne_stream.schemas import GapData
+from marianne_stream.schemas.event_schemas import GapData
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
-
-# Names that can be sent in an SSE `event` field; other events are sent as `message`.
-SAFE_EVENT_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
-
-# Names with another meaning in our streams or in a browser.
-RESERVED_NAMES = frozenset(
-    {"gap", "source", "heartbeat", "stream_error", "error", "open", "message"}
-)
 
 MAX_REPLAY_EVENTS = 10_000
 MAX_REPLAY_BYTES = 8 * 1024 * 1024
@@ -32,48 +30,24 @@ MAX_REPLAY_BYTES = 8 * 1024 * 1024
 CATCH_UP_TIMEOUT_S = 1.5
 READY_TIMEOUT_S = 5.0
 
+# Data of a gap between this server and the conductor.
+LOST_DATA = GapData(missed=None, reason="monitor_lost").json_bytes()
+
 # The numbers of this many newest gaps are remembered, longer than the gaps themselves.
 MAX_KNOWN_GAPS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayEntry:
-    """An encoded frame of the event stream.
-
-    Attributes:
-        number: sequence number from 1; an unbuffered frame has that of the next entry.
-        job_id: the job of the event; None if the frame is for all clients.
-        event: name of the event as the conductor gave it; "" if the entry is not an event.
-        frame: encoded SSE frame.
-        params: parameters of the event as JSON; empty if the entry is not an event.
-        source: name of the origin; "" for this process's own events.
-        scope: prefix of the job ids that the frame concerns if job_id is None.
-    """
-
-    number: int
-    job_id: str | None
-    event: str
-    frame: bytes
-    params: bytes = b""
-    source: str = ""
-    scope: str = ""
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of the frame in bytes: what a client is sent."""
-        return len(self.frame)
-
-    @property
-    def memory_bytes(self) -> int:
-        """Approximate size in memory, in bytes."""
-        return len(self.frame) + len(self.params)
-
-
-EntryFilter = Callable[[ReplayEntry], bool]
-
 # Restricts a search to the entries of these jobs and those for all clients; empty for all jobs.
 JobIds = frozenset[str]
 ANY_JOB: JobIds = frozenset()
+
+
+class EntryQueue(Protocol):
+    """Receiver of the entries that pass a filter."""
+
+    def offer_all(self, items: Sequence[ReplayEntry], frames: sse.EncodedFrames, /) -> None:
+        """Take entries and their encoded frames without waiting. Must not raise."""
+        ...
 
 
 class ReplayBuffer:
@@ -103,7 +77,7 @@ class ReplayBuffer:
         remote: bool = False,
     ) -> None:
         # Queues by filter: those with the same filter share frames.
-        self._groups: dict[EntryFilter, dict[DropOldestQueue[ReplayEntry], None]] = {}
+        self._groups: dict[EntryFilter, dict[EntryQueue, None]] = {}
         self._pending: list[ReplayEntry] = []
         self.epoch = secrets.token_hex(8)
         self.slow_consumer_gaps = 0
@@ -118,12 +92,27 @@ class ReplayBuffer:
         self._memory_bytes = 0
         self._gap_numbers: deque[int] = deque(maxlen=MAX_KNOWN_GAPS)
         self.last_number = 0
+        # Number of the last event that was restored, and the processes that have received them.
+        self.restored_number = 0
+        self._earlier: dict[str, Epoch] = {}
+
+    def restore(self, entries: Sequence[ReplayEntry], epochs: Iterable[Epoch], last: int) -> None:
+        """Begin with the stored entries of earlier processes.
+
+        Args:
+            entries: the newest stored entries in order, whose numbers have no hole.
+            epochs: the epochs of the earlier processes.
+            last: number of the last entry that was stored.
+        """
+        self._earlier = {epoch.epoch: epoch for epoch in epochs}
+        self.restored_number = self.last_number = last
+        for entry in entries:
+            self._keep(entry)
 
     def add(self, event: MonitorEvent) -> None:
         """Add an event of the conductor."""
-        safe = SAFE_EVENT_NAME.fullmatch(event.event) and event.event not in RESERVED_NAMES
-        name = event.event if safe else ""
         entry = ReplayEntry(0, event.job_id, event.event, b"", event.params)
+        name = to_sse_name(event.event)
         self._append(entry, event.params, name=name, position=event.remote_position)
 
     def add_gap(self, *, position: RemotePosition | None = None, scope: str = "") -> None:
@@ -133,10 +122,8 @@ class ReplayBuffer:
             position: position of the gap in the stream of another process.
             scope: prefix of the ids of the jobs whose events may be missing.
         """
-        data = GapData(missed=None, reason="monitor_lost").json_bytes()
         entry = ReplayEntry(0, None, "", b"", scope=scope)
-        self._append(entry, data, name="gap", position=position)
-        self._gap_numbers.append(self.last_number)
+        self._append(entry, LOST_DATA, name="gap", position=position)
 
     def broadcast_unbuffered(self, frame_for: Callable[[EntryFilter], bytes]) -> None:
         """Send a frame to the current subscribers without keeping it.
@@ -156,12 +143,12 @@ class ReplayBuffer:
         """True if there are subscribers."""
         return bool(self._groups)
 
-    def subscribe(self, queue: DropOldestQueue[ReplayEntry], entry_filter: EntryFilter) -> None:
+    def subscribe(self, queue: EntryQueue, entry_filter: EntryFilter) -> None:
         """Offer the entries that pass a filter to a queue, from now on."""
         self.flush()
         self._groups.setdefault(entry_filter, {})[queue] = None
 
-    def unsubscribe(self, queue: DropOldestQueue[ReplayEntry], entry_filter: EntryFilter) -> None:
+    def unsubscribe(self, queue: EntryQueue, entry_filter: EntryFilter) -> None:
         """Remove a queue that was subscribed with this filter."""
         group = self._groups[entry_filter]
         del group[queue]
@@ -192,8 +179,12 @@ class ReplayBuffer:
         if self.positions.is_remote:
             seen = self.positions.resolve_cursor(cursor)
         else:
-            numbers = dict(cursor.positions)
-            seen = ReadPosition(numbers[self.epoch]) if self.epoch in numbers else None
+            numbers = [
+                number
+                for epoch, position in cursor.positions
+                if (number := self._find_number(epoch, position)) is not None
+            ]
+            seen = ReadPosition(numbers[0]) if numbers else None
         if seen is None or not self.oldest_number - 1 <= seen.number <= self.last_number:
             return None
         return seen
@@ -314,15 +305,28 @@ class ReplayBuffer:
         frame = sse.frame(data, event=name, event_id=cursor)
         source = position.source if position is not None else ""
         entry = replace(entry, number=self.last_number, frame=frame, source=source)
-        self._entries[self.last_number] = entry
-        self._numbers.setdefault(entry.job_id, []).append(self.last_number)
+        self._keep(entry)
+        self._entry_added.set()
+        self._publish(entry)
+
+    def _keep(self, entry: ReplayEntry) -> None:
+        """Keep an entry, and drop the oldest ones above the limits."""
+        self._entries[entry.number] = entry
+        self._numbers.setdefault(entry.job_id, []).append(entry.number)
+        if entry.is_gap:
+            self._gap_numbers.append(entry.number)
         self._memory_bytes += entry.memory_bytes
         while len(self._entries) > 1 and (
             len(self._entries) > self._max_events or self._memory_bytes > self._max_bytes
         ):
             self._drop_oldest()
-        self._entry_added.set()
-        self._publish(entry)
+
+    def _find_number(self, epoch: str, number: int) -> int | None:
+        """Return the number here of an event of an epoch; None if the epoch is not known."""
+        if epoch == self.epoch:
+            return number
+        earlier = self._earlier.get(epoch)
+        return earlier.to_seq(number) if earlier is not None else None
 
     def _drop_oldest(self) -> None:
         entry = self._entries.pop(self.oldest_number)
@@ -339,21 +343,3 @@ class ReplayBuffer:
         if not self._pending:
             asyncio.get_running_loop().call_soon(self.flush)
         self._pending.append(entry)
-
-
-def matches_any_scope(scopes: frozenset[str], entry_filter: EntryFilter) -> bool:
-    """Return True if a filter selects jobs whose ids begin with one of the prefixes."""
-    return any(entry_filter(ReplayEntry(0, None, "", b"", scope=scope)) for scope in scopes)
-
-
-def split_into_writes(entries: list[ReplayEntry]) -> Iterator[list[ReplayEntry]]:
-    """Split entries into groups of at most one write; a larger entry stands alone."""
-    part: list[ReplayEntry] = []
-    size = 0
-    for entry in entries:
-        if part and size + entry.size_bytes > sse.MAX_WRITE_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(entry)
-        size += entry.size_bytes
-    yield part

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from marianne_stream.fanout.replay_buffer import EntryFilter, ReplayBuffer, ReplayEntry
+from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.fanout.replay_entry import EntryFilter, ReplayEntry
 from marianne_stream.fanout.source_positions import ReadPosition
 from marianne_stream.fanout.subscriber_queue import DropOldestQueue, Sink
 from marianne_stream.feeds.feed import MAX_BATCH_BYTES, FeedKind
-from marianne_stream.schemas import GapData, GapReason
+from marianne_stream.schemas.event_schemas import GapData, GapReason
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns

@@ -8,7 +8,7 @@ import msgspec
 
 from marianne_stream.logs.log_reader import LogGap, LogRotation, ReadResult
 from marianne_stream.logs.positions import Position
-from marianne_stream.schemas import (
+from marianne_stream.schemas.log_schemas import (
     LogCompleteData,
     LogGapData,
     LogMissingData,

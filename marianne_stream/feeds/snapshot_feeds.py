@@ -88,11 +88,12 @@ class SnapshotFeed(Generic[S]):
 
 
 async def open_status_feed(
-    hub: JobHub, job_id: str, *, poll_interval_s: float, cursor: str
+    hub: JobHub, job_id: str, *, poll_interval_s: float, cursor: str, with_paths: bool = False
 ) -> SnapshotFeed[JobSnapshot]:
     """Open a feed of the status of one job. It must be closed.
 
-    States are at most `poll_interval_s` old. An invalid cursor counts as none.
+    States are at most `poll_interval_s` old. An invalid cursor counts as none. `with_paths` is for
+    clients that may see paths of the host.
 
     Raises:
         JobNotFoundError: the job does not exist.
@@ -101,9 +102,12 @@ async def open_status_feed(
     first, subscription = await hub.subscribe_job(job_id, poll_interval_s)
     seen = StatusCursor.parse(cursor)
     is_resumed = seen is not None and seen.state == first.cursor
-    # A client that may watch a job may see all of it.
     feed = SnapshotFeed(
-        "status", first, subscription, restrict=lambda shown: shown, is_resumed=is_resumed
+        "status",
+        first,
+        subscription,
+        restrict=lambda shown: shown.show_paths() if with_paths else shown,
+        is_resumed=is_resumed,
     )
     # The client has seen this state, of this run, as the final one.
     feed.is_exhausted = (

@@ -3,7 +3,8 @@
 import asyncio
 from contextlib import suppress
 
-from marianne_stream.fanout.replay_buffer import EntryFilter, ReplayBuffer, matches_any_scope
+from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.fanout.replay_entry import EntryFilter, matches_any_scope
 from marianne_stream.jobs.event_visits import EventVisits, ReadRecentEvents
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.snapshots import make_source_frame

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 # new, even if the previous answer lacked it.
 MAX_LATENESS_S = 60.0
 
+STALLED_EVENT = "sheet.stalled"
+
 # The conductor's own event names of status changes.
 EVENT_NAMES = {
     "completed": "job.completed",
@@ -97,13 +99,23 @@ def observed_event_names(before: RosterEntry | None, entry: RosterEntry) -> tupl
 
 
 def make_observed_event(name: str, entry: RosterEntry) -> MonitorEvent:
+    """Make an event of a job's change in the roster."""
+    return make_event(entry.job_id, 0, name, {"status": entry.status})
+
+
+def make_stalled_event(job_id: str, sheet_number: int) -> MonitorEvent:
+    """Make the event of a sheet that has stalled."""
+    return make_event(job_id, sheet_number, STALLED_EVENT, {})
+
+
+def make_event(job_id: str, sheet_num: int, name: str, data: dict[str, str]) -> MonitorEvent:
     """Make an event in the conductor's format, marked as observed."""
     params = {
-        "job_id": entry.job_id,
-        "sheet_num": 0,
+        "job_id": job_id,
+        "sheet_num": sheet_num,
         "event": name,
-        "data": {"status": entry.status},
+        "data": data,
         "timestamp": time.time(),
         "observed": True,
     }
-    return MonitorEvent(entry.job_id, name, json.dumps(params, separators=(",", ":")).encode())
+    return MonitorEvent(job_id, name, json.dumps(params, separators=(",", ":")).encode())

@@ -2,23 +2,30 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from marianne_stream.backends.base import Backend
 from marianne_stream.common.task_set import KeyedTasks
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.fanout.topic import Subscriber
 from marianne_stream.jobs.event_hub import EventHub
-from marianne_stream.jobs.event_visits import ReadRecentEvents
+from marianne_stream.jobs.event_visits import ReadRecentEvents, make_stalled_event
+from marianne_stream.jobs.progress_tracker import ProgressTracker, load_nothing
 from marianne_stream.jobs.read_limiter import FindLimiter, make_shared_limiter
 from marianne_stream.jobs.roster_hub import RosterHub
 from marianne_stream.jobs.roster_watchers import RosterJobWatchers
+from marianne_stream.jobs.run_times import LoadRun
 from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.jobs.subscriptions import JobSubscription
 from marianne_stream.jobs.watcher import JobWatcher, RosterHint
 from marianne_stream.models import JobState, MonitorEvent, Roster, StateSourceName
 
 logger = logging.getLogger(__name__)
+
+# The observer's events about files in a job's workspace.
+FILE_EVENT_PREFIX = "observer.file_"
 
 # Interval of the subscription for a single request.
 SINGLE_REQUEST_INTERVAL_S = 30.0
@@ -46,6 +53,8 @@ class JobHub:
         self._watchers: dict[str, JobWatcher] = {}
         self._watcher_tasks: KeyedTasks[JobWatcher] = KeyedTasks(self._on_watcher_failed)
         self._is_shutting_down = False
+        self._load_run: LoadRun = load_nothing
+        self._recorder: Subscriber[JobSnapshot] | None = None
         self.roster = RosterHub(
             backend,
             RosterJobWatchers(self.subscribe_job, self._find_limiter),
@@ -103,7 +112,7 @@ class JobHub:
             subscription.close()
         if snapshot.source == "none":
             raise StateUnavailableError
-        return snapshot.state
+        return subscription.watcher.current_state() or snapshot.state
 
     async def ensure_exists(self, job_id: str) -> None:
         """Check that a job exists; its state is read only if the roster does not list it.
@@ -132,6 +141,24 @@ class JobHub:
         for job_id in filter(is_selected, list(self._watchers)):
             self.refresh_job(job_id)
 
+    def record(self, recorder: Subscriber[JobSnapshot], load_run: LoadRun) -> None:
+        """Offer all snapshots from now on to a recorder, and ask it for what it has recorded."""
+        self._recorder, self._load_run = recorder, load_run
+
+    def running_job_ids(self) -> list[str]:
+        """Return the watched jobs that run."""
+        return [
+            job_id
+            for job_id, watcher in self._watchers.items()
+            if watcher.snapshot is not None and watcher.snapshot.state.status == "running"
+        ]
+
+    def update_stalled(self) -> None:
+        """Tell subscribers of the sheets that have stalled, or no longer do."""
+        for watcher in list(self._watchers.values()):
+            for number in watcher.update_stalled():
+                self.events.add(make_stalled_event(watcher.job_id, number))
+
     def begin_shutdown(self) -> None:
         """Report no loss of the subscription from now on: this server stops."""
         self._is_shutting_down = True
@@ -139,6 +166,8 @@ class JobHub:
     def on_event(self, event: MonitorEvent) -> None:
         """Take an event of the conductor in, and pass it to the job's watcher."""
         self.events.add(event)
+        if event.event.startswith(FILE_EVENT_PREFIX):
+            self.roster.progress.record_activity(event.job_id, time.time())
         watcher = self._watchers.get(event.job_id)
         if watcher is not None:
             watcher.add_hint(event)
@@ -165,9 +194,11 @@ class JobHub:
             backend=self._backend,
             roster_poller=self.roster.poller,
             read_limiter=self._find_limiter(job_id),
-            progress=self.roster.progress,
+            tracker=ProgressTracker(self.roster.progress, self._load_run),
         )
         self._watchers[job_id] = watcher
+        if self._recorder is not None:
+            watcher.topic.subscribe(self._recorder)
         task = self._watcher_tasks.start(watcher, watcher.run(), name=f"watch {job_id!r}")
         task.add_done_callback(lambda _task: self._on_watcher_done(watcher))
         return watcher

@@ -6,6 +6,7 @@ parallel sheets change nothing in the roster.
 """
 
 from marianne_stream.common.backoff import Backoff
+from marianne_stream.common.intervals import RELAXED_INTERVAL_S
 from marianne_stream.models import JobState
 
 # The next sheet is dispatched just after a change.
@@ -14,6 +15,10 @@ AFTER_CHANGE_DELAY_S = 0.2
 # Between two sheets of a running job, and while a sheet is active.
 BETWEEN_SHEETS_DELAY_S = 0.25
 ACTIVE_DELAY_S = 2.0
+
+# The same while all clients have relaxed intervals.
+RELAXED_BETWEEN_SHEETS_DELAY_S = 1.0
+RELAXED_ACTIVE_DELAY_S = 10.0
 
 # The conductor rests this many times as long as its last answer took.
 REST_FACTOR = 20.0
@@ -47,9 +52,9 @@ class PollSchedule:
     ) -> None:
         """Schedule the next read after a state was read.
 
-        `interval_s` is the shortest poll interval of the job's clients; it applies to state from
-        disk. `from_fallback` means that the state was read from disk although the conductor
-        answers: its answer about this job is invalid.
+        `interval_s` is the shortest poll interval of the job's clients: it applies to state from
+        disk, and a relaxed one to all. `from_fallback` means that the state was read from disk
+        although the conductor answers: its answer about this job is invalid.
         """
         self._failure_backoff.reset()
         if changed:
@@ -65,7 +70,8 @@ class PollSchedule:
             # Changes on disk are not announced, and polling disturbs no conductor.
             self.delay_s = interval_s
         else:
-            self.delay_s = max(running_delay_s(state, changed=changed), REST_FACTOR * state.cost_s)
+            delay_s = running_delay_s(state, changed=changed, interval_s=interval_s)
+            self.delay_s = max(delay_s, REST_FACTOR * state.cost_s)
 
     def on_error(self) -> None:
         """Schedule the next read after a failure."""
@@ -76,11 +82,13 @@ class PollSchedule:
         self.delay_s = CONFIRM_MISSING_S
 
 
-def running_delay_s(state: JobState, *, changed: bool) -> float:
+def running_delay_s(state: JobState, *, changed: bool, interval_s: float) -> float:
     """Return the delay for a running job that the conductor reports, in seconds."""
     if changed:
         return AFTER_CHANGE_DELAY_S
     is_between_sheets = not state.has_active_sheet and state.completed_sheets < state.total_sheets
+    if interval_s >= RELAXED_INTERVAL_S:
+        return RELAXED_BETWEEN_SHEETS_DELAY_S if is_between_sheets else RELAXED_ACTIVE_DELAY_S
     return BETWEEN_SHEETS_DELAY_S if is_between_sheets else ACTIVE_DELAY_S
 
 

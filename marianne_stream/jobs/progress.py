@@ -4,25 +4,36 @@ import time
 from collections.abc import Container
 from operator import attrgetter
 
-from marianne_stream.models import JobState, RosterEntry, format_iso_time
+from marianne_stream.models import JobState, RosterEntry
 
 # What changes with the progress of a job.
 get_progress = attrgetter("status", "completed_sheets", "total_sheets", "sheets")
 
 
 class ProgressTimes:
-    """Times of the last change that this server saw, by job.
+    """Times of the last change and of the last sign of life that this server saw, by job.
 
     The conductor's `updated_at` is set for all jobs whenever one changes
     (docs/explanation/conductor.md, point 11).
+
+    Attributes:
+        stalled_after_s: time without a sign of life after which a sheet has stalled, in seconds;
+            None for a time that follows from its timeout.
     """
 
     def __init__(self) -> None:
         self._times: dict[str, float] = {}
+        self._activity: dict[str, float] = {}
+        self.stalled_after_s: float | None = None
 
     def record(self, job_id: str) -> None:
         """Record that a job has just changed."""
-        self._times[job_id] = time.time()
+        self._times[job_id] = now = time.time()
+        self.record_activity(job_id, now)
+
+    def record_activity(self, job_id: str, at: float) -> None:
+        """Record a sign of life of a job at a time in epoch seconds."""
+        self._activity[job_id] = max(at, self._activity.get(job_id, 0.0))
 
     def discard(self, job_id: str) -> None:
         """Remove the time of a job that changed at an unknown moment."""
@@ -30,12 +41,17 @@ class ProgressTimes:
 
     def retain(self, job_ids: Container[str]) -> None:
         """Remove all jobs but these."""
-        for job_id in [job_id for job_id in self._times if job_id not in job_ids]:
-            del self._times[job_id]
+        for times in (self._times, self._activity):
+            for job_id in [job_id for job_id in times if job_id not in job_ids]:
+                del times[job_id]
 
-    def get(self, job_id: str) -> str | None:
-        """Return the time of a job's last change as ISO 8601; None if none was seen."""
-        return format_iso_time(self._times.get(job_id))
+    def get(self, job_id: str) -> float | None:
+        """Return the time of a job's last change in epoch seconds; None if none was seen."""
+        return self._times.get(job_id)
+
+    def get_activity(self, job_id: str) -> float | None:
+        """Return the time of a job's last sign of life in epoch seconds; None if none was seen."""
+        return self._activity.get(job_id)
 
 
 def has_progressed(before: JobState, after: JobState) -> bool:

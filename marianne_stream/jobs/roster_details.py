@@ -4,11 +4,20 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from marianne_stream.backends.checkpoint import to_epoch_s
+from marianne_stream.backends.checkpoint import MAX_ERROR_CHARS, to_epoch_s
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.snapshots import JobSnapshot
+from marianne_stream.jobs.waiting import find_waiting
 from marianne_stream.jobs.watcher import JobWatcher
-from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, is_same_time
+from marianne_stream.models import (
+    JobProgress,
+    JobState,
+    Roster,
+    RosterDetails,
+    RosterEntry,
+    format_iso_time,
+    is_same_time,
+)
 
 # Changes within this time are reported together.
 DEBOUNCE_S = 0.1
@@ -55,7 +64,7 @@ class RosterDetailCache:
 
     def get(self, entry: RosterEntry) -> RosterDetails | None:
         """Return the facts about the run of an entry; None if there are none."""
-        last_progress_at = self._progress.get(entry.job_id)
+        last_progress_at = format_iso_time(self._progress.get(entry.job_id))
         state = self._find_state(entry)
         if state is None:
             if last_progress_at is None:
@@ -63,10 +72,16 @@ class RosterDetailCache:
             return RosterDetails(last_progress_at=last_progress_at)
         # A state that is older or newer than the entry has another active sheet.
         same_count = entry.completed_sheets in (None, state.completed_sheets)
+        progress = state.progress or JobProgress()
         return RosterDetails(
             current_sheet=state.current_sheet if same_count and not entry.is_terminal else None,
             updated_at=state.updated_at,
             last_progress_at=last_progress_at,
+            waiting=find_waiting(state),
+            eta_at=format_iso_time(progress.eta_at),
+            stalled=progress.stalled,
+            error_message=state.error_message[:MAX_ERROR_CHARS] if state.error_message else None,
+            estimated_cost=state.estimated_cost,
         )
 
     def get_all(self, roster: Roster) -> dict[str, RosterDetails]:

@@ -81,6 +81,17 @@ class RosterHub:
             raise
 
     @contextmanager
+    def watch_jobs(self, interval_s: float) -> Iterator[None]:
+        """Watch the unfinished jobs at an interval, without a subscription."""
+        self.poller.intervals.add(interval_s)
+        self._job_watchers.intervals.add(interval_s)
+        try:
+            yield
+        finally:
+            self._job_watchers.intervals.remove(interval_s)
+            self.poller.intervals.remove(interval_s)
+
+    @contextmanager
     def subscribe_entry(
         self, job_id: str, interval_s: float, subscriber: Subscriber[RosterEntry]
     ) -> Iterator[None]:

@@ -14,9 +14,12 @@ from marianne_stream.jobs.poll_schedule import REST_FACTOR
 from marianne_stream.jobs.state_merge import carry_over_entries
 from marianne_stream.models import Roster, RosterEntry
 
-# Poll interval of a conductor while a job is active, and while none is.
+# Poll interval of a conductor while a job is active, and while none is; and the same while all
+# clients have relaxed intervals.
 ACTIVE_INTERVAL_S = 0.1
 IDLE_INTERVAL_S = 0.25
+RELAXED_ACTIVE_INTERVAL_S = 1.0
+RELAXED_IDLE_INTERVAL_S = 10.0
 
 # The shortest time between two polls, also if hints request them.
 MIN_INTERVAL_S = 0.1
@@ -55,6 +58,12 @@ class RosterPoller:
         self._received_at = float("-inf")
         self._rest_s = 0.0
         self.latest: Roster | None = None
+
+    @property
+    def has_active_jobs(self) -> bool:
+        """True if a job of the newest roster runs or is about to."""
+        entries = self.latest.entries.values() if self.latest is not None else ()
+        return any(entry.is_active for entry in entries)
 
     def get_entry(self, job_id: str) -> RosterEntry | None:
         """Return a job's entry in the newest roster."""
@@ -142,8 +151,9 @@ class RosterPoller:
         roster = self.latest
         if roster is None or roster.source != "conductor":
             return shortest_s
-        is_active = any(entry.is_active for entry in roster.entries.values())
-        return ACTIVE_INTERVAL_S if is_active else IDLE_INTERVAL_S
+        if self.intervals.is_relaxed:
+            return RELAXED_ACTIVE_INTERVAL_S if self.has_active_jobs else RELAXED_IDLE_INTERVAL_S
+        return ACTIVE_INTERVAL_S if self.has_active_jobs else IDLE_INTERVAL_S
 
     async def _poll(self) -> None:
         self._poll_soon_at = float("inf")

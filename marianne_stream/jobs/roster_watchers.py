@@ -22,7 +22,7 @@ from marianne_stream.models import Roster, RosterEntry
 logger = logging.getLogger(__name__)
 
 # Limit of the watched jobs: the newest unfinished ones.
-MAX_WATCHED_JOBS = 100
+MAX_WATCHED_JOBS = 200
 
 SubscribeJob = Callable[[str, float], Awaitable[tuple[JobSnapshot, JobSubscription]]]
 

@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from pydantic import TypeAdapter
 
+from marianne_stream.jobs.job_data import make_status_data
 from marianne_stream.models import (
     JobState,
     Roster,
@@ -19,15 +20,13 @@ from marianne_stream.models import (
     Sheet,
     StateSourceName,
 )
-from marianne_stream.schemas import (
+from marianne_stream.schemas.event_schemas import SourceData, StreamErrorData
+from marianne_stream.schemas.job_schemas import (
     JobDeletedData,
     JobFinishedData,
     JobSheetsData,
-    JobStatusData,
     JobSummary,
     RosterData,
-    SourceData,
-    StreamErrorData,
 )
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import RosterCursor, StatusCursor, state_digest
@@ -37,7 +36,18 @@ SHEETS_ADAPTER = TypeAdapter(tuple[Sheet, ...])
 SUMMARIES_ADAPTER = TypeAdapter(tuple[JobSummary, ...])
 
 # Fields whose change alone is no event: they are sent with the next event.
-TIME_FIELDS = ("updated_at", "last_progress_at")
+TIME_FIELDS = {"updated_at", "last_progress_at", "last_activity_at", "eta_at"}
+SUMMARY_TIME_FIELDS = {"updated_at", "last_progress_at", "eta_at"}
+
+# Fields that are no part of a state's cursor: processes that have seen more or less know others.
+UNCOUNTED_FIELDS = TIME_FIELDS | {
+    "started_at",
+    "completed_at",
+    "stalled",
+    "workspace",
+    "score_path",
+}
+UNCOUNTED_SHEET_FIELDS = {"started_at", "completed_at", "observed", "estimated"}
 
 # Reconnect delay of clients after an internal error.
 ERROR_RETRY_MS = 10_000
@@ -75,7 +85,7 @@ class Snapshot(ABC):
         self.cursor = cursor
         self.end = end
         self.detail = detail
-        self.identity = (cursor, source, live, end, detail)
+        self.identity: tuple[object, ...] = (cursor, source, live, end, detail)
         self.cache_key: object = self.identity
         self._diffs: dict[object, sse.EncodedFrames] = {}
 
@@ -112,11 +122,11 @@ class JobSnapshot(Snapshot):
     """A job as its clients see it at one moment.
 
     The cursor is the same in every process, and differs between runs. If `source` is "none", the
-    state is the last known one.
+    state is the last known one. `with_paths` is for clients that may see paths of the host.
 
     Attributes:
         status_data: data of its `job_status` event.
-        status_json: the same as JSON, without the fields of TIME_FIELDS.
+        status_json: the same as JSON, without UNCOUNTED_FIELDS.
     """
 
     def __init__(  # noqa: PLR0913
@@ -127,16 +137,31 @@ class JobSnapshot(Snapshot):
         live: bool,
         end: SnapshotEnd = "",
         detail: str = "",
-        last_progress_at: str | None = None,
+        with_paths: bool = False,
     ) -> None:
         self.state = state
         self.job_id = state.job_id
-        self.status_data = JobStatusData.from_state(state, last_progress_at)
-        untimed = self.status_data.model_copy(update=dict.fromkeys(TIME_FIELDS))
-        self.status_json = untimed.json_bytes()
-        content = (state.run.encode(), self.status_json, SHEETS_ADAPTER.dump_json(state.sheets))
-        cursor = state_digest(b"\0".join(content))
+        self.status_data = make_status_data(state, with_paths=with_paths)
+        self.status_json = self.status_data.model_dump_json(exclude=UNCOUNTED_FIELDS).encode()
+        sheets = SHEETS_ADAPTER.dump_json(state.sheets, exclude={"__all__": UNCOUNTED_SHEET_FIELDS})
+        cursor = state_digest(b"\0".join((state.run.encode(), self.status_json, sheets)))
         super().__init__(source=source, live=live, cursor=cursor, end=end, detail=detail)
+        self.identity = (*self.identity, self.status_data.stalled)
+        self.cache_key = self.identity
+        self._with_paths: JobSnapshot | None = self if with_paths else None
+
+    def show_paths(self) -> "JobSnapshot":
+        """Return the snapshot for clients that may see paths of the host."""
+        if self._with_paths is None:
+            self._with_paths = JobSnapshot(
+                self.state,
+                source=self.source,
+                live=self.live,
+                end=self.end,
+                detail=self.detail,
+                with_paths=True,
+            )
+        return self._with_paths
 
     @property
     def sheet_key(self) -> tuple[str, tuple[int, ...]]:
@@ -153,7 +178,11 @@ class JobSnapshot(Snapshot):
 
     def _encode_content_diff(self, previous: "JobSnapshot | None") -> bytes:
         frames = b""
-        if previous is None or not self.is_same_state(previous):
+        if (
+            previous is None
+            or not self.is_same_state(previous)
+            or self.status_data.stalled != previous.status_data.stalled
+        ):
             frames += self._make_state_frames(previous)
         if previous is None or self.end != previous.end:
             frames += self._make_end_frame()
@@ -194,7 +223,8 @@ class JobSnapshot(Snapshot):
 class RosterSnapshot(Snapshot):
     """All jobs as the clients of the roster see them at one moment, newest first.
 
-    A change of TIME_FIELDS alone is no difference. Unchanged summaries of `previous` are reused.
+    A change of SUMMARY_TIME_FIELDS alone is no difference. Unchanged summaries of `previous` are
+    reused.
     """
 
     def __init__(
@@ -214,12 +244,12 @@ class RosterSnapshot(Snapshot):
         }
         jobs = tuple(self.summaries.values())
         cursor = state_digest(
-            SUMMARIES_ADAPTER.dump_json(jobs, exclude={"__all__": set(TIME_FIELDS)})
+            SUMMARIES_ADAPTER.dump_json(jobs, exclude={"__all__": SUMMARY_TIME_FIELDS})
         )
         super().__init__(
             source=roster.source, live=roster.live, cursor=cursor, detail=roster.detail
         )
-        times = tuple((job.updated_at, job.last_progress_at) for job in jobs)
+        times = tuple((job.updated_at, job.last_progress_at, job.eta_at) for job in jobs)
         self.cache_key = (self.identity, hash(times))
 
     def get_summary(self, entry: RosterEntry, details: RosterDetails | None) -> JobSummary | None:

@@ -13,7 +13,8 @@ from marianne_stream.common.intervals import SharedInterval
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateUnavailableError
 from marianne_stream.fanout.topic import Topic
 from marianne_stream.jobs.poll_schedule import PollSchedule
-from marianne_stream.jobs.progress import ProgressTimes, has_progressed
+from marianne_stream.jobs.progress import has_progressed
+from marianne_stream.jobs.progress_tracker import ProgressTracker
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd
@@ -55,7 +56,7 @@ class JobWatcher:
         backend: Backend,
         roster_poller: RosterPoller,
         read_limiter: StateReadLimiter,
-        progress: ProgressTimes,
+        tracker: ProgressTracker,
     ) -> None:
         self.job_id = job_id
         self.topic: Topic[JobSnapshot] = Topic()
@@ -63,7 +64,9 @@ class JobWatcher:
         self._backend = backend
         self._roster_poller = roster_poller
         self._read_limiter = read_limiter
-        self._progress = progress
+        self._tracker = tracker
+        # False if the states have the progress that another server has seen.
+        self._has_own_progress = True
         self._hints: asyncio.Queue[Hint] = asyncio.Queue()
         # Set when the current hints have been processed, including the read that they require.
         self._hints_processed = asyncio.Event()
@@ -83,8 +86,12 @@ class JobWatcher:
 
     def add_interval(self, interval_s: float) -> None:
         """Add a subscriber, for which job and roster are polled at an interval in seconds."""
+        shortest_s = self._intervals.shortest_s()
         self._intervals.add(interval_s)
         self._roster_poller.intervals.add(interval_s)
+        if shortest_s is not None and interval_s < shortest_s:
+            # The scheduled read may be too late for this subscriber.
+            self.add_hint(RosterHint(self._last_entry, source_changed=True))
 
     def remove_interval(self, interval_s: float) -> None:
         """Remove a subscriber that was added with this interval."""
@@ -220,6 +227,7 @@ class JobWatcher:
         `roster_since`. Raises the errors of `wait_first_snapshot`.
         """
         state = await self._read_state(on_demand=on_demand)
+        self._has_own_progress = state.progress is None
         if not state.is_consistent or (
             state.is_final and self._roster_poller.latest_requested_at < roster_since
         ):
@@ -231,6 +239,8 @@ class JobWatcher:
             state, self._conflict_since, self._last_read_at
         )
         state = mark_stopped_sheets(state)
+        if self._has_own_progress:
+            state = await self._tracker.update(state)
         changed = self._publish(state, end="finished" if state.is_final else "")
         roster = self._roster_poller.latest
         self._schedule.on_state(
@@ -264,7 +274,8 @@ class JobWatcher:
         """Publish a state; return True if clients see a difference in the job."""
         before = self.snapshot
         if before is not None and before.source != "none" and has_progressed(before.state, state):
-            self._progress.record(self.job_id)
+            self._tracker.record_progress(self.job_id)
+        state = self._with_progress(state)
         roster = self._roster_poller.latest
         live = state.live and not is_last_known
         snapshot = self.snapshot = JobSnapshot(
@@ -273,11 +284,27 @@ class JobWatcher:
             live=live,
             end=end,
             detail=roster.detail if roster is not None and not live else "",
-            last_progress_at=self._progress.get(self.job_id),
         )
         if before is None or not snapshot.is_same(before):
             self.topic.publish(snapshot)
         return before is None or not snapshot.is_same_state(before)
+
+    def _with_progress(self, state: JobState) -> JobState:
+        return self._tracker.refresh(state) if self._has_own_progress else state
+
+    def current_state(self) -> JobState | None:
+        """Return the newest state with its progress until now; None before the first."""
+        return self._with_progress(self.snapshot.state) if self.snapshot is not None else None
+
+    def update_stalled(self) -> tuple[int, ...]:
+        """Publish a snapshot if other sheets have stalled; return those that are new."""
+        if not self._has_own_progress or self.snapshot is None or self.snapshot.end:
+            return ()
+        before = self.snapshot.status_data.stalled
+        stalled = self._tracker.find_stalled(self.snapshot.state)
+        if stalled != before:
+            self._publish(self.snapshot.state, is_last_known=self.snapshot.source == "none")
+        return tuple(number for number in stalled if number not in before)
 
     def _on_missing(self) -> None:
         """Report the job as deleted if it is missing for the second time."""

@@ -7,6 +7,7 @@ from aiohttp import web
 from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.feeds.log_feeds import LogFeedProvider
 from marianne_stream.feeds.log_locator import LogLocator
+from marianne_stream.history.history import History
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.web.limits import DownloadLimiter
 from marianne_stream.web.metrics import Metrics
@@ -15,6 +16,9 @@ from marianne_stream.web.stream_registry import StreamRegistry
 # None if no token is required.
 AUTHENTICATOR: web.AppKey[Authenticator | None] = web.AppKey("AUTHENTICATOR")
 DOWNLOAD_LIMITER = web.AppKey("DOWNLOAD_LIMITER", DownloadLimiter)
+HISTORY: web.AppKey[History | None] = web.AppKey("HISTORY")
+# Returns the history that has a job; None for all jobs. Raises HistoryUnavailableError without one.
+FIND_HISTORY: web.AppKey[Callable[[str | None], History]] = web.AppKey("FIND_HISTORY")
 JOB_HUB = web.AppKey("JOB_HUB", JobHub)
 LOG_FEEDS: web.AppKey[LogFeedProvider] = web.AppKey("LOG_FEEDS")
 LOG_LOCATOR: web.AppKey[LogLocator] = web.AppKey("LOG_LOCATOR")

@@ -7,9 +7,10 @@ import msgspec
 from aiohttp import web
 
 from marianne_stream.errors import BadParameterError
+from marianne_stream.jobs.job_data import make_job_detail, make_status_data
 from marianne_stream.jobs.snapshots import newest_first_key
 from marianne_stream.models import RosterEntry
-from marianne_stream.schemas import JobDetail, JobPage, JobStatusData, JobSummary
+from marianne_stream.schemas.job_schemas import JobPage, JobSummary
 from marianne_stream.web.app_keys import JOB_HUB
 from marianne_stream.web.auth_middleware import GRANT
 from marianne_stream.web.params import NumberParameter, TextParameter, read_job_id
@@ -57,14 +58,14 @@ async def get_job(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}`: a job with its sheets."""
     hub, job_id = request.app[JOB_HUB], read_job_id(request)
     state = await hub.get_state(job_id)
-    return json_response(JobDetail.from_state(state, hub.roster.progress.get(job_id)))
+    return json_response(make_job_detail(state, with_paths=request[GRANT].job_scope.matches_all))
 
 
 async def get_job_status(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/status`: the data of a `job_status` event."""
     hub, job_id = request.app[JOB_HUB], read_job_id(request)
     state = await hub.get_state(job_id)
-    return json_response(JobStatusData.from_state(state, hub.roster.progress.get(job_id)))
+    return json_response(make_status_data(state, with_paths=request[GRANT].job_scope.matches_all))
 
 
 def matches_filters(entry: RosterEntry, status: str | None, name: str | None) -> bool:

@@ -19,7 +19,7 @@ from marianne_stream.logs.snapshot import (
     summarize_log,
 )
 from marianne_stream.models import format_iso_time
-from marianne_stream.schemas import LogInfo
+from marianne_stream.schemas.log_schemas import LogInfo
 from marianne_stream.web.app_keys import DOWNLOAD_LIMITER, LOG_LOCATOR, MAX_DOWNLOAD_BYTES
 from marianne_stream.web.conditional_requests import (
     FileVersion,

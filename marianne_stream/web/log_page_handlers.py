@@ -9,7 +9,7 @@ from marianne_stream.errors import BadParameterError
 from marianne_stream.logs.filters import make_line_filter
 from marianne_stream.logs.log_pager import LogPager, PageResult
 from marianne_stream.logs.page_lines import PageLine
-from marianne_stream.schemas import LogPage, LogPageLine, LogPagePartial
+from marianne_stream.schemas.log_schemas import LogPage, LogPageLine, LogPagePartial
 from marianne_stream.web.app_keys import LOG_LOCATOR
 from marianne_stream.web.log_stream_handlers import CONTAINS, LEVEL, REGEX, read_log_source
 from marianne_stream.web.params import (

@@ -4,7 +4,7 @@ from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from marianne_stream.errors import ShuttingDownError, StateUnavailableError
-from marianne_stream.schemas import HealthData, ReadyData
+from marianne_stream.schemas.server_schemas import HealthData, ReadyData
 from marianne_stream.web.app_keys import JOB_HUB, METRICS, NOT_SERVED, OPENAPI, STREAM_REGISTRY
 from marianne_stream.web.responses import NO_STORE, RETRY_AFTER_S, json_response
 

@@ -146,8 +146,9 @@ def redirect_to_origin(request: web.Request, error: NotOnEdgeError) -> web.Respo
         return response_from_error(request, error, detail=detail)
     url = request.rel_url
     segments = url.raw_path.split("/")
-    raw_id = job_ids.unescape(error.job_id).encode("utf-8", "surrogateescape")
-    segments[JOB_ID_SEGMENT_INDEX] = quote(raw_id, safe="")
+    if error.job_id:
+        raw_id = job_ids.unescape(error.job_id).encode("utf-8", "surrogateescape")
+        segments[JOB_ID_SEGMENT_INDEX] = quote(raw_id, safe="")
     query = f"?{url.raw_query_string}" if url.raw_query_string else ""
     location = error.origin_url.rstrip("/") + "/".join(segments) + query
     return web.Response(status=307, headers={**NO_STORE, "Location": location})

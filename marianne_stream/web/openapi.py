@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from marianne_stream.schemas import ErrorData, Payload, TimelineEventData
+from marianne_stream.schemas.event_schemas import TimelineEventData
+from marianne_stream.schemas.payload import Payload
+from marianne_stream.schemas.server_schemas import ErrorData
 from marianne_stream.version import VERSION
 from marianne_stream.web.auth_middleware import PUBLIC_PATHS
 from marianne_stream.web.routes import ROUTES, Route
@@ -21,6 +23,14 @@ JOB_ID_PARAMETER = {
     "required": True,
     "description": "Percent-encoded; any characters but / and NUL after decoding.",
     "schema": {"type": "string", "pattern": r"^[^/\u0000]+$"},
+}
+
+RUN_PARAMETER = {
+    "name": "run",
+    "in": "path",
+    "required": True,
+    "description": "Name of the run, or `latest`.",
+    "schema": {"type": "string", "pattern": "^[^/]+$"},
 }
 
 # Errors of every path, which precede its handler.
@@ -82,6 +92,8 @@ def make_operation(route: Route) -> dict[str, Any]:
     parameters = [parameter.to_openapi() for parameter in route.parameters]
     if "{job_id}" in route.path:
         parameters.insert(0, JOB_ID_PARAMETER)
+    if "{run}" in route.path:
+        parameters.insert(1, RUN_PARAMETER)
     name = route.path.strip("/").replace("{job_id}", "job").replace("/", "_").replace(".", "_")
     is_open = route.path in PUBLIC_PATHS
     errors = {**COMMON_ERRORS, **({} if is_open else AUTHENTICATED_ERRORS), **route.errors}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.schemas import ErrorData, Payload
+from marianne_stream.schemas.payload import Payload
+from marianne_stream.schemas.server_schemas import ErrorData
 from marianne_stream.wire import sse
 
 NO_STORE = {"Cache-Control": "private, no-store"}

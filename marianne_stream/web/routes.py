@@ -6,16 +6,23 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from marianne_stream.schemas import (
+from marianne_stream.schemas.event_schemas import (
     GapData,
-    HealthData,
     HeartbeatData,
+    SourceData,
+    StreamErrorData,
+)
+from marianne_stream.schemas.history_schemas import EventPage, RunData, RunPage, SummaryData
+from marianne_stream.schemas.job_schemas import (
     JobDeletedData,
     JobDetail,
     JobFinishedData,
     JobPage,
     JobSheetsData,
     JobStatusData,
+    RosterData,
+)
+from marianne_stream.schemas.log_schemas import (
     LogCompleteData,
     LogData,
     LogGapData,
@@ -24,13 +31,11 @@ from marianne_stream.schemas import (
     LogPage,
     LogPartialData,
     LogRotatedData,
-    Payload,
-    ReadyData,
-    RosterData,
-    SourceData,
-    StreamErrorData,
 )
+from marianne_stream.schemas.payload import Payload
+from marianne_stream.schemas.server_schemas import HealthData, ReadyData
 from marianne_stream.web import (
+    history_handlers,
     job_handlers,
     log_download_handlers,
     log_page_handlers,
@@ -105,6 +110,12 @@ LOG_ERRORS = {
 }
 JOB_ERRORS = {400: "A parameter or the job id is not valid.", **NOT_FOUND, **UNAVAILABLE}
 
+HISTORY_ERRORS = {
+    400: "A parameter or the job id is not valid.",
+    404: "There is no such job or run, or this server has no history.",
+    501: "This server is an edge, and the address of the origin is unknown.",
+}
+
 ROUTES = (
     Route(
         "/api/jobs",
@@ -166,6 +177,37 @@ ROUTES = (
             LAST_EVENT_ID,
         ),
         errors=BAD_REQUEST,
+    ),
+    Route(
+        "/api/jobs/{job_id}/events/list",
+        history_handlers.list_events,
+        "Recorded events of a job in pages, newest first.",
+        model=EventPage,
+        parameters=(history_handlers.EVENT_LIMIT, history_handlers.EVENT_BEFORE),
+        errors=HISTORY_ERRORS,
+    ),
+    Route(
+        "/api/jobs/{job_id}/runs",
+        history_handlers.list_runs,
+        "Recorded runs of a job in pages, newest first.",
+        model=RunPage,
+        parameters=(history_handlers.RUN_LIMIT, history_handlers.RUN_BEFORE),
+        errors={**HISTORY_ERRORS, **UNAVAILABLE},
+    ),
+    Route(
+        "/api/jobs/{job_id}/runs/{run}",
+        history_handlers.get_run,
+        "A recorded run of a job, with its transitions.",
+        model=RunData,
+        errors=HISTORY_ERRORS,
+    ),
+    Route(
+        "/api/summary",
+        history_handlers.get_summary,
+        "Runs that have ended and sheets that have stalled since a time, and jobs that wait.",
+        model=SummaryData,
+        parameters=(history_handlers.SINCE,),
+        errors={**HISTORY_ERRORS, **UNAVAILABLE},
     ),
     Route(
         "/api/jobs/{job_id}/logs",
@@ -254,5 +296,5 @@ def add_routes(router: web.UrlDispatcher) -> None:
     """Add the routes to a router. HEAD is allowed unless the response is a stream."""
     for route in ROUTES:
         # The router's default pattern excludes braces, which a job id may contain.
-        path = route.path.replace("{job_id}", "{job_id:[^/]+}")
+        path = route.path.replace("{job_id}", "{job_id:[^/]+}").replace("{run}", "{run:[^/]+}")
         router.add_get(path, route.handler, allow_head=route.events is None)

@@ -4,9 +4,10 @@ from functools import partial
 
 from aiohttp import web
 
-from marianne_stream.feeds.event_feed import EventFilter, open_event_feed
+from marianne_stream.feeds.event_feed import EventFeed, EventFilter, open_event_feed
 from marianne_stream.feeds.snapshot_feeds import open_roster_feed, open_status_feed
-from marianne_stream.web.app_keys import JOB_HUB, STREAM_REGISTRY
+from marianne_stream.feeds.stored_event_feed import StoredEventFeed, open_stored_event_feed
+from marianne_stream.web.app_keys import HISTORY, JOB_HUB, STREAM_REGISTRY
 from marianne_stream.web.auth_middleware import GRANT
 from marianne_stream.web.params import (
     JOB_ID_RESOLVER,
@@ -47,7 +48,13 @@ async def stream_job(request: web.Request) -> web.StreamResponse:
     interval_s = POLL_INTERVAL.read(request)
     hub, streams = request.app[JOB_HUB], request.app[STREAM_REGISTRY]
     streams.require_capacity(request)
-    feed = await open_status_feed(hub, job_id, poll_interval_s=interval_s, cursor=cursor)
+    feed = await open_status_feed(
+        hub,
+        job_id,
+        poll_interval_s=interval_s,
+        cursor=cursor,
+        with_paths=request[GRANT].job_scope.matches_all,
+    )
     return streams.open(request, feed)
 
 
@@ -93,13 +100,25 @@ async def open_event_stream(
     request: web.Request, event_filter: EventFilter, limit: int, cursor: str
 ) -> web.StreamResponse:
     """Return the stream of the events that pass a filter."""
-    events = request.app[JOB_HUB].events
+    events, history = request.app[JOB_HUB].events, request.app[HISTORY]
     await events.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
-    feed = open_event_feed(
-        events.replay_buffer,
-        event_filter=event_filter,
-        limit=limit,
-        cursor=cursor,
-        make_source_frame=partial(events.make_source_frame, event_filter),
-    )
-    return request.app[STREAM_REGISTRY].open(request, feed)
+
+    def open_feed(at: str) -> EventFeed:
+        return open_event_feed(
+            events.replay_buffer,
+            event_filter=event_filter,
+            limit=limit,
+            cursor=at,
+            make_source_frame=partial(events.make_source_frame, event_filter),
+        )
+
+    feed: EventFeed | StoredEventFeed | None = None
+    if history is not None:
+        feed = await open_stored_event_feed(
+            history.events,
+            events.replay_buffer,
+            event_filter=event_filter,
+            cursor=cursor,
+            open_feed=open_feed,
+        )
+    return request.app[STREAM_REGISTRY].open(request, feed or open_feed(cursor))

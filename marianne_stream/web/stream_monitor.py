@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Collection
 
-from marianne_stream.schemas import HeartbeatData
+from marianne_stream.schemas.event_schemas import HeartbeatData
 from marianne_stream.web.sse_response import SSEResponse
 from marianne_stream.wire import sse
 

@@ -14,8 +14,8 @@ from marianne_stream.backends.checkpoint import (
     to_epoch_s,
     to_iso_time,
 )
+from marianne_stream.jobs.job_data import make_status_data
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.schemas import JobStatusData
 
 WRITTEN_AT = "2026-11-23T19:24:54.875461Z"
 WRITTEN_S = 1795461894.875461
@@ -139,7 +139,7 @@ def test_completed_sheets_above_total_raise_total(total: int) -> None:
     sheets = {"1": {"status": "completed"}, "2": {"status": "completed"}}
     shown = state(make_checkpoint(sheets=sheets, total_sheets=total))
     assert (shown.completed_sheets, shown.total_sheets) == (2, 2)
-    assert JobStatusData.from_state(shown, None).progress_percent == 100
+    assert make_status_data(shown, with_paths=False).progress_percent == 100
 
 
 def test_bare_metadata_counts_from_entry() -> None:

@@ -4,17 +4,17 @@ import msgspec
 import pytest
 
 from marianne_stream.client import api_models
-from marianne_stream.schemas import (
-    ErrorData,
+from marianne_stream.schemas.event_schemas import TimelineEventData
+from marianne_stream.schemas.job_schemas import (
     JobDetail,
     JobPage,
     JobStatusData,
     JobSummary,
-    LogData,
-    Payload,
     RosterData,
-    TimelineEventData,
 )
+from marianne_stream.schemas.log_schemas import LogData
+from marianne_stream.schemas.payload import Payload
+from marianne_stream.schemas.server_schemas import ErrorData
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from marianne_stream.fanout.replay_buffer import EntryFilter, ReplayBuffer, ReplayEntry
+from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.fanout.replay_entry import EntryFilter, ReplayEntry
 from marianne_stream.fanout.source_positions import ReadPosition
 from marianne_stream.fanout.subscriber_queue import DropOldestQueue
 from marianne_stream.models import MonitorEvent

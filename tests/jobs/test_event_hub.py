@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from marianne_stream.fanout.replay_buffer import ReplayBuffer, ReplayEntry
+from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.fanout.replay_entry import ReplayEntry
 from marianne_stream.fanout.subscriber_queue import DropOldestQueue
 from marianne_stream.jobs.event_hub import EventHub
 from marianne_stream.jobs.roster_poller import RosterPoller

@@ -8,12 +8,19 @@ import pytest
 
 from marianne_stream.jobs import roster_details as details_module
 from marianne_stream.jobs.progress import ProgressTimes
+from marianne_stream.jobs.progress_tracker import ProgressTracker, load_nothing
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.jobs.roster_details import RosterDetailCache
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot, SnapshotEnd
 from marianne_stream.jobs.watcher import JobWatcher
-from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, format_iso_time
+from marianne_stream.models import (
+    JobState,
+    Roster,
+    RosterDetails,
+    RosterEntry,
+    format_iso_time,
+)
 from tests.support.backends import FakeBackend
 from tests.support.waiting import wait_until
 
@@ -54,7 +61,7 @@ def make_watcher(state: JobState) -> JobWatcher:
         backend=backend,
         roster_poller=roster,
         read_limiter=StateReadLimiter(),
-        progress=ProgressTimes(),
+        tracker=ProgressTracker(ProgressTimes(), load_nothing),
     )
     show(watcher, state)
     return watcher
@@ -174,6 +181,6 @@ async def test_last_progress_of_unwatched_job_reported() -> None:
     assert details.get(ENTRY) is None
     progress.record("a")
     found = details.get(ENTRY)
-    assert found == RosterDetails(last_progress_at=progress.get("a"))
+    assert found == RosterDetails(last_progress_at=format_iso_time(progress.get("a")))
     progress.retain(())
     assert details.get(ENTRY) is None

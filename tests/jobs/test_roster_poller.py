@@ -48,16 +48,25 @@ async def test_backend_on_disk_polled_at_shortest_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "interval_s"),
-    [("running", 0.1), ("queued", 0.1), ("paused", 0.25), ("failed", 0.25)],
+    ("status", "interval_s", "relaxed_interval_s"),
+    [
+        ("running", 0.1, 1.0),
+        ("queued", 0.1, 1.0),
+        ("paused", 0.25, 10.0),
+        ("failed", 0.25, 10.0),
+    ],
 )
-async def test_conductor_polled_by_job_activity(status: str, interval_s: float) -> None:
+async def test_conductor_polled_by_job_activity(
+    status: str, interval_s: float, relaxed_interval_s: float
+) -> None:
     backend = FakeBackend()
     backend.source, backend.status = "conductor", status
     async with run_poller(backend) as (poller, _):
-        poller.intervals.add(30.0)
+        poller.intervals.add(10.0)
         await wait_until(lambda: backend.read_count == 1)
-        assert poller._poll_interval_s(30.0) == interval_s
+        assert poller._poll_interval_s(10.0) == relaxed_interval_s
+        poller.intervals.add(9.0)
+        assert poller._poll_interval_s(9.0) == interval_s
         await wait_until(lambda: backend.read_count == 2)
 
 

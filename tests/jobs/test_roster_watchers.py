@@ -10,6 +10,7 @@ import pytest
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.jobs import roster_watchers as watchers_module
 from marianne_stream.jobs.progress import ProgressTimes
+from marianne_stream.jobs.progress_tracker import ProgressTracker, load_nothing
 from marianne_stream.jobs.read_limiter import StateReadLimiter, make_shared_limiter
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.roster_watchers import MAX_WATCHED_JOBS, RosterJobWatchers
@@ -43,7 +44,7 @@ class Jobs:
             backend=FakeBackend(),
             roster_poller=self._poller,
             read_limiter=StateReadLimiter(),
-            progress=ProgressTimes(),
+            tracker=ProgressTracker(ProgressTimes(), load_nothing),
         )
         subscription = JobSubscription(watcher, interval_s, on_close=self._on_close)
         self.subscriptions[job_id] = subscription

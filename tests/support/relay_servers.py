@@ -72,6 +72,7 @@ def run_origin(
             conductor_socket=folder / "c.sock",
             registry_path=folder / "state.db",
             no_auth=True,
+            history="none",
             publish_url=url or redis.url,
             source_name=name,
             **options,

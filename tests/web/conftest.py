@@ -30,9 +30,12 @@ Start = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Return settings with the conductor and registry of the test."""
+    """Return settings with the conductor and registry of the test, and without a history."""
     return Settings(
-        conductor_socket=tmp_path / "c.sock", registry_path=tmp_path / "state.db", no_auth=True
+        conductor_socket=tmp_path / "c.sock",
+        registry_path=tmp_path / "state.db",
+        no_auth=True,
+        history="none",
     )
 
 

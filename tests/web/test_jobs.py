@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -98,9 +99,7 @@ async def test_job_list_filters_by_status_and_name(
     assert ([job["job_id"] for job in by_both["jobs"]], by_both["total"]) == (["nightly-2"], 1)
 
 
-async def test_job_detail_has_sheets_and_no_paths(
-    conductor: SimulatedConductor, client: Client
-) -> None:
+async def test_job_detail_has_sheets(conductor: SimulatedConductor, client: Client) -> None:
     conductor.launch("a", 2)
     conductor.fail_sheet("a", 2, "Exit code 1")
     job = await get_json(client, "/api/jobs/a")
@@ -113,8 +112,11 @@ async def test_job_detail_has_sheets_and_no_paths(
         "instrument_name": "cli",
         "movement": job["sheets"][1]["movement"],
         "error_message": "Exit code 1",
+        "error_code": "E999",
+        "attempt": 1,
+        "completed_at": job["sheets"][1]["completed_at"],
+        "observed": True,
     }
-    assert "workspace" not in job
 
 
 async def test_job_status_equals_stream_event(
@@ -126,6 +128,9 @@ async def test_job_status_equals_stream_event(
     status = await get_json(client, "/api/jobs/a/status")
     assert status.pop("updated_at").endswith("Z")
     assert status.pop("last_progress_at") is None
+    assert status.pop("started_at").endswith("Z")
+    assert re.fullmatch(r"[0-9-]{10}T[0-9:]{8}Z", status.pop("run"))
+    assert status.pop("workspace")
     assert status == {
         "job_id": "a",
         "status": "running",

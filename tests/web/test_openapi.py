@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from marianne_stream.schemas import Payload
+from marianne_stream.schemas.payload import Payload
 from marianne_stream.web import openapi
 from marianne_stream.web.routes import ROUTES
 from tests.web.conftest import Client

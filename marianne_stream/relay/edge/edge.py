@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from marianne_stream.common.task_set import run_until_first_failure
-from marianne_stream.errors import JobNotFoundError, StateUnavailableError
+from marianne_stream.errors import JobNotFoundError, NotOnEdgeError, StateUnavailableError
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.models import JobState, Roster, RosterEntry
@@ -130,6 +130,24 @@ class Edge:
         """Return the public id of a job, or the same id if no source has the job."""
         source, own_id = self._find_source(job_id)
         return source.prefix + own_id if source is not None else job_id
+
+    def not_here_error(self, job_id: str | None, reason: str = "") -> NotOnEdgeError:
+        """Return the error that redirects to the origin of a job, or for None to the only origin.
+
+        Args:
+            job_id: the job; None for all jobs.
+            reason: sentence for the client, before that of the error.
+        """
+        own_id, sources = "", list(self.sources.values())
+        if job_id is not None:
+            source, own_id = self.split_job_id(job_id)
+            sources = [source]
+        status = sources[0].reader.status if len(sources) == 1 else None
+        return NotOnEdgeError(
+            own_id,
+            origin_url=status.origin_url if status is not None else None,
+            detail=f"{reason} {NotOnEdgeError.default_detail}".strip(),
+        )
 
     def read_limiter(self, job_id: str) -> StateReadLimiter:
         """Return the limiter of the source's reads: a slow source must not delay another."""

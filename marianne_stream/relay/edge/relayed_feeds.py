@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from marianne_stream.errors import LogNotFoundError, NotOnEdgeError
+from marianne_stream.errors import LogNotFoundError
 from marianne_stream.feeds.feed import EmptyFeed, Feed
 from marianne_stream.feeds.log_locator import JobDirs, LogSource
 from marianne_stream.feeds.log_start import LogRequest
@@ -49,7 +49,7 @@ class RelayedLogFeeds:
         await self._hub.ensure_exists(job_id)
         if log_request.source is not None:
             reason = "Which log it is can be chosen there only."
-            raise make_not_available_error(self._edge, job_id, reason)
+            raise self._edge.not_here_error(job_id, reason)
         open_feed = partial(self._open_log, job_id, log_request)
         try:
             return await open_feed()
@@ -87,7 +87,7 @@ class RelayedLogFeeds:
     def _ensure_enough_lines(self, job_id: str, start: LogStart, tail_lines: int) -> None:
         if start.is_truncated:
             reason = f"Fewer than {tail_lines} lines are kept here."
-            raise make_not_available_error(self._edge, job_id, reason)
+            raise self._edge.not_here_error(job_id, reason)
 
     def _get_log(self, source: RelayedSource, job_id: str) -> RelayedLog:
         name = f"{source.name}:{job_id}"
@@ -127,20 +127,9 @@ class OriginOnlyLocator:
     async def find_dirs(self, job_id: str) -> JobDirs:
         """Raise JobNotFoundError, StateUnavailableError, or NotOnEdgeError if the job exists."""
         await self._hub.ensure_exists(job_id)
-        raise make_not_available_error(self._edge, job_id)
+        raise self._edge.not_here_error(job_id)
 
     async def find_log(self, job_id: str, dirs: JobDirs, source: LogSource | None) -> LogHandle:
         """Raise NotOnEdgeError."""
         del dirs, source
-        raise make_not_available_error(self._edge, job_id)
-
-
-def make_not_available_error(edge: Edge, job_id: str, reason: str = "") -> NotOnEdgeError:
-    """Return the error that names the origin."""
-    source, own_id = edge.split_job_id(job_id)
-    status = source.reader.status
-    return NotOnEdgeError(
-        own_id,
-        origin_url=status.origin_url if status is not None else None,
-        detail=f"{reason} {NotOnEdgeError.default_detail}".strip(),
-    )
+        raise self._edge.not_here_error(job_id)

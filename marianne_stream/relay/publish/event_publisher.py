@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from marianne_stream.fanout.replay_buffer import ReplayBuffer, ReplayEntry
+from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.fanout.replay_entry import ReplayEntry
 from marianne_stream.fanout.subscriber_queue import DropOldestQueue
 from marianne_stream.relay.publish.writer import Command, Writer
 from marianne_stream.relay.redis_client import call
@@ -31,8 +32,9 @@ class EventPublisher:
         self._key = keys.events
         # Higher for each process that publishes.
         self._term = 0
-        # Number of the newest event that was published; -1 if a gap must come first.
-        self._last_number = 0
+        # Number of the newest event that was published. Those that were restored are published by
+        # the process that has received them; one less if a gap must come first.
+        self._last_number = replay_buffer.restored_number
 
     async def run(self, writer: Writer) -> None:
         """Publish kept and new events until cancelled; raises as `Writer.write` does."""
@@ -59,13 +61,14 @@ class EventPublisher:
                 self._term, self._last_number = newest_term, int(number)
                 return
         # Behind the events of another process, some are missing.
-        self._last_number = -1 if found else 0
+        self._last_number = self._replay_buffer.restored_number - bool(found)
         if self._term <= newest_term:
             self._term = max(writer.redis_time_s, newest_term + 1)
 
     def _iter_unpublished(self) -> Iterable[EventEntry]:
         """Yield the kept entries that were not published, after a gap if some are gone."""
-        buffer, last = self._replay_buffer, max(self._last_number, 0)
+        buffer = self._replay_buffer
+        last = max(self._last_number, buffer.restored_number)
         entries = buffer.get_range(last, buffer.last_number, match_all)
         if entries is None:
             entries = buffer.get_newest(MAX_STREAM_EVENTS, match_all)

@@ -1,0 +1,1 @@
+"""History: what the conductor does not keep, recorded in SQLite."""

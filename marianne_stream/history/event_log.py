@@ -1,0 +1,156 @@
+"""Stored events: those of earlier processes, for clients that resume after a restart."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+
+from marianne_stream.fanout.epochs import Epoch
+from marianne_stream.fanout.replay_buffer import (
+    MAX_REPLAY_BYTES,
+    MAX_REPLAY_EVENTS,
+    ReplayBuffer,
+)
+from marianne_stream.fanout.replay_entry import ReplayEntry, to_sse_name
+from marianne_stream.history import queries
+from marianne_stream.history.queries import DroppedEvents, StoredEvent
+from marianne_stream.history.store import HistoryStore
+from marianne_stream.wire import sse
+from marianne_stream.wire.cursors import TimelineCursor
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPosition:
+    """Position of a client in the stored events.
+
+    Attributes:
+        seq: sequence number of the last event that the client has received.
+        dropped: what was removed of the events: of all jobs, and of single ones.
+    """
+
+    seq: int
+    dropped: DroppedEvents
+
+    def has_lost(self, job_ids: Iterable[str]) -> bool:
+        """Return whether events of some jobs after the position were removed.
+
+        Args:
+            job_ids: the jobs; empty for all.
+        """
+        by_job = self.dropped.by_job
+        of_jobs = [by_job.get(job_id, 0) for job_id in job_ids] or list(by_job.values())
+        return self.seq < max(self.dropped.of_all, *of_jobs, 0)
+
+
+class EventLog:
+    """Finds the positions of cursors in the stored events, and reads on from there.
+
+    Args:
+        store: the history.
+        replay_buffer: buffer of this process's events, and of the newest stored ones.
+    """
+
+    def __init__(self, store: HistoryStore, replay_buffer: ReplayBuffer) -> None:
+        self._store = store
+        self._replay_buffer = replay_buffer
+        # The epoch of this process; None while it is not stored.
+        self._epoch: Epoch | None = None
+
+    async def begin(self) -> None:
+        """Store this process's epoch, and fill an empty replay buffer from the store.
+
+        Raises:
+            HistoryUnavailableError: the store cannot be read or written.
+        """
+        buffer = self._replay_buffer
+        is_new = buffer.last_number == 0
+        last_number = None if is_new else buffer.last_number
+        epoch = await self._store.begin_epoch(buffer.epoch, last_number)
+        if is_new:
+            epochs = await self._store.read(queries.select_epochs)
+            events = await self._store.read(
+                partial(
+                    queries.select_newest_events,
+                    limit=MAX_REPLAY_EVENTS,
+                    max_bytes=MAX_REPLAY_BYTES,
+                )
+            )
+            entries = await asyncio.to_thread(make_entries, newest_contiguous(events), epochs)
+            buffer.restore(entries, epochs, epoch.last_seq)
+        self._epoch = epoch
+
+    def first_buffered_seq(self) -> int | None:
+        """Return the sequence number from which the replay buffer goes on.
+
+        It is None if this process stores no events.
+        """
+        if self._epoch is None:
+            return None
+        oldest = self._replay_buffer.oldest_number
+        if self._epoch.first_number == self._epoch.first_seq:
+            return oldest
+        # The gap at the beginning of the epoch is in the store only.
+        return self._epoch.first_seq + max(1, oldest - self._epoch.first_number)
+
+    def to_cursor(self, seq: int) -> str:
+        """Return the cursor of this process for a sequence number that the buffer goes on from."""
+        if self._epoch is None:
+            raise LookupError("this process has stored no epoch")
+        return self._replay_buffer.cursor_at(self._epoch.to_number(seq))
+
+    async def find(self, cursor: TimelineCursor) -> StoredPosition | None:
+        """Return the position of a cursor; None if no process that stored events made it.
+
+        Raises:
+            HistoryUnavailableError: the store cannot be read.
+        """
+        for epoch in await self._store.read(queries.select_epochs):
+            if epoch.epoch == cursor.epoch and (seq := epoch.to_seq(cursor.number)) is not None:
+                return StoredPosition(seq, await self._store.read(queries.select_dropped))
+        return None
+
+    async def read_after(self, seq: int, job_ids: Iterable[str]) -> tuple[list[ReplayEntry], int]:
+        """Read the next events after a sequence number.
+
+        Args:
+            seq: the sequence number.
+            job_ids: jobs whose events are returned, with all gaps; empty for all jobs.
+
+        Returns:
+            the events, numbered as in the store, and the sequence number up to which they are
+            complete.
+
+        Raises:
+            HistoryUnavailableError: the store cannot be read.
+        """
+        query = partial(queries.select_events_after, seq=seq, job_ids=tuple(job_ids))
+        events, last_seq = await self._store.read(query)
+        epochs = await self._store.read(queries.select_epochs)
+        return make_entries(events, epochs), last_seq
+
+
+def newest_contiguous(events: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """Return the newest events up to a hole, from which events of a job were removed."""
+    if not events:
+        return []
+    last = events[-1].seq
+    newest_first = zip(range(last, 0, -1), reversed(events), strict=False)
+    return [event for _, event in takewhile(lambda at: at[0] == at[1].seq, newest_first)][::-1]
+
+
+def make_entries(events: Iterable[StoredEvent], epochs: Sequence[Epoch]) -> list[ReplayEntry]:
+    """Convert stored events in order, with the ids under which they were sent."""
+    entries = []
+    at = 0
+    for event in events:
+        while at + 1 < len(epochs) and epochs[at + 1].first_seq <= event.seq:
+            at += 1
+        epoch = epochs[at]
+        event_id = str(TimelineCursor(epoch.epoch, epoch.to_number(event.seq)))
+        is_gap = event.job_id is None
+        name = "gap" if is_gap else to_sse_name(event.event)
+        frame = sse.frame(event.data, event=name, event_id=event_id)
+        params = b"" if is_gap else event.data
+        entries.append(ReplayEntry(event.seq, event.job_id, event.event, frame, params))
+    return entries

@@ -1,0 +1,91 @@
+"""Recorded runs as the hub's watchers need them."""
+
+import logging
+import sqlite3
+from functools import partial
+
+from marianne_stream.errors import HistoryUnavailableError
+from marianne_stream.history import queries
+from marianne_stream.history.records import RecordedRun, SheetRecord
+from marianne_stream.history.store import HistoryStore
+from marianne_stream.jobs.run_times import KnownRun, submission_time, worked_s
+from marianne_stream.models import TERMINAL_STATUSES, JobState, RunTimes, Sheet
+
+logger = logging.getLogger(__name__)
+
+
+class KnownRuns:
+    """Returns what was recorded of runs.
+
+    Args:
+        store: the history.
+    """
+
+    def __init__(self, store: HistoryStore) -> None:
+        self._store = store
+
+    async def load(self, state: JobState) -> KnownRun:
+        """Return what was recorded of the run of a state; nothing if it cannot be read."""
+        submitted_at = submission_time(state)
+        if submitted_at is None:
+            return KnownRun()
+        query = partial(
+            load_known_run,
+            job_id=state.job_id,
+            submitted_at=submitted_at,
+            total_sheets=state.total_sheets,
+        )
+        try:
+            return await self._store.read(query)
+        except HistoryUnavailableError as error:
+            logger.debug("run not loaded job=%r error=%s", state.job_id, error)
+            return KnownRun()
+
+
+def load_known_run(
+    database: sqlite3.Connection, job_id: str, submitted_at: float, total_sheets: int
+) -> KnownRun:
+    """Return what was recorded of a run, and how long the last completed one has worked."""
+    previous_s = None
+    previous = queries.find_completed_run(database, job_id, total_sheets)
+    if previous is not None and previous.completed_at is not None:
+        times = RunTimes(
+            previous.run,
+            previous.submitted_at,
+            previous.started_at,
+            previous.completed_at,
+            previous.waited_s,
+        )
+        previous_s = worked_s(times, previous.completed_at)
+    recorded = queries.find_run(database, job_id, submitted_at)
+    if recorded is None:
+        return KnownRun(previous_s=previous_s)
+    sheets = {number: make_sheet(record) for number, record in recorded.sheets.items()}
+    return KnownRun(make_run_times(recorded), sheets, previous_s)
+
+
+def make_run_times(recorded: RecordedRun) -> RunTimes:
+    """Return the times of a recorded run."""
+    run = recorded.run
+    return RunTimes(
+        run=run.run,
+        submitted_at=run.submitted_at,
+        started_at=run.started_at,
+        completed_at=run.completed_at,
+        waited_s=run.waited_s,
+        seen_at=run.completed_at or run.changed_at,
+        is_waiting=run.status in TERMINAL_STATUSES or run.status.startswith("paused"),
+    )
+
+
+def make_sheet(record: SheetRecord) -> Sheet:
+    """Return a recorded sheet as it was last known."""
+    return Sheet(
+        number=record.number,
+        status=record.status,
+        attempt=record.attempt,
+        started_at=record.started_at,
+        completed_at=record.completed_at,
+        observed=bool(record.observed),
+        estimated=bool(record.estimated),
+    )

@@ -1,0 +1,205 @@
+"""Queries of the history. Each takes a connection, and is called in the thread of the reader."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from marianne_stream.fanout.epochs import Epoch
+from marianne_stream.history.records import RecordedRun, RunRecord, SheetRecord, Transition
+
+# A submission's times in two answers of the conductor differ by less than this.
+SAME_RUN_S = 1.0
+
+# Limits of a read of events, which is repeated until all are read.
+MAX_PAGE_EVENTS = 500
+MAX_PAGE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event of the store; `job_id` is None for a gap."""
+
+    seq: int
+    job_id: str | None
+    event: str
+    data: bytes
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedEvents:
+    """Sequence numbers of the last events that were removed: of all jobs, and of single ones."""
+
+    of_all: int
+    by_job: dict[str, int]
+
+
+def select_runs(
+    database: sqlite3.Connection, job_id: str, limit: int, before: str | None = None
+) -> list[RunRecord]:
+    """Return the runs of a job, newest first.
+
+    Args:
+        database: the database.
+        job_id: the job.
+        limit: largest number of runs.
+        before: run before which they begin; None for the newest.
+    """
+    rows = database.execute(
+        "SELECT * FROM runs WHERE job_id = ?1 AND (?2 IS NULL OR run < ?2) "
+        "ORDER BY run DESC LIMIT ?3",
+        (job_id, before, limit),
+    )
+    return [RunRecord(*row) for row in rows]
+
+
+def select_run(database: sqlite3.Connection, job_id: str, run: str) -> RecordedRun | None:
+    """Return a run with its sheets and transitions; None if it is not stored."""
+    key = (job_id, run)
+    row = database.execute("SELECT * FROM runs WHERE job_id = ? AND run = ?", key).fetchone()
+    if row is None:
+        return None
+    transitions = database.execute(
+        "SELECT * FROM transitions WHERE job_id = ? AND run = ? ORDER BY seen_at, rowid", key
+    )
+    return RecordedRun(
+        RunRecord(*row),
+        select_sheets(database, job_id, run),
+        tuple(Transition(*row) for row in transitions),
+    )
+
+
+def select_sheets(database: sqlite3.Connection, job_id: str, run: str) -> dict[int, SheetRecord]:
+    """Return the sheets of a run by their numbers."""
+    rows = database.execute(
+        "SELECT * FROM sheets WHERE job_id = ? AND run = ? ORDER BY number", (job_id, run)
+    )
+    return {record.number: record for record in (SheetRecord(*row) for row in rows)}
+
+
+def find_run(database: sqlite3.Connection, job_id: str, submitted_at: float) -> RecordedRun | None:
+    """Return the run of a job that was submitted at a time; None if it is not stored."""
+    row = database.execute(
+        "SELECT run FROM runs WHERE job_id = ?1 AND abs(submitted_at - ?2) < ?3 "
+        "ORDER BY abs(submitted_at - ?2) LIMIT 1",
+        (job_id, submitted_at, SAME_RUN_S),
+    ).fetchone()
+    return select_run(database, job_id, row[0]) if row is not None else None
+
+
+def find_completed_run(
+    database: sqlite3.Connection, job_id: str, total_sheets: int
+) -> RunRecord | None:
+    """Return the last completed run of a job with a number of sheets; None if there is none."""
+    row = database.execute(
+        "SELECT * FROM runs WHERE job_id = ? AND status = 'completed' AND total_sheets = ? "
+        "AND started_at IS NOT NULL AND completed_at IS NOT NULL ORDER BY run DESC LIMIT 1",
+        (job_id, total_sheets),
+    ).fetchone()
+    return RunRecord(*row) if row is not None else None
+
+
+def select_ended_runs(database: sqlite3.Connection, since: float, limit: int) -> list[RunRecord]:
+    """Return the runs that have ended since a time, the last first."""
+    rows = database.execute(
+        "SELECT * FROM runs WHERE changed_at >= ?1 AND completed_at >= ?1 "
+        "AND status IN ('completed', 'failed', 'cancelled') ORDER BY completed_at DESC LIMIT ?2",
+        (since, limit),
+    )
+    return [RunRecord(*row) for row in rows]
+
+
+def select_stalled(
+    database: sqlite3.Connection, since: float, limit: int
+) -> list[tuple[str, int, float]]:
+    """Return the job, sheet and time of each sheet that has stalled, the last first."""
+    return database.execute(
+        "SELECT job_id, json_extract(CAST(data AS TEXT), '$.sheet_num'), seen_at FROM events "
+        "WHERE event = 'sheet.stalled' AND seen_at >= ? ORDER BY seen_at DESC LIMIT ?",
+        (since, limit),
+    ).fetchall()
+
+
+def select_epochs(database: sqlite3.Connection) -> list[Epoch]:
+    """Return all epochs, oldest first."""
+    rows = database.execute(
+        "SELECT epoch, first_number, first_seq, coalesce("
+        "lead(first_seq) OVER (ORDER BY first_seq, started_at) - 1, "
+        "(SELECT max(seq) FROM events), first_seq - 1) "
+        "FROM epochs ORDER BY first_seq, started_at"
+    )
+    return [Epoch(*row) for row in rows]
+
+
+def select_dropped(database: sqlite3.Connection) -> DroppedEvents:
+    """Return what was removed of the events."""
+    dropped = dict(database.execute("SELECT job_id, last_seq FROM dropped_events").fetchall())
+    return DroppedEvents(dropped.pop("", 0), dropped)
+
+
+def select_newest_events(
+    database: sqlite3.Connection, limit: int, max_bytes: int
+) -> list[StoredEvent]:
+    """Return the newest events of all jobs, oldest first.
+
+    Args:
+        database: the database.
+        limit: largest number of events.
+        max_bytes: largest size of their data together, in bytes.
+    """
+    found: list[StoredEvent] = []
+    for row in database.execute("SELECT * FROM events ORDER BY seq DESC LIMIT ?", (limit,)):
+        event = StoredEvent(*row)
+        max_bytes -= len(event.data)
+        if max_bytes < 0:
+            break
+        found.append(event)
+    return found[::-1]
+
+
+def select_events_after(
+    database: sqlite3.Connection, seq: int, job_ids: Sequence[str]
+) -> tuple[list[StoredEvent], int]:
+    """Return the next events after a sequence number: one, or more up to the limits of a page.
+
+    Args:
+        database: the database.
+        seq: sequence number behind which they begin.
+        job_ids: jobs whose events are returned, with all gaps; empty for all jobs.
+
+    Returns:
+        the events, and the sequence number up to which they are complete.
+    """
+    jobs, values = match_jobs(job_ids)
+    (last_seq,) = database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+    rows = database.execute(
+        f"SELECT * FROM events WHERE seq > ? AND {jobs} ORDER BY seq LIMIT ?",  # noqa: S608
+        (seq, *values, MAX_PAGE_EVENTS),
+    )
+    events: list[StoredEvent] = []
+    size = 0
+    for row in rows:
+        events.append(event := StoredEvent(*row))
+        size += len(event.data)
+        if size > MAX_PAGE_BYTES or len(events) == MAX_PAGE_EVENTS:
+            return events, event.seq
+    return events, max(seq, last_seq)
+
+
+def select_events_before(
+    database: sqlite3.Connection, job_id: str, before: int | None, limit: int
+) -> list[StoredEvent]:
+    """Return the newest events of a job before a sequence number, newest first; no gaps."""
+    rows = database.execute(
+        "SELECT * FROM events WHERE job_id = ?1 AND (?2 IS NULL OR seq < ?2) "
+        "ORDER BY seq DESC LIMIT ?3",
+        (job_id, before, limit),
+    )
+    return [StoredEvent(*row) for row in rows]
+
+
+def match_jobs(job_ids: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the condition for the events of some jobs and for gaps, and its values."""
+    if not job_ids:
+        return "1", []
+    return f"(job_id IS NULL OR job_id IN ({', '.join('?' * len(job_ids))}))", list(job_ids)

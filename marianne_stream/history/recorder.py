@@ -1,0 +1,280 @@
+"""Recorder: writes the transitions, runs and events that the hub shows into the history."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from marianne_stream.common.repeated_logs import WarnOnce
+from marianne_stream.errors import HistoryLockedError, HistoryUnavailableError
+from marianne_stream.fanout.replay_buffer import LOST_DATA, ReplayBuffer
+from marianne_stream.fanout.replay_entry import ReplayEntry
+from marianne_stream.history.event_log import EventLog
+from marianne_stream.history.records import (
+    EventRecord,
+    RunRecord,
+    SheetRecord,
+    Transition,
+    WriteBatch,
+)
+from marianne_stream.history.store import HistoryStore
+from marianne_stream.jobs.snapshots import JobSnapshot
+from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet
+from marianne_stream.wire.sse import EncodedFrames
+
+logger = logging.getLogger(__name__)
+
+# Time over which changes are written together.
+FLUSH_INTERVAL_S = 0.2
+
+PRUNE_INTERVAL_S = 60.0
+
+# Above this many waiting records the store is too slow, and recording ends.
+MAX_PENDING = 100_000
+
+
+@dataclass(slots=True)
+class Pending:
+    """Records that wait to be written. Of a run or sheet only the newest is kept."""
+
+    runs: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
+    sheets: dict[tuple[str, str, int], SheetRecord] = field(default_factory=dict)
+    transitions: list[Transition] = field(default_factory=list)
+    events: list[EventRecord] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.runs) + len(self.sheets) + len(self.transitions) + len(self.events)
+
+    def to_batch(self) -> WriteBatch:
+        """Return the records as a batch."""
+        return WriteBatch(
+            list(self.runs.values()), list(self.sheets.values()), self.transitions, self.events
+        )
+
+
+NOTHING_KNOWN: tuple[str, dict[int, Sheet], str] = ("", {}, "")
+
+
+class ChangeRecorder:
+    """Adds what has changed in one job to the records that wait.
+
+    Args:
+        pending: the records.
+        job_id: the job.
+        progress: its progress, with the times of the run.
+    """
+
+    def __init__(self, pending: Pending, job_id: str, progress: JobProgress) -> None:
+        if progress.times is None:
+            raise ValueError(f"the run of {job_id!r} is unknown")
+        self._pending = pending
+        self._job_id = job_id
+        self._times = progress.times
+        self._late = not progress.sees_changes
+        self._now = round(time.time(), 3)
+
+    def record_run(self, state: JobState, known_status: str) -> None:
+        """Record the run, and the job's status if it has changed."""
+        record = make_run_record(state, self._times, self._now)
+        self._pending.runs[record.job_id, record.run] = record
+        if known_status != state.status:
+            self._add_transition(0, state.status, None)
+
+    def record_sheet(self, sheet: Sheet, known: Sheet | None) -> None:
+        """Record a sheet if it has changed, and its status if that has."""
+        if sheet == known:
+            return
+        key = (self._job_id, self._times.run, sheet.number)
+        self._pending.sheets[key] = make_sheet_record(self._job_id, self._times.run, sheet)
+        if known is None or (known.status, known.attempt) != (sheet.status, sheet.attempt):
+            self._add_transition(sheet.number, sheet.status, sheet.attempt)
+
+    def _add_transition(self, number: int, status: str, attempt: int | None) -> None:
+        self._pending.transitions.append(
+            Transition(
+                self._job_id, self._times.run, number, self._now, status, attempt, self._late
+            )
+        )
+
+
+class Recorder:
+    """Takes snapshots and events as they are published, and writes them in batches.
+
+    Recording ends for good when the store cannot be written: what it has is still served.
+
+    Args:
+        store: the history.
+        event_log: the stored events.
+        replay_buffer: source of the events.
+
+    Attributes:
+        is_recording: True while the store is written.
+        errors: number of failures that ended recording.
+    """
+
+    def __init__(
+        self, store: HistoryStore, event_log: EventLog, replay_buffer: ReplayBuffer
+    ) -> None:
+        self._store = store
+        self._event_log = event_log
+        self._replay_buffer = replay_buffer
+        self._pending = Pending()
+        self._has_pending = asyncio.Event()
+        # What was recorded last of each watched job: its run, its sheets, its status.
+        self._known: dict[str, tuple[str, dict[int, Sheet], str]] = {}
+        self._warning = WarnOnce(logger)
+        self.is_recording = False
+        self.errors = 0
+
+    @property
+    def pending_count(self) -> int:
+        """Number of records that wait to be written."""
+        return len(self._pending)
+
+    async def open(self) -> bool:
+        """Open the store and begin to record; return False while another process records.
+
+        Without a store that can be used, log a warning once, and record nothing.
+        """
+        try:
+            await self._store.open()
+            await self._event_log.begin()
+        except HistoryLockedError as error:
+            self._warning.warn("history not recorded path=%s error=%s", self._store.path, error)
+            return False
+        except HistoryUnavailableError as error:
+            self._fail(error)
+            return True
+        self._warning.recover("history recorded path=%s", self._store.path)
+        self.is_recording = True
+        self._replay_buffer.subscribe(self, is_numbered)
+        return True
+
+    async def run(self) -> None:
+        """Write until cancelled, or until the store cannot be written."""
+        next_prune_at = 0.0
+        while self.is_recording:
+            try:
+                if (now := time.monotonic()) >= next_prune_at:
+                    next_prune_at = now + PRUNE_INTERVAL_S
+                    await self._store.prune()
+                async with asyncio.timeout(PRUNE_INTERVAL_S):
+                    await self._has_pending.wait()
+                await asyncio.sleep(FLUSH_INTERVAL_S)
+                await self._flush()
+            except TimeoutError:
+                continue
+            except HistoryUnavailableError as error:
+                self._fail(error)
+
+    async def close(self) -> None:
+        """Write what waits, and let another process record."""
+        if self.is_recording:
+            try:
+                await self._flush()
+            except HistoryUnavailableError as error:
+                self._fail(error)
+        if self.is_recording:
+            self._stop()
+        await self._store.close()
+
+    def offer(self, snapshot: JobSnapshot, /) -> None:
+        """Record what has changed in a job since its snapshot before."""
+        state, progress = snapshot.state, snapshot.state.progress
+        if not self.is_recording or snapshot.source == "none":
+            return
+        if progress is None or progress.times is None:
+            return
+        run, known_sheets, known_status = self._known.get(state.job_id, NOTHING_KNOWN)
+        if run != progress.times.run:
+            known_sheets, known_status = {}, ""
+        changes = ChangeRecorder(self._pending, state.job_id, progress)
+        changes.record_run(state, known_status)
+        for sheet in state.sheets:
+            changes.record_sheet(sheet, known_sheets.get(sheet.number))
+        if snapshot.end:
+            self._known.pop(state.job_id, None)
+        else:
+            sheets = {sheet.number: sheet for sheet in state.sheets} or known_sheets
+            self._known[state.job_id] = (progress.times.run, sheets, state.status)
+        self._check_pending()
+
+    def offer_all(self, entries: Sequence[ReplayEntry], _frames: EncodedFrames, /) -> None:
+        """Record entries of the replay buffer."""
+        now = time.time()
+        self._pending.events.extend(
+            EventRecord(entry.number, entry.job_id, entry.event, entry.params or LOST_DATA, now)
+            for entry in entries
+        )
+        self._check_pending()
+
+    def _check_pending(self) -> None:
+        self._has_pending.set()
+        if len(self._pending) > MAX_PENDING:
+            self._fail(HistoryUnavailableError(f"{self._store.path} is too slow to be written"))
+
+    async def _flush(self) -> None:
+        pending, self._pending = self._pending, Pending()
+        self._has_pending.clear()
+        if pending:
+            await self._store.write(pending.to_batch(), self._replay_buffer.epoch)
+
+    def _fail(self, error: HistoryUnavailableError) -> None:
+        """End recording for good."""
+        self.errors += 1
+        self._warning.warn("history turned off path=%s error=%s", self._store.path, error)
+        if self.is_recording:
+            self._stop()
+
+    def _stop(self) -> None:
+        self.is_recording = False
+        self._replay_buffer.unsubscribe(self, is_numbered)
+        self._pending = Pending()
+        self._known.clear()
+        self._has_pending.set()
+
+
+def is_numbered(entry: ReplayEntry) -> bool:
+    """Return whether an entry is one of the buffer's, not of a question about filters."""
+    return entry.number > 0
+
+
+def make_run_record(state: JobState, times: RunTimes, now: float) -> RunRecord:
+    """Return the record of a run."""
+    return RunRecord(
+        job_id=state.job_id,
+        run=times.run,
+        submitted_at=times.submitted_at,
+        status=state.status,
+        started_at=times.started_at,
+        completed_at=times.completed_at,
+        total_sheets=state.total_sheets,
+        completed_sheets=state.completed_sheets,
+        error_message=state.error_message,
+        waited_s=round(times.waited_s, 3),
+        estimated_cost=state.estimated_cost,
+        input_tokens=state.input_tokens,
+        output_tokens=state.output_tokens,
+        changed_at=now,
+    )
+
+
+def make_sheet_record(job_id: str, run: str, sheet: Sheet) -> SheetRecord:
+    """Return the record of a sheet."""
+    return SheetRecord(
+        job_id=job_id,
+        run=run,
+        number=sheet.number,
+        status=sheet.status,
+        attempt=sheet.attempt,
+        started_at=sheet.started_at,
+        completed_at=sheet.completed_at,
+        observed=sheet.observed,
+        estimated=sheet.estimated,
+        work_s=sheet.work_s,
+        error_code=sheet.error_code,
+        error_message=sheet.error_message,
+        instrument_name=sheet.instrument_name,
+        movement=None if sheet.movement is None else str(sheet.movement),
+    )

@@ -1,0 +1,242 @@
+"""History store: one SQLite file for each conductor, written by one process at a time.
+
+Reads and writes run in threads of their own, so neither waits for the other (write-ahead logging).
+"""
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from marianne_stream.errors import HistoryLockedError, HistoryUnavailableError
+from marianne_stream.fanout.epochs import Epoch
+from marianne_stream.history import retention, writes
+from marianne_stream.history.migrations import migrate
+from marianne_stream.history.records import WriteBatch
+
+T = TypeVar("T")
+
+# Time to wait for a process that copies or inspects the file.
+BUSY_TIMEOUT_S = 2.0
+
+
+def history_path(data_dir: Path, source: Path) -> Path:
+    """Return the path of the history of a conductor.
+
+    Args:
+        data_dir: directory of this server's data.
+        source: path of the conductor's socket, or of what is read in its place.
+    """
+    digest = hashlib.sha256(os.fsencode(source.expanduser().absolute())).hexdigest()
+    return data_dir / f"history-{digest[:12]}.db"
+
+
+class DatabaseThread:
+    """A connection to SQLite and the only thread that uses it.
+
+    Args:
+        name: name of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._executor: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """True between `open` and `close`."""
+        return self._executor is not None
+
+    async def open(self, path: Path, *, read_only: bool) -> None:
+        """Connect; raise sqlite3.Error if that fails."""
+
+        def connect() -> None:
+            uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            self._connection = sqlite3.connect(
+                uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+            )
+
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
+        try:
+            await self._call(connect)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function with the connection, after all earlier calls.
+
+        Raises:
+            HistoryUnavailableError: there is no connection.
+            sqlite3.Error: as the function does.
+        """
+
+        def call() -> T:
+            if self._connection is None:
+                raise HistoryUnavailableError("the history is closed")
+            return function(self._connection)
+
+        return await self._call(call)
+
+    async def close(self) -> None:
+        """Wait for the earlier calls, and close the connection."""
+
+        def close() -> None:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+        if self._executor is not None:
+            await self._call(close)
+            executor, self._executor = self._executor, None
+            executor.shutdown(wait=False)
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        if self._executor is None:
+            raise HistoryUnavailableError("the history is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
+
+class HistoryStore:
+    """The history of one conductor.
+
+    Args:
+        path: the file; its directory is created if it is missing.
+        max_age_s: age at which records are removed.
+        max_bytes: size above which the oldest records are removed.
+
+    Attributes:
+        path: the same.
+        is_writable: True if this process holds the lock.
+        size_bytes: size of the records at the last check.
+    """
+
+    def __init__(self, path: Path, *, max_age_s: float, max_bytes: int) -> None:
+        self.path = path
+        self.is_writable = False
+        self.size_bytes = 0
+        self._limits = retention.Limits(max_age_s, max_bytes)
+        self._writer = DatabaseThread("history-write")
+        self._reader = DatabaseThread("history-read")
+        self._lock_fd: int | None = None
+        self._open_lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Open the file for writing, and create it if it is missing.
+
+        Raises:
+            HistoryLockedError: another process writes it; it can be read all the same.
+            HistoryUnavailableError: it is no history or a newer one, or cannot be written.
+        """
+        try:
+            create_private_file(self.path)
+            self._lock_fd = lock_file(self.path.with_suffix(".lock"))
+            await self._writer.open(self.path, read_only=False)
+            await self._writer.run(prepare)
+            self.is_writable = True
+        except (OSError, sqlite3.Error) as error:
+            raise HistoryUnavailableError(f"{self.path}: {error}") from error
+        finally:
+            if not self.is_writable:
+                await self._writer.close()
+                self._unlock()
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a query with a connection that cannot write.
+
+        Raises:
+            HistoryUnavailableError: the file cannot be read.
+        """
+        try:
+            async with self._open_lock:
+                if not self._reader.is_open:
+                    await self._reader.open(self.path, read_only=True)
+            return await self._reader.run(query)
+        except sqlite3.Error as error:
+            raise HistoryUnavailableError(f"{self.path}: {error}") from error
+
+    async def write(self, batch: WriteBatch, epoch: str) -> None:
+        """Write a batch in one transaction.
+
+        Args:
+            batch: what to write.
+            epoch: the epoch of its events.
+
+        Raises:
+            HistoryUnavailableError: it cannot be written.
+        """
+        await self._write(lambda database: writes.write_batch(database, batch, epoch))
+
+    async def begin_epoch(self, epoch: str, last_number: int | None) -> Epoch:
+        """Store an epoch before its first event is sent; raises as `write` does.
+
+        Args:
+            epoch: the epoch.
+            last_number: number of its last event until now; None if the process numbers its events
+                as the store does.
+        """
+        return await self._write(lambda database: writes.begin_epoch(database, epoch, last_number))
+
+    async def prune(self) -> None:
+        """Remove what is too old or too much; raises as `write` does."""
+        self.size_bytes = await self._write(
+            lambda database: retention.prune(database, self._limits)
+        )
+
+    async def close(self) -> None:
+        """Close the file, and let another process write it."""
+        await self._reader.close()
+        if self.is_writable:
+            self.is_writable = False
+            await self._writer.close()
+        self._unlock()
+
+    async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._writer.run(function)
+        except sqlite3.Error as error:
+            raise HistoryUnavailableError(f"{self.path}: {error}") from error
+
+    def _unlock(self) -> None:
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+
+def prepare(database: sqlite3.Connection) -> None:
+    """Set a new connection up for writing, and bring the schema up to date."""
+    # First of all: the file of a newer release stays as it is.
+    migrate(database)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+
+
+def create_private_file(path: Path) -> None:
+    """Create a file with mode 0600 unless it exists, and the directory that it is in."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def lock_file(path: Path) -> int:
+    """Lock a file against other processes, and return its descriptor, whose end unlocks it.
+
+    Raises:
+        HistoryLockedError: another process has locked it.
+        OSError: it cannot be created or locked.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if error.errno == errno.EWOULDBLOCK:
+            raise HistoryLockedError("another server records this conductor") from error
+        raise
+    return fd

@@ -1,0 +1,60 @@
+"""Responses and events about a job, made from its state."""
+
+from marianne_stream.jobs.waiting import find_waiting, resume_command
+from marianne_stream.models import JobProgress, JobState, RunTimes, format_iso_time
+from marianne_stream.schemas.job_schemas import JobDetail, JobStatusData
+
+NO_TIMES = RunTimes(run="", submitted_at=0.0)
+
+
+def make_status_data(state: JobState, *, with_paths: bool) -> JobStatusData:
+    """Return the data of a `job_status` event.
+
+    Args:
+        state: the state.
+        with_paths: True for clients that may see paths of the host.
+    """
+    progress = state.progress or JobProgress()
+    times = progress.times or NO_TIMES
+    return JobStatusData(
+        job_id=state.job_id,
+        status=state.status,
+        progress_percent=state.progress_percent,
+        completed_sheets=state.completed_sheets,
+        total_sheets=state.total_sheets,
+        current_sheet=state.current_sheet,
+        error_message=state.error_message,
+        updated_at=state.updated_at,
+        last_progress_at=format_iso_time(progress.last_progress_at),
+        run=times.run or None,
+        started_at=format_iso_time(times.started_at),
+        completed_at=format_iso_time(times.completed_at),
+        last_activity_at=format_iso_time(progress.last_activity_at),
+        eta_at=format_iso_time(progress.eta_at),
+        stalled=progress.stalled,
+        waiting=find_waiting(state),
+        resume_command=resume_command(state),
+        estimated_cost=state.estimated_cost,
+        input_tokens=state.input_tokens,
+        output_tokens=state.output_tokens,
+        hooks=state.hooks,
+        workspace=state.workspace if with_paths else None,
+        score_path=state.score_path if with_paths else None,
+    )
+
+
+def make_job_detail(state: JobState, *, with_paths: bool) -> JobDetail:
+    """Return the response about one job with its sheets."""
+    status = make_status_data(state, with_paths=with_paths)
+    fields = {name: getattr(status, name) for name in type(status).model_fields}
+    fields["started_at"] = status.started_at or state.started_at
+    fields["completed_at"] = status.completed_at or state.completed_at
+    return JobDetail(
+        **fields,
+        job_name=state.job_name,
+        submitted_at=state.submitted_at,
+        created_at=state.created_at,
+        source=state.source,
+        live=state.live,
+        sheets=state.sheets,
+    )

@@ -1,0 +1,88 @@
+"""Progress tracker of one watched job: the times of its run and sheets, estimate, signs of life."""
+
+import time
+from dataclasses import replace
+
+from marianne_stream.jobs.estimate import estimate_end
+from marianne_stream.jobs.progress import ProgressTimes
+from marianne_stream.jobs.run_times import (
+    KnownRun,
+    LoadRun,
+    submission_time,
+    update_run_times,
+)
+from marianne_stream.jobs.sheet_times import make_moment, with_sheet_times
+from marianne_stream.jobs.stalled import find_stalled
+from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet, is_same_time
+
+
+class ProgressTracker:
+    """Adds to the states of a job what this server has seen of its progress.
+
+    Args:
+        progress: times of the last changes and signs of life of all jobs.
+        load_run: returns what was recorded of a run.
+    """
+
+    def __init__(self, progress: ProgressTimes, load_run: LoadRun) -> None:
+        self._progress = progress
+        self._load_run = load_run
+        self._watched_since = time.time()
+        self._submitted_at: float | None = None
+        self._seen_at: float | None = None
+        self._times: RunTimes | None = None
+        self._sheets: dict[int, Sheet] = {}
+        self._previous_s: float | None = None
+        self._sees_changes = False
+
+    def record_progress(self, job_id: str) -> None:
+        """Record that the job has just changed."""
+        self._progress.record(job_id)
+
+    async def update(self, state: JobState) -> JobState:
+        """Return a state that was just read, with the times of its run and sheets."""
+        submitted_at = submission_time(state)
+        if self._times is None or not is_same_time(submitted_at, self._submitted_at):
+            known = await self._load_run(state)
+            self._begin_run(known, submitted_at)
+        now = round(time.time(), 3)
+        moment = make_moment(now, self._seen_at)
+        state = with_sheet_times(state, self._sheets, moment)
+        self._times = update_run_times(self._times, state, now)
+        if state.sheets:
+            self._sheets = {sheet.number: sheet for sheet in state.sheets}
+        self._seen_at = now
+        self._sees_changes = moment.sees_changes
+        return state
+
+    def refresh(self, state: JobState) -> JobState:
+        """Return a state with its progress until now."""
+        now = time.time()
+        progress = JobProgress(
+            times=self._times,
+            last_progress_at=self._progress.get(state.job_id),
+            last_activity_at=self._progress.get_activity(state.job_id),
+            eta_at=estimate_end(state, self._times, self._previous_s, now),
+            stalled=self.find_stalled(state),
+            sees_changes=self._sees_changes,
+        )
+        return replace(state, progress=progress)
+
+    def find_stalled(self, state: JobState) -> tuple[int, ...]:
+        """Return the numbers of the sheets that have stalled."""
+        last_activity_at = self._progress.get_activity(state.job_id) or self._watched_since
+        return find_stalled(state, last_activity_at, time.time(), self._progress.stalled_after_s)
+
+    def _begin_run(self, known: KnownRun, submitted_at: float | None) -> None:
+        self._submitted_at = submitted_at
+        self._times = known.times
+        self._sheets = dict(known.sheets)
+        self._previous_s = known.previous_s
+        if self._seen_at is None and known.times is None:
+            # A run that was submitted just now was seen from its beginning.
+            self._seen_at = submitted_at
+
+
+async def load_nothing(_state: JobState) -> KnownRun:
+    """Return an unknown run: nothing is recorded."""
+    return KnownRun()

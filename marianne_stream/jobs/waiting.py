@@ -1,0 +1,63 @@
+"""Reasons for which a job waits, and the command that lets it go on. Pure."""
+
+import shlex
+
+from marianne_stream.models import JobState, Sheet, Waiting, WaitingCode
+
+SENTENCES: dict[WaitingCode, str] = {
+    "queued": "The conductor has not started the job yet.",
+    "rate_limited": "The instrument has reached a rate limit.",
+    "retry": "The sheet has failed and will be tried again.",
+    "person": "A sheet waits for a person's decision.",
+    "paused": "The job is paused.",
+    "paused_at_chain": "The job is done, and waits for a person to start the next one.",
+}
+
+# Statuses of a job, and of a sheet while none is at work, that mean waiting.
+JOB_CODES: dict[str, WaitingCode] = {
+    "pending": "queued",
+    "queued": "queued",
+    "paused": "paused",
+    "paused_at_chain": "paused_at_chain",
+}
+SHEET_CODES: dict[str, WaitingCode] = {
+    "fermata": "person",
+    "waiting": "rate_limited",
+    "retry_scheduled": "retry",
+}
+
+# Statuses from which `mzt resume` goes on.
+RESUMABLE = frozenset({"failed", "paused", "paused_at_chain", "cancelled"})
+
+
+def find_waiting(state: JobState) -> Waiting | None:
+    """Return what a job waits for; None if it waits for nothing."""
+    if state.is_terminal:
+        return None
+    if (code := JOB_CODES.get(state.status)) is not None:
+        return Waiting(code, SENTENCES[code])
+    sheet = find_waiting_sheet(state)
+    if sheet is None:
+        return None
+    code = SHEET_CODES[sheet.status]
+    return Waiting(code, SENTENCES[code], sheet.number, sheet.waiting_until)
+
+
+def find_waiting_sheet(state: JobState) -> Sheet | None:
+    """Return the sheet that a person must decide about, else the one that goes on first."""
+    waiting = [sheet for sheet in state.sheets if sheet.status in SHEET_CODES]
+    for_person = [sheet for sheet in waiting if sheet.status == "fermata"]
+    if not for_person and state.has_active_sheet:
+        return None
+    return min(
+        for_person or waiting,
+        key=lambda sheet: (sheet.waiting_until or float("inf"), sheet.number),
+        default=None,
+    )
+
+
+def resume_command(state: JobState) -> str | None:
+    """Return the conductor's command that lets a job go on; None if nothing has to."""
+    if state.status not in RESUMABLE:
+        return None
+    return f"mzt resume {shlex.quote(state.job_id)}"

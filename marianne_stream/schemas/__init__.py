@@ -1,0 +1,1 @@
+"""Pydantic models of all responses and events. `/openapi.json` is generated from them."""

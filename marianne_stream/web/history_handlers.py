@@ -1,0 +1,114 @@
+"""Handlers for recorded runs and events, and for what has happened since a time."""
+
+import time
+from datetime import datetime
+
+from aiohttp import web
+
+from marianne_stream.errors import BadParameterError
+from marianne_stream.history import pages
+from marianne_stream.history.store import HistoryStore
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.models import format_iso_time
+from marianne_stream.schemas.history_schemas import SummaryData, WaitingJob
+from marianne_stream.web.app_keys import FIND_HISTORY, JOB_HUB
+from marianne_stream.web.auth_middleware import GRANT
+from marianne_stream.web.params import (
+    NumberParameter,
+    TextParameter,
+    read_job_id,
+    repr_truncated,
+)
+from marianne_stream.web.responses import json_response
+from marianne_stream.wire.job_patterns import JobPatterns
+
+RUN_LIMIT = NumberParameter("limit", "Number of runs on a page.", 10, 1, 100, is_integer=True)
+RUN_BEFORE = TextParameter("before", "Value of `next` of the page before.")
+EVENT_LIMIT = NumberParameter("limit", "Number of events on a page.", 100, 1, 1000, is_integer=True)
+EVENT_BEFORE = NumberParameter(
+    "before", "Value of `next` of the page before; 0 for the newest.", 0, 0, 2**53, is_integer=True
+)
+SINCE = TextParameter("since", "Time of the last visit, ISO 8601 with an offset or Z.")
+
+
+def find_store(request: web.Request, job_id: str | None = None) -> HistoryStore:
+    """Return the store that has a job, or all jobs.
+
+    Raises:
+        HistoryUnavailableError: the history is turned off.
+        NotOnEdgeError: only the origin has it.
+    """
+    return request.app[FIND_HISTORY](job_id).store
+
+
+async def list_runs(request: web.Request) -> web.Response:
+    """`GET /api/jobs/{job_id}/runs`: recorded runs, also of a job that the conductor forgot."""
+    job_id, limit = read_job_id(request), int(RUN_LIMIT.read(request))
+    before = RUN_BEFORE.read(request)
+    page = await pages.read_run_page(find_store(request, job_id), job_id, limit, before)
+    if not page.runs and before is None:
+        await request.app[JOB_HUB].ensure_exists(job_id)
+    return json_response(page)
+
+
+async def get_run(request: web.Request) -> web.Response:
+    """`GET /api/jobs/{job_id}/runs/{run}`: one recorded run with its transitions."""
+    job_id, run = read_job_id(request), request.match_info["run"]
+    return json_response(await pages.read_run(find_store(request, job_id), job_id, run))
+
+
+async def list_events(request: web.Request) -> web.Response:
+    """`GET /api/jobs/{job_id}/events/list`: recorded events, newest first."""
+    job_id, limit = read_job_id(request), int(EVENT_LIMIT.read(request))
+    before = int(EVENT_BEFORE.read(request)) or None
+    store = find_store(request, job_id)
+    return json_response(await pages.read_event_page(store, job_id, limit, before))
+
+
+async def get_summary(request: web.Request) -> web.Response:
+    """`GET /api/summary`: runs that have ended and sheets that have stalled, and what waits now."""
+    since = read_since(request)
+    store, job_scope = find_store(request), request[GRANT].job_scope
+    ended, is_complete = await pages.read_ended_runs(store, since, job_scope)
+    stalled = await pages.read_stalled_sheets(store, since, job_scope)
+    summary = SummaryData(
+        since=format_iso_time(since) or "",
+        until=format_iso_time(time.time()) or "",
+        ended=tuple(ended),
+        waiting=await find_waiting_jobs(request.app[JOB_HUB], job_scope),
+        stalled=tuple(stalled),
+        complete=is_complete,
+    )
+    return json_response(summary)
+
+
+async def find_waiting_jobs(hub: JobHub, job_scope: JobPatterns) -> tuple[WaitingJob, ...]:
+    """Return the jobs of the roster that wait, as far as their details are known."""
+    roster = await hub.roster.get()
+    found = []
+    for entry in roster.entries.values():
+        details = hub.roster.details.get(entry) if job_scope(entry.job_id) else None
+        if details is not None and details.waiting is not None and not entry.is_terminal:
+            found.append(
+                WaitingJob(job_id=entry.job_id, status=entry.status, waiting=details.waiting)
+            )
+    return tuple(found)
+
+
+def read_since(request: web.Request) -> float:
+    """Return the time of the last visit in epoch seconds.
+
+    Raises:
+        BadParameterError: it is missing, or not a time with an offset.
+    """
+    text = SINCE.read(request)
+    try:
+        moment = datetime.fromisoformat(text or "")
+        if moment.tzinfo is not None:
+            return moment.timestamp()
+    except (ValueError, OverflowError):
+        pass
+    received = repr_truncated(text or "")
+    raise BadParameterError(
+        detail=f"since must be a time as ISO 8601 with an offset or Z, got {received}"
+    )

@@ -1,0 +1,177 @@
+"""The history store: what is written is read again, within its limits, by one writer."""
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.errors import HistoryLockedError, HistoryUnavailableError
+from marianne_stream.history import queries
+from marianne_stream.history.migrations import MIGRATIONS
+from marianne_stream.history.records import (
+    EventRecord,
+    RunRecord,
+    SheetRecord,
+    Transition,
+    WriteBatch,
+)
+from marianne_stream.history.store import HistoryStore, history_path
+
+NOW = time.time()
+EPOCH = "e" * 16
+
+
+def make_run(job_id: str = "a", run: str = "2026-01-01T00:00:00Z", **changes: object) -> RunRecord:
+    record = RunRecord(
+        job_id, run, NOW, "running", NOW, None, 2, 0, None, 0.0, None, None, None, NOW
+    )
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def make_sheet(number: int = 1, status: str = "dispatched") -> SheetRecord:
+    return SheetRecord(
+        *("a", "2026-01-01T00:00:00Z", number, status, 1, NOW, None, True, False),
+        *(None, None, None, "cli", "1"),
+    )
+
+
+def make_event(number: int, job_id: str = "a", size: int = 10) -> EventRecord:
+    return EventRecord(number, job_id, "job.started", b'"' + b"x" * size + b'"', NOW)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[HistoryStore]:
+    """Yield an open store with small limits."""
+    store = HistoryStore(tmp_path / "history.db", max_age_s=3600, max_bytes=1024 * 1024)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_records_are_read_as_written(store: HistoryStore) -> None:
+    transition = Transition("a", make_run().run, 1, NOW, "dispatched", 1, late=False)
+    await store.write(WriteBatch([make_run()], [make_sheet()], [transition]), EPOCH)
+    recorded = await store.read(partial(queries.find_run, job_id="a", submitted_at=NOW + 0.9))
+    assert recorded is not None
+    assert (recorded.run, recorded.sheets, recorded.transitions) == (
+        make_run(),
+        {1: make_sheet()},
+        (transition,),
+    )
+    assert await store.read(partial(queries.find_run, job_id="a", submitted_at=NOW + 1.1)) is None
+
+
+async def test_late_transition_is_written_once(store: HistoryStore) -> None:
+    late = Transition("a", make_run().run, 1, NOW, "dispatched", 1, late=True)
+    for _ in range(3):
+        await store.write(WriteBatch([make_run()], [make_sheet()], [late]), EPOCH)
+    recorded = await store.read(partial(queries.select_run, job_id="a", run=make_run().run))
+    assert recorded is not None
+    assert recorded.transitions == (late,)
+
+
+async def test_events_of_two_epochs_have_one_order_and_a_gap(store: HistoryStore) -> None:
+    first = await store.begin_epoch(EPOCH, None)
+    await store.write(WriteBatch(events=[make_event(1), make_event(2)]), EPOCH)
+    second = await store.begin_epoch("f" * 16, None)
+    await store.write(WriteBatch(events=[make_event(4)]), "f" * 16)
+    assert (first.first_number, second.first_number) == (1, 3)
+    events = await store.read(partial(queries.select_newest_events, limit=10, max_bytes=10_000))
+    assert [(event.seq, event.job_id) for event in events] == [
+        (1, "a"),
+        (2, "a"),
+        (3, None),
+        (4, "a"),
+    ]
+    older, newer = await store.read(queries.select_epochs)
+    # An event that was sent and not stored counts as the last that was.
+    assert [older.to_seq(number) for number in (1, 2, 7)] == [1, 2, 2]
+    assert newer.to_seq(4) == 4
+
+
+async def test_numbers_are_not_given_again_after_all_events_are_removed(
+    store: HistoryStore,
+) -> None:
+    await store.begin_epoch(EPOCH, None)
+    old = [replace(make_event(number), seen_at=NOW - 7200) for number in (1, 2, 3)]
+    await store.write(WriteBatch(events=old), EPOCH)
+    await store.prune()
+    assert await store.read(partial(queries.select_newest_events, limit=9, max_bytes=999)) == []
+    assert (await store.read(queries.select_dropped)).of_all == 3
+    assert (await store.begin_epoch("f" * 16, None)).first_seq == 4
+
+
+async def test_old_runs_are_removed_unless_they_go_on(store: HistoryStore) -> None:
+    runs = [
+        make_run("ended", status="failed", changed_at=NOW - 7200),
+        make_run("runs", changed_at=NOW - 7200),
+        make_run("new", status="failed"),
+    ]
+    await store.write(WriteBatch(runs), EPOCH)
+    await store.prune()
+    left = {
+        job_id: await store.read(partial(queries.select_runs, job_id=job_id, limit=9))
+        for job_id in ("ended", "runs", "new")
+    }
+    assert [job_id for job_id, found in left.items() if found] == ["runs", "new"]
+
+
+async def test_size_is_bounded_and_a_job_leaves_room_for_others(store: HistoryStore) -> None:
+    await store.begin_epoch(EPOCH, None)
+    noisy = [make_event(number, "noisy", 1000) for number in range(1, 3001)]
+    quiet = [make_event(number, "quiet", 1000) for number in range(3001, 3101)]
+    await store.write(WriteBatch(events=noisy), EPOCH)
+    await store.write(WriteBatch(events=quiet), EPOCH)
+    await store.prune()
+    assert store.size_bytes <= 1024 * 1024
+    left = await store.read(partial(queries.select_newest_events, limit=9999, max_bytes=10**9))
+    jobs = [event.job_id for event in left]
+    assert jobs.count("quiet") == 100
+    assert 200 < jobs.count("noisy") <= 256
+    dropped = await store.read(queries.select_dropped)
+    assert dropped.by_job["noisy"] > 0
+    assert "quiet" not in dropped.by_job
+
+
+async def test_second_writer_is_refused_and_reads(store: HistoryStore) -> None:
+    await store.write(WriteBatch([make_run()]), EPOCH)
+    other = HistoryStore(store.path, max_age_s=3600, max_bytes=10**7)
+    with pytest.raises(HistoryLockedError):
+        await other.open()
+    assert await other.read(partial(queries.select_runs, job_id="a", limit=1)) == [make_run()]
+    await store.close()
+    await other.open()
+    await other.close()
+
+
+@pytest.mark.parametrize("content", [b"no database at all " * 100, b"SQLite format 3\0" * 100])
+async def test_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "history.db"
+    path.write_bytes(content)
+    with pytest.raises(HistoryUnavailableError):
+        await HistoryStore(path, max_age_s=3600, max_bytes=10**7).open()
+    assert path.read_bytes() == content
+
+
+async def test_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(HistoryUnavailableError, match="schema version"):
+        await HistoryStore(path, max_age_s=3600, max_bytes=10**7).open()
+    assert path.read_bytes() == before
+
+
+async def test_file_is_private_and_named_after_the_socket(tmp_path: Path) -> None:
+    paths = {history_path(tmp_path, Path(name)) for name in ("/tmp/a.sock", "/tmp/b.sock")}
+    assert len(paths) == 2
+    store = HistoryStore(paths.pop(), max_age_s=3600, max_bytes=10**7)
+    await store.open()
+    assert store.path.stat().st_mode & 0o777 == 0o600
+    await store.close()

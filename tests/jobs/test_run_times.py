@@ -1,0 +1,152 @@
+"""Times of a run, the estimate of its end, its waits, and stalled sheets."""
+
+from dataclasses import replace
+
+import pytest
+
+from marianne_stream.jobs.estimate import estimate_end
+from marianne_stream.jobs.run_times import make_run_name, update_run_times, worked_s
+from marianne_stream.jobs.stalled import find_stalled
+from marianne_stream.jobs.waiting import find_waiting, resume_command
+from marianne_stream.models import JobState, RunTimes, Sheet, format_iso_time
+
+T = 1_000_000.0
+
+
+def make_state(
+    status: str = "running", *sheets: Sheet, started: float = 0.0, ended: float | None = None
+) -> JobState:
+    return JobState(
+        "a",
+        status,
+        "conductor",
+        live=True,
+        checkpoint_status=status,
+        sheets=sheets,
+        total_sheets=len(sheets),
+        completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
+        submitted_at=format_iso_time(T),
+        started_at=format_iso_time(T + started),
+        completed_at=format_iso_time(None if ended is None else T + ended),
+    )
+
+
+def follow(*steps: tuple[float, JobState]) -> RunTimes:
+    times = None
+    for after_s, state in steps:
+        times = update_run_times(times, state, T + after_s)
+    assert times is not None
+    return times
+
+
+def test_run_is_named_by_its_submission() -> None:
+    assert make_run_name(T + 0.9) == "1970-01-12T13:46:40Z"
+
+
+def test_resume_keeps_start_and_pause_is_left_out() -> None:
+    times = follow(
+        (0, make_state()),
+        (10, make_state("paused")),
+        (30, make_state("running", started=29)),
+        (40, make_state("completed", started=29, ended=40)),
+        (90, make_state("completed", started=29, ended=90)),
+    )
+    assert (times.started_at, times.completed_at) == (T, T + 40)
+    assert worked_s(times, T + 500) == 20
+
+
+def test_rate_limit_is_left_out_unless_another_sheet_works() -> None:
+    waiting = Sheet(1, "waiting", waiting_until=T + 60)
+    times = follow((0, make_state()), (10, make_state("running", waiting)))
+    assert worked_s(times, T + 60) == 10
+    working = make_state("running", waiting, Sheet(2, "dispatched"))
+    times = follow((0, make_state()), (10, working))
+    assert worked_s(times, T + 60) == 60
+
+
+def completed(count: int, total: int, *others: Sheet) -> JobState:
+    done = [Sheet(number, "completed") for number in range(1, count + 1)]
+    rest = [Sheet(number, "pending") for number in range(count + 1, total + 1 - len(others))]
+    return make_state("running", *done, *rest, *others)
+
+
+@pytest.mark.parametrize(
+    ("state", "previous_s", "expected"),
+    [
+        (completed(5, 10), None, 100 + 100),
+        (completed(2, 10), None, None),
+        (completed(2, 10), 250.0, 100 + 150),
+        (completed(2, 10), 50.0, 100),
+        (completed(4, 10, Sheet(10, "skipped")), None, 100 + 5 * 25),
+        (replace(completed(5, 10), status="paused"), None, None),
+        (completed(5, 10, Sheet(10, "fermata")), None, None),
+        (completed(5, 10, Sheet(10, "waiting", waiting_until=T + 130)), None, 100 + 100 + 30),
+    ],
+)
+def test_estimate(state: JobState, previous_s: float | None, expected: float | None) -> None:
+    times = RunTimes("r", T, started_at=T, seen_at=T + 100)
+    end = estimate_end(state, times, previous_s, T + 100)
+    assert end == (None if expected is None else T + expected)
+
+
+@pytest.mark.parametrize(
+    ("status", "sheet", "code"),
+    [
+        ("queued", None, "queued"),
+        ("paused", None, "paused"),
+        ("paused_at_chain", None, "paused_at_chain"),
+        ("running", Sheet(1, "waiting"), "rate_limited"),
+        ("running", Sheet(1, "retry_scheduled"), "retry"),
+        ("running", Sheet(1, "fermata"), "person"),
+        ("running", Sheet(1, "dispatched"), None),
+        ("failed", Sheet(1, "waiting"), None),
+    ],
+)
+def test_waiting(status: str, sheet: Sheet | None, code: str | None) -> None:
+    waiting = find_waiting(make_state(status, *(() if sheet is None else (sheet,))))
+    assert (waiting.code if waiting is not None else None) == code
+
+
+def test_job_with_a_sheet_at_work_waits_only_for_a_person() -> None:
+    at_work = Sheet(1, "dispatched")
+    assert find_waiting(make_state("running", at_work, Sheet(2, "waiting"))) is None
+    for_person = find_waiting(make_state("running", at_work, Sheet(2, "fermata")))
+    assert for_person is not None
+    assert (for_person.code, for_person.sheet) == ("person", 2)
+
+
+@pytest.mark.parametrize("status", ["failed", "paused", "paused_at_chain", "cancelled"])
+def test_resume_command_is_quoted(status: str) -> None:
+    state = replace(make_state(status), job_id="a b")
+    assert resume_command(state) == "mzt resume 'a b'"
+    assert resume_command(replace(state, status="running")) is None
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "silence_s", "stalled"),
+    [
+        (None, 1790, False),
+        (None, 1810, True),
+        (60, 590, False),
+        (60, 610, True),
+        (2400, 1190, False),
+        (2400, 1210, True),
+        (86400, 1810, True),
+    ],
+)
+def test_stalled_after_half_of_the_timeout(
+    timeout_s: float | None, silence_s: float, *, stalled: bool
+) -> None:
+    state = make_state("running", Sheet(1, "dispatched", timeout_s=timeout_s))
+    assert find_stalled(state, T, T + silence_s, None) == ((1,) if stalled else ())
+
+
+def test_never_stalled_while_waiting_or_paused() -> None:
+    sheet = Sheet(1, "dispatched")
+    for state in (
+        make_state("paused", sheet),
+        make_state("running", Sheet(1, "waiting")),
+        make_state("completed", sheet),
+    ):
+        assert find_stalled(state, T, T + 90_000, 1.0) == ()
+    assert find_stalled(make_state("running", sheet), T, T + 5, 1.0) == (1,)

@@ -1,0 +1,116 @@
+"""Times of sheets, as they are told, seen or unknown."""
+
+from dataclasses import replace
+
+from marianne_stream.jobs.sheet_times import Moment, make_moment, with_sheet_times
+from marianne_stream.models import JobState, Sheet, format_iso_time
+
+STARTED_AT = 1_000_000.0
+
+
+def make_state(*sheets: Sheet, started_at: float = STARTED_AT) -> JobState:
+    return JobState(
+        "a",
+        "running",
+        "conductor",
+        live=True,
+        checkpoint_status="running",
+        sheets=sheets,
+        started_at=format_iso_time(started_at),
+    )
+
+
+def play(*steps: tuple[float, Sheet], known: Sheet | None = None, seen: bool = True) -> Sheet:
+    """Show the states of one sheet at times after the job's start, and return the last."""
+    shown = {} if known is None else {1: known}
+    for index, (after_s, sheet) in enumerate(steps):
+        moment = Moment(STARTED_AT + after_s, seen or index > 0)
+        shown = {1: with_sheet_times(make_state(sheet), shown, moment).sheets[0]}
+    return shown[1]
+
+
+def test_span_from_dispatch_to_end_as_seen() -> None:
+    sheet = play(
+        (0.5, Sheet(1, "pending")),
+        (5, Sheet(1, "dispatched", attempt=1)),
+        (6, Sheet(1, "in_progress", attempt=1)),
+        (9, Sheet(1, "completed", attempt=1, work_s=3)),
+    )
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT + 5, STARTED_AT + 9)
+    assert sheet.observed
+    assert not sheet.estimated
+
+
+def test_first_sheet_began_with_the_job() -> None:
+    assert play((0.8, Sheet(1, "dispatched", attempt=1))).started_at == STARTED_AT
+
+
+def test_waits_belong_to_the_span() -> None:
+    sheet = play(
+        (0, Sheet(1, "pending")),
+        (5, Sheet(1, "dispatched", attempt=1)),
+        (7, Sheet(1, "retry_scheduled", attempt=1)),
+        (17, Sheet(1, "dispatched", attempt=2)),
+        (20, Sheet(1, "completed", attempt=2, work_s=5)),
+    )
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT + 5, STARTED_AT + 20)
+
+
+def test_sheet_executed_again_has_a_new_span() -> None:
+    sheet = play(
+        (0, Sheet(1, "pending")),
+        (5, Sheet(1, "dispatched", attempt=1)),
+        (7, Sheet(1, "failed", attempt=1)),
+        (100, Sheet(1, "dispatched", attempt=2)),
+    )
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT + 100, None)
+
+
+def test_told_times_win() -> None:
+    told = Sheet(1, "completed", attempt=1, started_at=STARTED_AT + 2, completed_at=STARTED_AT + 4)
+    sheet = play((0, Sheet(1, "pending")), (5, told))
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT + 2, STARTED_AT + 4)
+    assert not sheet.observed
+
+
+def test_end_written_by_a_resume_is_not_told() -> None:
+    ended = Sheet(1, "completed", attempt=1)
+    rewritten = replace(ended, completed_at=STARTED_AT + 0.4)
+    known = replace(ended, started_at=STARTED_AT - 50, completed_at=STARTED_AT - 40, observed=True)
+    sheet = play((1, rewritten), known=known)
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT - 50, STARTED_AT - 40)
+    assert play((1, rewritten), known=Sheet(1, "dispatched"), seen=False).completed_at is None
+
+
+def test_sheet_first_seen_completed_has_an_estimated_start() -> None:
+    sheet = play((0, Sheet(1, "pending")), (9, Sheet(1, "completed", attempt=1, work_s=3)))
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT + 6, STARTED_AT + 9)
+    assert sheet.estimated
+
+
+def test_times_that_nobody_saw_are_unknown() -> None:
+    dispatched = Sheet(1, "dispatched", attempt=1)
+    assert play((500, dispatched), seen=False).started_at is None
+    completed = Sheet(1, "completed", attempt=1, work_s=3)
+    sheet = play((500, completed), known=replace(dispatched, started_at=STARTED_AT), seen=False)
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT, None)
+    sheet = play((500, completed), seen=False)
+    assert (sheet.started_at, sheet.completed_at, sheet.estimated) == (None, None, False)
+
+
+def test_skipped_and_pending_sheets_have_no_span() -> None:
+    for status in ("pending", "ready", "skipped"):
+        sheet = play((0, Sheet(1, "pending")), (5, Sheet(1, status)))
+        assert (sheet.started_at, sheet.completed_at) == (None, None)
+
+
+def test_later_attempt_first_seen_has_no_start() -> None:
+    sheet = play((500, Sheet(1, "dispatched", attempt=3)), seen=False)
+    sheet = play((502, Sheet(1, "in_progress", attempt=3)), known=sheet)
+    assert sheet.started_at is None
+
+
+def test_change_after_long_silence_is_not_seen() -> None:
+    assert make_moment(100.0, 90.0).sees_changes
+    assert not make_moment(100.0, 80.0).sees_changes
+    assert not make_moment(100.0, None).sees_changes
