@@ -24,5 +24,8 @@ class Backend(Protocol):
             StateUnavailableError: the backend cannot be read, or its answer is invalid.
         """
 
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        """Return the checkpoint of a job as JSON; raises as `read_job` does."""
+
     async def close(self) -> None:
         """Release open resources. The backend can be read again afterwards."""

@@ -92,6 +92,21 @@ class CheckpointDirBackend:
             raise JobNotFoundError(job_id)
         return state
 
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        """Return the content of a job's file, as `Backend.read_checkpoint` does."""
+
+        def find(_abandoned: threading.Event) -> bytes:
+            with open_dir(self.folder) as folder_fd:
+                return read_file(folder_fd, checkpoint_file_name(job_id))
+
+        try:
+            content = await self._thread.run(find)
+        except OSError as error:
+            raise JobNotFoundError(job_id) from error
+        if decode_checkpoint(content).job_id != job_id:
+            raise JobNotFoundError(job_id)
+        return content
+
     async def close(self) -> None:
         """Let the thread end. The folder can be read again afterwards."""
         self._thread.close()

@@ -14,7 +14,7 @@ from marianne_stream.backends.checkpoint import (
     make_state_from_entry,
 )
 from marianne_stream.common.repeated_logs import WarnOnce
-from marianne_stream.conductor.client import ConductorClient
+from marianne_stream.conductor.client import ConductorClient, TimedResult
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.errors import ConductorProtocolError, ConductorRpcError, JobNotFoundError
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
@@ -113,15 +113,26 @@ class ConductorBackend:
             unusable = str(error)
         raise ConductorProtocolError(unusable)
 
-    async def _request_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        """Request `job.status`, as `Backend.read_checkpoint` does."""
+        answer = await self._request_checkpoint(job_id)
+        return check_value_count(answer.result, MAX_OBJECTS, b"{", f"job.status of {job_id!r}")
+
+    async def _request_checkpoint(self, job_id: str) -> TimedResult[msgspec.Raw]:
         params = {"job_id": job_ids.unescape(job_id), "workspace": ""}
         try:
-            answer = await self.client.call("job.status", params, msgspec.Raw)
+            return await self.client.call("job.status", params, msgspec.Raw)
         except ConductorRpcError as error:
             if error.rpc_code != jsonrpc.JOB_NOT_FOUND:
                 raise
+            raise JobNotFoundError(job_id) from error
+
+    async def _request_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+        try:
+            answer = await self._request_checkpoint(job_id)
+        except JobNotFoundError:
             if entry is None:
-                raise JobNotFoundError(job_id) from error
+                raise
             return make_state_from_entry(entry, source="conductor", live=True)
         checkpoint = decode_result(
             check_value_count(answer.result, MAX_OBJECTS, b"{", f"job.status of {job_id!r}"),

@@ -68,6 +68,16 @@ class FallbackBackend:
             except StateUnavailableError:
                 raise not_found from None
 
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        """Return the conductor's checkpoint of a job, or the registry's."""
+        try:
+            return await self._primary.read_checkpoint(job_id)
+        except (JobNotFoundError, StateUnavailableError) as error:
+            try:
+                return await self._fallback.read_checkpoint(job_id)
+            except (JobNotFoundError, StateUnavailableError):
+                raise error from None
+
     async def close(self) -> None:
         """Close both backends."""
         await self._roster_enricher.close()

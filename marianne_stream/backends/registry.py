@@ -99,6 +99,11 @@ class RegistryBackend:
         """
         return await self._thread.run(partial(self._read_state, job_id))
 
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        """Return the checkpoint in a job's row, as `Backend.read_checkpoint` does."""
+        row = await self._thread.run(partial(self._read_row, job_id))
+        return row.get("checkpoint_json") or b"{}"
+
     async def close(self) -> None:
         """Let the thread end. The registry can be read again afterwards."""
         self._thread.close()
@@ -114,11 +119,14 @@ class RegistryBackend:
                 del kept[job_id]
         return listed
 
-    def _read_state(self, job_id: str, abandoned: threading.Event) -> JobState:
+    def _read_row(self, job_id: str, abandoned: threading.Event) -> Row:
         rows = self._read(partial(query_job, job_id), abandoned) if is_encodable(job_id) else []
         if not rows:
             raise JobNotFoundError(job_id)
-        row, first_end = rows[0], self._first_ends.get(job_id)
+        return rows[0]
+
+    def _read_state(self, job_id: str, abandoned: threading.Event) -> JobState:
+        row, first_end = self._read_row(job_id, abandoned), self._first_ends.get(job_id)
         if first_end is not None and first_end[0] == row_run_key(row):
             row = {**row, "completed_at": first_end[1]}
         return make_state_from_row(job_id, row)

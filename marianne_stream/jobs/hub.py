@@ -4,10 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from marianne_stream.backends.base import Backend
+from marianne_stream.backends.sheet_detail import decode_sheet_detail
 from marianne_stream.common.task_set import KeyedTasks
-from marianne_stream.errors import StateUnavailableError
+from marianne_stream.errors import CorruptStateError, StateUnavailableError
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.fanout.topic import Subscriber
 from marianne_stream.jobs.event_hub import EventHub
@@ -20,7 +22,7 @@ from marianne_stream.jobs.run_times import LoadRun
 from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.jobs.subscriptions import JobSubscription
 from marianne_stream.jobs.watcher import JobWatcher, RosterHint
-from marianne_stream.models import JobState, MonitorEvent, Roster, StateSourceName
+from marianne_stream.models import JobState, MonitorEvent, Roster, Sheet, StateSourceName
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +115,23 @@ class JobHub:
         if snapshot.source == "none":
             raise StateUnavailableError
         return subscription.watcher.current_state() or snapshot.state
+
+    async def read_sheet(self, job_id: str, number: int) -> tuple[Sheet, dict[str, Any]]:
+        """Read one sheet of a job's checkpoint, as `decode_sheet_detail` returns it.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+            SheetNotFoundError: its checkpoint has no such sheet.
+            StateUnavailableError: the checkpoint cannot be read.
+        """
+        async with self._find_limiter(job_id).acquire(on_demand=True):
+            checkpoint = await self._backend.read_checkpoint(job_id)
+        try:
+            return await asyncio.to_thread(decode_sheet_detail, checkpoint, number)
+        except ValueError as error:
+            raise CorruptStateError(
+                f"sheet {number} of {job_id!r} is not readable: {error}"
+            ) from error
 
     async def ensure_exists(self, job_id: str) -> None:
         """Check that a job exists; its state is read only if the roster does not list it.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -25,12 +26,21 @@ JOB_ID_PARAMETER = {
     "schema": {"type": "string", "pattern": r"^[^/\u0000]+$"},
 }
 
-RUN_PARAMETER = {
-    "name": "run",
-    "in": "path",
-    "required": True,
-    "description": "Name of the run, or `latest`.",
-    "schema": {"type": "string", "pattern": "^[^/]+$"},
+PATH_PARAMETERS = {
+    "run": {
+        "name": "run",
+        "in": "path",
+        "required": True,
+        "description": "Name of the run, or `latest`.",
+        "schema": {"type": "string", "pattern": "^[^/]+$"},
+    },
+    "number": {
+        "name": "number",
+        "in": "path",
+        "required": True,
+        "description": "Number of the sheet.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+    },
 }
 
 # Errors of every path, which precede its handler.
@@ -92,9 +102,10 @@ def make_operation(route: Route) -> dict[str, Any]:
     parameters = [parameter.to_openapi() for parameter in route.parameters]
     if "{job_id}" in route.path:
         parameters.insert(0, JOB_ID_PARAMETER)
-    if "{run}" in route.path:
-        parameters.insert(1, RUN_PARAMETER)
-    name = route.path.strip("/").replace("{job_id}", "job").replace("/", "_").replace(".", "_")
+    for name, parameter in PATH_PARAMETERS.items():
+        if f"{{{name}}}" in route.path:
+            parameters.insert(1, parameter)
+    name = re.sub(r"\W+", "_", route.path.replace("{job_id}", "job")).strip("_")
     is_open = route.path in PUBLIC_PATHS
     errors = {**COMMON_ERRORS, **({} if is_open else AUTHENTICATED_ERRORS), **route.errors}
     return {

@@ -34,6 +34,7 @@ from marianne_stream.schemas.log_schemas import (
 )
 from marianne_stream.schemas.payload import Payload
 from marianne_stream.schemas.server_schemas import HealthData, ReadyData
+from marianne_stream.schemas.sheet_schemas import SheetDetail
 from marianne_stream.web import (
     history_handlers,
     job_handlers,
@@ -41,6 +42,7 @@ from marianne_stream.web import (
     log_page_handlers,
     log_stream_handlers,
     meta_handlers,
+    sheet_handlers,
     stream_handlers,
 )
 from marianne_stream.web.params import LAST_EVENT_ID, Parameter
@@ -179,6 +181,14 @@ ROUTES = (
         errors=BAD_REQUEST,
     ),
     Route(
+        "/api/jobs/{job_id}/sheets/{number}",
+        sheet_handlers.get_sheet,
+        "A sheet with everything that is known of it, of the current or of a recorded run.",
+        model=SheetDetail,
+        parameters=(sheet_handlers.RUN,),
+        errors={**HISTORY_ERRORS, **UNAVAILABLE, 404: "There is no such job, run or sheet."},
+    ),
+    Route(
         "/api/jobs/{job_id}/events/list",
         history_handlers.list_events,
         "Recorded events of a job in pages, newest first.",
@@ -296,5 +306,5 @@ def add_routes(router: web.UrlDispatcher) -> None:
     """Add the routes to a router. HEAD is allowed unless the response is a stream."""
     for route in ROUTES:
         # The router's default pattern excludes braces, which a job id may contain.
-        path = route.path.replace("{job_id}", "{job_id:[^/]+}").replace("{run}", "{run:[^/]+}")
+        path = route.path.replace("}", ":[^/]+}")
         router.add_get(path, route.handler, allow_head=route.events is None)

@@ -38,6 +38,9 @@ class Source:
             raise JobNotFoundError(job_id)
         return JobState(job_id, "running", self.name, self.name == "conductor", "running")
 
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        raise NotImplementedError
+
     async def close(self) -> None:
         self.closed = True
 

@@ -36,6 +36,9 @@ class Registry:
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         raise NotImplementedError
 
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        raise NotImplementedError
+
     async def close(self) -> None:
         raise NotImplementedError
 

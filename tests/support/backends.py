@@ -29,5 +29,8 @@ class FakeBackend:
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         raise NotImplementedError
 
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        raise NotImplementedError
+
     async def close(self) -> None:
         raise NotImplementedError

@@ -131,6 +131,10 @@ class Edge:
         source, own_id = self._find_source(job_id)
         return source.prefix + own_id if source is not None else job_id
 
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        """Raise the error that redirects to the origin."""
+        raise self.not_here_error(job_id)
+
     def not_here_error(self, job_id: str | None, reason: str = "") -> NotOnEdgeError:
         """Return the error that redirects to the origin of a job, or for None to the only origin.
 

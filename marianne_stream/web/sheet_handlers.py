@@ -1,0 +1,84 @@
+"""Handler for one sheet of a job, with everything that is known of it."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from aiohttp import web
+
+from marianne_stream.errors import BadParameterError, SheetNotFoundError
+from marianne_stream.history import pages
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.models import JobState, Sheet
+from marianne_stream.schemas.sheet_schemas import SheetDetail
+from marianne_stream.web.app_keys import JOB_HUB
+from marianne_stream.web.history_handlers import find_store
+from marianne_stream.web.params import (
+    INTEGER_RE,
+    TextParameter,
+    read_job_id,
+    repr_truncated,
+)
+from marianne_stream.web.responses import json_response
+
+RUN = TextParameter("run", "Name of a recorded run, or `latest`; default: the run of now.")
+
+
+async def get_sheet(request: web.Request) -> web.Response:
+    """`GET /api/jobs/{job_id}/sheets/{number}`: a sheet of the current or of a recorded run."""
+    job_id, number, run = read_job_id(request), read_sheet_number(request), RUN.read(request)
+    hub = request.app[JOB_HUB]
+    if run is not None:
+        recorded = await pages.read_run(find_store(request, job_id), job_id, run)
+        for sheet in recorded.sheets:
+            if sheet.number == number:
+                return json_response(SheetDetail(job_id=job_id, run=recorded.run, **dict(sheet)))
+        raise SheetNotFoundError(detail=f"Run {recorded.run} of {job_id!r} has no sheet {number}.")
+    return json_response(await read_current_sheet(hub, job_id, number))
+
+
+async def read_current_sheet(hub: JobHub, job_id: str, number: int) -> SheetDetail:
+    """Return a sheet of a job's current run.
+
+    Raises:
+        JobNotFoundError: there is no such job.
+        SheetNotFoundError: the job has no such sheet.
+        StateUnavailableError: the state cannot be read.
+    """
+    state = await hub.get_state(job_id)
+    known = next((sheet for sheet in state.sheets if sheet.number == number), None)
+    if known is None:
+        raise SheetNotFoundError(detail=f"{job_id!r} has no sheet {number}.")
+    told, fields = await hub.read_sheet(job_id, number)
+    return make_sheet_detail(state, merge_sheet(told, known), fields)
+
+
+def merge_sheet(told: Sheet, known: Sheet) -> Sheet:
+    """Return the sheet of a checkpoint with the times and the status that are shown elsewhere."""
+    return replace(
+        told,
+        status=known.status,
+        started_at=known.started_at,
+        completed_at=known.completed_at,
+        observed=known.observed,
+        estimated=known.estimated,
+    )
+
+
+def make_sheet_detail(state: JobState, sheet: Sheet, fields: dict[str, Any]) -> SheetDetail:
+    """Return the response about a sheet."""
+    values = {**asdict(sheet), **fields}
+    # The message is complete here.
+    del values["error_truncated"]
+    times = state.progress.times if state.progress is not None else None
+    run = times.run if times is not None else None
+    return SheetDetail(**{**values, "job_id": state.job_id, "run": run})
+
+
+def read_sheet_number(request: web.Request) -> int:
+    """Return the number of a sheet in an address; raise BadParameterError if it is none."""
+    text = request.match_info["number"]
+    if INTEGER_RE.fullmatch(text) and 0 <= int(text) < 10**9:
+        return int(text)
+    raise BadParameterError(
+        detail=f"the number of a sheet must be an integer from 0 on, got {repr_truncated(text)}"
+    )
