@@ -92,6 +92,7 @@ class ReplayBuffer:
         self._memory_bytes = 0
         self._gap_numbers: deque[int] = deque(maxlen=MAX_KNOWN_GAPS)
         self.last_number = 0
+        self._recorder: EntryQueue | None = None
         # Number of the last event that was restored, and the processes that have received them.
         self.restored_number = 0
         self._earlier: dict[str, Epoch] = {}
@@ -138,6 +139,16 @@ class ReplayBuffer:
                 for queue in queues:
                     queue.offer_all([entry], sse.EncodedFrames(frame))
 
+    def record_to(self, queue: EntryQueue | None) -> None:
+        """Offer all entries from now on to a recorder, which is no subscriber; None ends that."""
+        self.flush()
+        self._recorder = queue
+
+    @property
+    def is_recorded(self) -> bool:
+        """True if there is a recorder."""
+        return self._recorder is not None
+
     @property
     def has_subscribers(self) -> bool:
         """True if there are subscribers."""
@@ -160,6 +171,8 @@ class ReplayBuffer:
         entries, self._pending = self._pending, []
         if not entries:
             return
+        if self._recorder is not None:
+            self._recorder.offer_all(entries, sse.EncodedFrames(b""))
         for entry_filter, queues in self._groups.items():
             chosen = [entry for entry in entries if entry_filter(entry)]
             if not chosen:
@@ -338,7 +351,7 @@ class ReplayBuffer:
             del self._numbers[entry.job_id]
 
     def _publish(self, entry: ReplayEntry) -> None:
-        if not self._groups:
+        if not self._groups and self._recorder is None:
             return
         if not self._pending:
             asyncio.get_running_loop().call_soon(self.flush)

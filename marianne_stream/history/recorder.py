@@ -148,7 +148,7 @@ class Recorder:
             return True
         self._warning.recover("history recorded path=%s", self._store.path)
         self.is_recording = True
-        self._replay_buffer.subscribe(self, is_numbered)
+        self._replay_buffer.record_to(self)
         return True
 
     async def run(self) -> None:
@@ -229,15 +229,10 @@ class Recorder:
 
     def _stop(self) -> None:
         self.is_recording = False
-        self._replay_buffer.unsubscribe(self, is_numbered)
+        self._replay_buffer.record_to(None)
         self._pending = Pending()
         self._known.clear()
         self._has_pending.set()
-
-
-def is_numbered(entry: ReplayEntry) -> bool:
-    """Return whether an entry is one of the buffer's, not of a question about filters."""
-    return entry.number > 0
 
 
 def make_run_record(state: JobState, times: RunTimes, now: float) -> RunRecord:

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+from marianne_stream.common.intervals import RELAXED_INTERVAL_S
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.fanout.replay_entry import EntryFilter, matches_any_scope
 from marianne_stream.jobs.event_visits import EventVisits, ReadRecentEvents
@@ -46,28 +47,37 @@ class EventHub:
         self.subscription_count = 0
 
     async def run(self) -> None:
-        """Read events in visits while there are subscribers and no subscription.
+        """Read events in visits while they are watched or recorded without a subscription.
 
         The roster is polled meanwhile, to derive the events of jobs. Returns at once if visits
         are not possible.
         """
-        is_interested = False
+        intervals, interval_s = self._roster_poller.intervals, None
         while self._visits is not None:
-            if self._needs_visits != is_interested:
-                is_interested = self._needs_visits
-                intervals = self._roster_poller.intervals
-                if is_interested:
-                    intervals.add(VISIT_INTERVAL_S)
-                else:
-                    intervals.remove(VISIT_INTERVAL_S)
-            if is_interested:
+            if (wanted_s := self._wanted_interval_s()) != interval_s:
+                if wanted_s is not None:
+                    intervals.add(wanted_s)
+                if interval_s is not None:
+                    intervals.remove(interval_s)
+                interval_s = wanted_s
+            if interval_s is not None:
                 await self._visits.visit()
             elif not self._is_subscribed:
                 self._set_live(live=False)
+            await self._wait_for_visit(interval_s)
+
+    async def _wait_for_visit(self, interval_s: float | None) -> None:
+        """Wait until the next visit is due; a recorder alone waits for an active job as well."""
+        waited_s = 0.0
+        while waited_s < (interval_s or VISIT_INTERVAL_S):
             self._subscription_changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(VISIT_INTERVAL_S):
                     await self._subscription_changed.wait()
+                    return
+            waited_s += VISIT_INTERVAL_S
+            if self._roster_poller.has_active_jobs or self._wanted_interval_s() != interval_s:
+                return
 
     def add(self, event: MonitorEvent) -> None:
         """Add an event to the replay buffer."""
@@ -133,11 +143,15 @@ class EventHub:
     @property
     def _needs_visits(self) -> bool:
         """True if events are wanted, and no subscription brings them."""
-        return (
-            self._visits is not None
-            and self.replay_buffer.has_subscribers
-            and not self._is_subscribed
-        )
+        return self._visits is not None and self._wanted_interval_s() is not None
+
+    def _wanted_interval_s(self) -> float | None:
+        """Return the poll interval while visits are needed, in seconds; None if they are not."""
+        if self._is_subscribed:
+            return None
+        if self.replay_buffer.has_subscribers:
+            return VISIT_INTERVAL_S
+        return RELAXED_INTERVAL_S if self.replay_buffer.is_recorded else None
 
     def _set_live(self, *, live: bool) -> None:
         """Tell subscribers of a change, with a gap for the events missed meanwhile."""
