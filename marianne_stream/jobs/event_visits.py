@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from marianne_stream.common.repeated_logs import WarnOnce
-from marianne_stream.errors import StateUnavailableError
+from marianne_stream.errors import ConductorRpcError, StateUnavailableError
 from marianne_stream.models import MonitorEvent, Roster, RosterEntry
 
 logger = logging.getLogger(__name__)
@@ -58,8 +58,12 @@ class EventVisits:
         """Read the events once, and pass on the new ones. Never fails; cancelling is safe."""
         try:
             events = await self._read_recent_events()
-        except StateUnavailableError as error:
+        except ConductorRpcError as error:
             self._read_error.warn("observer events not read error=%s", error)
+            return
+        except StateUnavailableError as error:
+            # The roster poller says why the conductor cannot be read.
+            logger.debug("observer events not read error=%s", error)
             return
         self._read_error.recover()
         # A wrong clock must not hide later events.
