@@ -71,6 +71,9 @@ class CheckpointHook(msgspec.Struct, frozen=True):
     chained_job_id: Scalar = None
 
 
+HookResults = Annotated[list[CheckpointHook], msgspec.Meta(max_length=MAX_HOOKS)]
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
     """A checkpoint, or the bare metadata of a job that has no checkpoint yet.
 
@@ -96,7 +99,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     total_estimated_cost: Scalar = None
     total_input_tokens: Scalar = None
     total_output_tokens: Scalar = None
-    hook_results: Annotated[list[CheckpointHook], msgspec.Meta(max_length=MAX_HOOKS)] = []
+    hook_results: HookResults = []
 
     @property
     def is_metadata_only(self) -> bool:

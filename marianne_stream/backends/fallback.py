@@ -100,13 +100,12 @@ class FallbackBackend:
         return replace(roster, detail=detail, cost_s=error.cost_s)
 
     async def _add_registry_end(self, state: JobState, entry: RosterEntry | None) -> JobState:
-        """Add the end time and error of a job that has ended from the registry.
+        """Add the end time, error and hooks of a job that has ended from the registry.
 
-        The registry is read only if the checkpoint lacks them: the job was cancelled, or a crash
-        ended it.
+        The checkpoint lacks the first two if the job was cancelled or a crash ended it, and has no
+        results of hooks.
         """
-        explained = state.completed_at and (state.status != "failed" or state.error_message)
-        if not state.is_terminal or explained:
+        if not state.is_terminal:
             return state
         try:
             known = await self._fallback.read_job(state.job_id, entry)
@@ -119,6 +118,7 @@ class FallbackBackend:
             state,
             completed_at=state.completed_at or known.completed_at,
             error_message=state.error_message or known.error_message,
+            hooks=state.hooks or known.hooks,
         )
 
     def _log_job_fallback(self, job_id: str, error: StateUnavailableError) -> None:

@@ -49,7 +49,7 @@ ROSTER_COLUMNS = (
     *("submitted_at", "started_at", "completed_at", "last_event_at"),
     *("total_sheets", "workspace", "error_message"),
 )
-JOB_COLUMNS = (*ROSTER_COLUMNS, "snapshot_path", "checkpoint_json")
+JOB_COLUMNS = (*ROSTER_COLUMNS, "snapshot_path", "hook_results_json", "checkpoint_json")
 
 # As bytes, so that text that is not UTF-8 is a damaged checkpoint, not an SQLite error.
 CHECKPOINT = "CAST(checkpoint_json AS BLOB) AS checkpoint_json"

@@ -1,5 +1,6 @@
 """Rows of the registry, converted to roster entries, checkpoint digests, and job states."""
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,13 +9,18 @@ from typing import Any
 import msgspec
 
 from marianne_stream.backends.checkpoint import (
+    HookResults,
     decode_checkpoint,
+    make_hooks,
     make_state,
     make_state_from_entry,
     to_epoch_s,
 )
 from marianne_stream.errors import CorruptStateError
-from marianne_stream.models import JobState, RosterEntry, format_iso_time
+from marianne_stream.models import Hook, JobState, RosterEntry, format_iso_time
+from marianne_stream.wire import json_text
+
+logger = logging.getLogger(__name__)
 
 # The year 10000, which ISO 8601 cannot express.
 LATEST_EPOCH_S = 253_402_300_800.0
@@ -101,6 +107,8 @@ def make_state_from_row(job_id: str, row: Row) -> JobState:
         error_message=state.error_message or text_or_none(row.get("error_message")),
         completed_at=state.completed_at or format_iso_time(entry.completed_at),
         snapshot_path=text_or_none(row.get("snapshot_path")),
+        # The conductor writes the results of hooks here only.
+        hooks=state.hooks or decode_hooks(row.get("hook_results_json")),
     )
 
 
@@ -122,6 +130,17 @@ def decode_row_state(entry: RosterEntry, row: Row) -> JobState:
         raise CorruptStateError(
             f"the registry's checkpoint of the job {entry.job_id!r} cannot be decoded: {error}"
         ) from error
+
+
+def decode_hooks(value: object) -> tuple[Hook, ...]:
+    """Return the results of hooks in a row; none if they cannot be decoded."""
+    if not isinstance(value, str):
+        return ()
+    try:
+        return make_hooks(json_text.decode(value.encode(errors="replace"), HookResults))
+    except (ValueError, RecursionError) as error:
+        logger.debug("hook results not decoded error=%s", error)
+        return ()
 
 
 def text_or_none(value: object) -> str | None:

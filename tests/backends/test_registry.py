@@ -163,6 +163,23 @@ async def test_error_message_from_checkpoint_row_or_sheet(
         assert (await registry.read_job("a", None)).error_message == shown
 
 
+async def test_hooks_and_the_job_they_started(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    results = [
+        {"hook_type": "run_job", "success": True, "chained_job_id": "next", "output": "submitted"},
+        {"hook_type": "run_command", "success": False, "error_message": "exit code 2"},
+    ]
+    text = checkpoint("a")
+    put_row(conductor, "a", checkpoint_json=text, hook_results_json=json.dumps(results))
+    first, second = (await registry.read_job("a", None)).hooks
+    assert (first.hook_type, first.success, first.chained_job_id) == ("run_job", True, "next")
+    assert (second.success, second.error_message) == (False, "exit code 2")
+    for damaged in ("{", "[1]", 7, "[" * 100_000):
+        put_row(conductor, "a", checkpoint_json=text, hook_results_json=damaged)
+        assert (await registry.read_job("a", None)).hooks == ()
+
+
 async def test_job_without_row_not_found(
     registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:

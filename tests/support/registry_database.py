@@ -9,7 +9,8 @@ RegistryConnection = sqlite3.Connection
 SCHEMA = """
 CREATE TABLE jobs (
     job_id TEXT PRIMARY KEY, workspace TEXT, status TEXT, submitted_at REAL, started_at REAL,
-    completed_at REAL, error_message TEXT, total_sheets INT, snapshot_path TEXT, checkpoint_json)
+    completed_at REAL, error_message TEXT, total_sheets INT, snapshot_path TEXT, checkpoint_json,
+    hook_results_json)
 """
 
 
