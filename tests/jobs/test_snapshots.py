@@ -145,3 +145,26 @@ def test_roster_sent_complete_then_as_changes() -> None:
     assert [job["status"] for job in change["jobs"]] == ["paused"]
     assert change["removed"] == ["old"]
     assert not change["complete"]
+
+
+def test_first_sheets_of_a_large_job_are_bounded() -> None:
+    sheets = tuple(
+        Sheet(
+            number,
+            "failed" if number <= 10 else "completed",
+            instrument_name="claude-code",
+            movement=number // 10,
+            error_message="x" * 300 if number <= 10 else None,
+            error_truncated=number <= 10,
+            error_code="E999" if number <= 10 else None,
+            attempt=2,
+            started_at=1.8e9 + number,
+            completed_at=1.8e9 + number + 1.5,
+            observed=True,
+            estimated=True,
+        )
+        for number in range(1, 301)
+    )
+    state = replace(RUNNING, sheets=sheets)
+    frames = JobSnapshot(state, source="conductor", live=True).diff_from(None)
+    assert len(frames.data) <= 96 * 1024
