@@ -21,15 +21,15 @@ INSERT_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?)"
 SELECT_EPOCH = "SELECT first_seq - first_number FROM epochs WHERE epoch = ?"
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
 
-# What is first seen late may have been recorded by an earlier process.
+# The same change may have been recorded by an earlier process.
 INSERT_TRANSITION = """
 INSERT INTO transitions
 SELECT :job_id, :run, :number, :seen_at, :status, :attempt, :late
-WHERE NOT :late OR NOT EXISTS (
-    SELECT 1 FROM sheets WHERE job_id = :job_id AND run = :run AND number = :number
-    AND status = :status AND attempt IS :attempt
-    UNION ALL
-    SELECT 1 FROM runs WHERE job_id = :job_id AND run = :run AND :number = 0 AND status = :status
+WHERE NOT EXISTS (
+    SELECT 1 FROM (
+        SELECT status, attempt FROM transitions
+        WHERE job_id = :job_id AND run = :run AND number = :number ORDER BY rowid DESC LIMIT 1
+    ) WHERE status = :status AND attempt IS :attempt
 )
 """
 

@@ -65,13 +65,15 @@ async def test_records_are_read_as_written(store: HistoryStore) -> None:
     assert await store.read(partial(queries.find_run, job_id="a", submitted_at=NOW + 1.1)) is None
 
 
-async def test_late_transition_is_written_once(store: HistoryStore) -> None:
-    late = Transition("a", make_run().run, 1, NOW, "dispatched", 1, late=True)
-    for _ in range(3):
-        await store.write(WriteBatch([make_run()], [make_sheet()], [late]), EPOCH)
+async def test_transition_is_written_once(store: HistoryStore) -> None:
+    first = Transition("a", make_run().run, 1, NOW, "dispatched", 1, late=False)
+    again = replace(first, seen_at=NOW + 5, late=True)
+    waits, goes_on = replace(first, status="waiting"), replace(first, seen_at=NOW + 9)
+    for batch in ([first], [again], [again, waits, goes_on], [again]):
+        await store.write(WriteBatch([make_run()], [make_sheet()], batch), EPOCH)
     recorded = await store.read(partial(queries.select_run, job_id="a", run=make_run().run))
     assert recorded is not None
-    assert recorded.transitions == (late,)
+    assert set(recorded.transitions) == {first, waits, goes_on}
 
 
 async def test_events_of_two_epochs_have_one_order_and_a_gap(store: HistoryStore) -> None:
