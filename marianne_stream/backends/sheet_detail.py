@@ -88,6 +88,8 @@ def make_fields(told: dict[str, Any]) -> dict[str, Any]:
     # Unlike other zeros, this one is told.
     exit_code = told.get("exit_code")
     fields["exit_code"] = exit_code if isinstance(exit_code, int) else None
+    if not fields["output_truncated"]:
+        del fields["output_truncated"]
     return {name: value for name, value in fields.items() if is_known(value)}
 
 

@@ -19,6 +19,7 @@ from marianne_stream.history.records import (
     WriteBatch,
 )
 from marianne_stream.history.store import HistoryStore
+from marianne_stream.jobs.sheet_times import NOT_STARTED
 from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet
 from marianne_stream.wire.sse import EncodedFrames
@@ -87,6 +88,8 @@ class ChangeRecorder:
             return
         key = (self._job_id, self._times.run, sheet.number)
         self._pending.sheets[key] = make_sheet_record(self._job_id, self._times.run, sheet)
+        if known is None and sheet.status in NOT_STARTED:
+            return
         if known is None or (known.status, known.attempt) != (sheet.status, sheet.attempt):
             self._add_transition(sheet.number, sheet.status, sheet.attempt)
 

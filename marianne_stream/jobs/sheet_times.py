@@ -52,6 +52,10 @@ def with_sheet_times(state: JobState, known: Mapping[int, Sheet], moment: Moment
     """
     job_started_at = to_epoch_s(state.started_at)
     seen_at = moment.now if moment.sees_changes else None
+    job_ended_at = to_epoch_s(state.completed_at) if state.is_terminal else None
+    if seen_at is not None and job_ended_at is not None:
+        # No sheet ends after its job.
+        seen_at = min(seen_at, job_ended_at)
     start_seen_at = seen_at
     if seen_at is not None and not known and not any(s.status in ENDED for s in state.sheets):
         # The first sheets are dispatched as soon as the job starts.

@@ -45,6 +45,17 @@ def test_first_sheet_began_with_the_job() -> None:
     assert play((0.8, Sheet(1, "dispatched", attempt=1))).started_at == STARTED_AT
 
 
+def test_sheet_ends_no_later_than_its_job() -> None:
+    state = replace(
+        make_state(Sheet(1, "failed", attempt=1)),
+        status="failed",
+        completed_at=format_iso_time(STARTED_AT + 7),
+    )
+    known = {1: Sheet(1, "dispatched", attempt=1, started_at=STARTED_AT)}
+    moment = Moment(STARTED_AT + 8, sees_changes=True)
+    assert with_sheet_times(state, known, moment).sheets[0].completed_at == STARTED_AT + 7
+
+
 def test_waits_belong_to_the_span() -> None:
     sheet = play(
         (0, Sheet(1, "pending")),
