@@ -1,14 +1,16 @@
-"""Conductor that replays a recording: the same responses and events, at their times."""
+"""Conductor that replays a recording: the same responses and events, as if they happened now."""
 
 import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from marianne_stream.demo import rpc_messages
 from marianne_stream.demo.checkpoint_fields import JsonObject
 from marianne_stream.demo.conductor_server import ConductorServer
 from marianne_stream.demo.recording import Recording
+from marianne_stream.demo.replay_clock import ReplayClock, find_recording_start
 from marianne_stream.demo.rpc_messages import RpcErrorResult, method_not_found
 from marianne_stream.demo.simulated_conductor import job_not_found
 
@@ -17,7 +19,7 @@ class ReplayConductor(ConductorServer):
     """Answers with the last recorded response, also after the end of the recording.
 
     `speed` is in recorded seconds per second. Unless it `plays_at_start`, call `play`, before which
-    there are no jobs.
+    there are no jobs. The times in all messages are converted to the time of playing.
     """
 
     def __init__(  # noqa: PLR0913
@@ -39,6 +41,8 @@ class ReplayConductor(ConductorServer):
         self.finished = asyncio.Event()
         self._speed = speed
         self._plays_at_start = plays_at_start
+        self._recorded_at = find_recording_start(recording)
+        self._clock: ReplayClock | None = None
         self._play_started_s: float | None = None
         self._play_task: asyncio.Task[None] | None = None
 
@@ -58,6 +62,8 @@ class ReplayConductor(ConductorServer):
     def play(self) -> None:
         """Start to play."""
         self._play_started_s = time.monotonic()
+        if self._recorded_at is not None:
+            self._clock = ReplayClock(self._recorded_at, time.time(), self._speed)
         self._play_task = asyncio.get_running_loop().create_task(self._send_notifications())
 
     async def stop(self) -> None:
@@ -86,15 +92,18 @@ class ReplayConductor(ConductorServer):
         if "error" in message:
             error = message["error"]
             return RpcErrorResult(error["code"], error["message"], error.get("data"))
-        result = message.get("result")
+        result = self._convert_times(message.get("result"))
         if isinstance(result, dict) and "shutting_down" in result:
             return {**result, "shutting_down": self.is_shutting_down}
         return result
 
+    def _convert_times(self, value: Any) -> Any:
+        return value if self._clock is None else self._clock.convert(value)
+
     async def _send_notifications(self) -> None:
         for entry in self.recording.notifications():
             await self._sleep_until(entry.time_s)
-            self.send_event(rpc_messages.encode_line(entry.message))
+            self.send_event(rpc_messages.encode_line(self._convert_times(entry.message)))
         await self._sleep_until(self.recording.duration_s)
         self.finished.set()
 

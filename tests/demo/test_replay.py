@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from marianne_stream.demo.checkpoint_fields import make_checkpoint
+from marianne_stream.backends.checkpoint import to_epoch_s
+from marianne_stream.demo.checkpoint_fields import format_time, make_checkpoint
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.replay import ReplayConductor
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
@@ -83,6 +85,41 @@ async def test_replay_sends_events_in_time_and_keeps_last_state(
     assert replay.answer("job.list", {}) == [{"job_id": "fan", "status": "running"}]
     writer.close()
     await writer.wait_closed()
+
+
+async def test_replayed_times_are_those_of_playing(tmp_path: Path) -> None:
+    started_at = 1_000_000_000.0
+    fan = make_checkpoint("fan", sheets=1, now_s=started_at + 20)
+    fan["sheets"]["1"].update(
+        rate_limit_expires_at=format_time(started_at + 80), total_duration_seconds=30.0
+    )
+    event = {"method": "monitor.event", "params": {"job_id": "fan", "timestamp": started_at + 60}}
+    path = write(
+        tmp_path / "times.ndjson",
+        make_response(10.0, "job.list", [{"job_id": "fan", "submitted_at": started_at - 40}]),
+        make_response(20.1, "job.status", fan, job_id="fan"),
+        {"t": 60.0, "kind": "notify", "line": event},
+    )
+    replay = ReplayConductor(
+        tmp_path / "c.sock", Recording.from_file(path), speed=20, shutdown_grace_s=0
+    )
+    before = time.time()
+    await replay.start()
+    try:
+        with replay.subscribe() as events:
+            sent = json.loads(await asyncio.wait_for(events.get(), 5))
+        played_at = sent["params"]["timestamp"] - 3
+        assert before <= played_at <= time.time()
+        (entry,) = cast("Any", replay.answer("job.list", {}))
+        job = cast("Any", replay.answer("job.status", {"job_id": "fan"}))
+    finally:
+        await replay.kill()
+    assert entry["submitted_at"] == pytest.approx(played_at - 2, abs=1e-3)
+    assert to_epoch_s(job["started_at"]) == pytest.approx(played_at + 1, abs=1e-3)
+    sheet = job["sheets"]["1"]
+    assert to_epoch_s(sheet["rate_limit_expires_at"]) == pytest.approx(played_at + 4, abs=1e-3)
+    assert sheet["total_duration_seconds"] == 1.5
+    assert sheet["sheet_timeout_seconds"] == 1800.0
 
 
 async def test_job_states_are_the_recorded_ones(replay: ReplayConductor) -> None:
