@@ -42,6 +42,7 @@ class ReplayConductor(ConductorServer):
         self._speed = speed
         self._plays_at_start = plays_at_start
         self._recorded_at = find_recording_start(recording)
+        self._played_at: float | None = None
         self._clock: ReplayClock | None = None
         self._play_started_s: float | None = None
         self._play_task: asyncio.Task[None] | None = None
@@ -53,6 +54,20 @@ class ReplayConductor(ConductorServer):
             return -1.0
         return (time.monotonic() - self._play_started_s) * self._speed
 
+    def to_clock(self, time_s: float) -> float:
+        """Return the time at which a moment of the recording is played, in epoch seconds.
+
+        Raises:
+            RuntimeError: playing has not started.
+        """
+        if self._played_at is None:
+            raise RuntimeError("the recording is not played yet")
+        return self._played_at + time_s / self._speed
+
+    async def wait_position(self, time_s: float) -> None:
+        """Wait until a time of the recording is played."""
+        await asyncio.sleep(max(0.0, time_s - self.position_s) / self._speed)
+
     async def start(self) -> None:
         """Start to listen and, unless `plays_at_start` is False, to play."""
         await super().start()
@@ -61,9 +76,9 @@ class ReplayConductor(ConductorServer):
 
     def play(self) -> None:
         """Start to play."""
-        self._play_started_s = time.monotonic()
+        self._play_started_s, self._played_at = time.monotonic(), time.time()
         if self._recorded_at is not None:
-            self._clock = ReplayClock(self._recorded_at, time.time(), self._speed)
+            self._clock = ReplayClock(self._recorded_at, self._played_at, self._speed)
         self._play_task = asyncio.get_running_loop().create_task(self._send_notifications())
 
     async def stop(self) -> None:
@@ -102,13 +117,10 @@ class ReplayConductor(ConductorServer):
 
     async def _send_notifications(self) -> None:
         for entry in self.recording.notifications():
-            await self._sleep_until(entry.time_s)
+            await self.wait_position(entry.time_s)
             self.send_event(rpc_messages.encode_line(self._convert_times(entry.message)))
-        await self._sleep_until(self.recording.duration_s)
+        await self.wait_position(self.recording.duration_s)
         self.finished.set()
-
-    async def _sleep_until(self, time_s: float) -> None:
-        await asyncio.sleep(max(0.0, time_s - self.position_s) / self._speed)
 
     async def _stop_playing(self) -> None:
         if self._play_task is not None:

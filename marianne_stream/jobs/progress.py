@@ -17,6 +17,7 @@ class ProgressTimes:
     (docs/explanation/conductor.md, point 11).
 
     Attributes:
+        began_at: time since when this server looks at jobs, in epoch seconds.
         stalled_after_s: time without a sign of life after which a sheet has stalled, in seconds;
             None for a time that follows from its timeout.
     """
@@ -24,6 +25,7 @@ class ProgressTimes:
     def __init__(self) -> None:
         self._times: dict[str, float] = {}
         self._activity: dict[str, float] = {}
+        self.began_at = time.time()
         self.stalled_after_s: float | None = None
 
     def record(self, job_id: str) -> None:

@@ -78,7 +78,8 @@ class ProgressTracker:
         self._times = known.times
         self._sheets = dict(known.sheets)
         self._previous_s = known.previous_s
-        if self._seen_at is None and known.times is None:
+        is_new = known.times is None and (submitted_at or 0.0) >= self._progress.began_at
+        if self._seen_at is None and is_new:
             # A run that was submitted just now was seen from its beginning.
             self._seen_at = submitted_at
 
