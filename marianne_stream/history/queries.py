@@ -99,6 +99,16 @@ def find_completed_run(
     return RunRecord(*row) if row is not None else None
 
 
+def select_open_jobs(database: sqlite3.Connection) -> list[str]:
+    """Return the jobs whose newest run was not seen to end."""
+    rows = database.execute(
+        "SELECT job_id FROM runs WHERE (job_id, run) IN "
+        "(SELECT job_id, max(run) FROM runs GROUP BY job_id) "
+        "AND status NOT IN ('completed', 'failed', 'cancelled')"
+    )
+    return [job_id for (job_id,) in rows]
+
+
 def select_ended_runs(database: sqlite3.Connection, since: float, limit: int) -> list[RunRecord]:
     """Return the runs that have ended since a time, the last first."""
     rows = database.execute(

@@ -1,0 +1,39 @@
+"""Recorded runs of jobs that end while no server runs."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.processes import run_server
+from tests.support.waiting import wait_for_value
+
+
+async def fetch_run(address: str, job_id: str) -> dict[str, Any]:
+    """Return the newest recorded run of a job; {} without one."""
+    async with (
+        aiohttp.ClientSession(address) as session,
+        session.get(f"/api/jobs/{job_id}/runs/latest") as answer,
+    ):
+        found: dict[str, Any] = await answer.json()
+        return found if answer.status == 200 else {}
+
+
+async def test_job_that_ended_while_no_server_ran_is_recorded_as_ended(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    data_dir = ("--data-dir", tmp_path / "data")
+    async with run_server(tmp_path, *data_dir) as running:
+        conductor.launch("a", 2)
+        conductor.dispatch("a", 1)
+        fetch = partial(fetch_run, running.address, "a")
+        await wait_for_value(fetch, lambda run: run.get("sheets"))
+    conductor.complete_sheet("a", 1)
+    conductor.cancel("a")
+    async with run_server(tmp_path, *data_dir) as running:
+        fetch = partial(fetch_run, running.address, "a")
+        run = await wait_for_value(fetch, lambda run: run.get("status") == "cancelled")
+    assert "completed_at" not in run["sheets"][0]
+    assert [each["late"] for each in run["transitions"][-2:]] == [True, True]
