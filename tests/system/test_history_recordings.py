@@ -48,7 +48,7 @@ class Tolerance:
     other_s: float
 
     def plus(self, stalled_s: float) -> "Tolerance":
-        """Return the tolerance while the conductor stalls, as its process does on a busy machine."""
+        """Return the tolerance if the conductor stalls, as on a busy machine."""
         return Tolerance(self.announced_s + stalled_s, self.other_s + stalled_s)
 
     def of(self, edge: Edge) -> float:
