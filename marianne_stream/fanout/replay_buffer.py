@@ -106,9 +106,10 @@ class ReplayBuffer:
             last: number of the last entry that was stored.
         """
         self._earlier = {epoch.epoch: epoch for epoch in epochs}
-        self.restored_number = self.last_number = last
         for entry in entries:
+            self.last_number = entry.number
             self._keep(entry)
+        self.restored_number = self.last_number = last
 
     def add(self, event: MonitorEvent) -> None:
         """Add an event of the conductor."""

@@ -219,3 +219,11 @@ async def test_subscriber_during_iteration_gets_nothing_twice() -> None:
         assert names(past) == ["job.a"]
         assert not queue.take().items
         assert len(early.sent) == 1
+
+
+def test_restored_entries_above_the_limits_are_dropped() -> None:
+    replay_buffer = ReplayBuffer(max_events=2)
+    entries = [ReplayEntry(number, "a", "job.step", b"frame") for number in (4, 5, 6, 7)]
+    replay_buffer.restore(entries, [], 7)
+    assert (replay_buffer.oldest_number, replay_buffer.last_number) == (6, 7)
+    assert [entry.number for entry in replay_buffer.get_newest(9, match_all)] == [6, 7]
