@@ -63,13 +63,17 @@ class StoredEventFeed:
             first_buffered = self._stored_events.first_buffered_seq()
             if first_buffered is None or self._after >= first_buffered - 1:
                 break
-            entries, complete = await self._stored_events.read_after(
-                self._after, self._event_filter.job_ids
-            )
+            try:
+                entries, complete = await self._stored_events.read_after(
+                    self._after, self._event_filter.job_ids
+                )
+            except HistoryUnavailableError as error:
+                logger.debug("stored events not read error=%s", error)
+                entries, complete = [], self._after
             if frames := b"".join([one.frame for one in entries if self._event_filter(one)]):
                 yield frames
             if complete == self._after:
-                # The buffer has lost events that are not stored yet.
+                # The buffer has lost events that are not stored, or can no longer be read.
                 yield make_event_gap_frame(None, "slow_consumer")
                 self._after = first_buffered - 1
             self._after = max(self._after, complete)

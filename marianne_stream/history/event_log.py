@@ -57,17 +57,19 @@ class EventLog:
         # The epoch of this process; None while it is not stored.
         self._epoch: Epoch | None = None
 
-    async def begin(self) -> None:
-        """Store this process's epoch, and fill an empty replay buffer from the store.
+    async def begin(self, *, restore: bool) -> None:
+        """Store this process's epoch. Its later events must be stored as well.
+
+        Args:
+            restore: fill the replay buffer from the store; only before the first event.
 
         Raises:
             HistoryUnavailableError: the store cannot be read or written.
         """
         buffer = self._replay_buffer
-        is_new = buffer.last_number == 0
-        last_number = None if is_new else buffer.last_number
+        last_number = None if restore else buffer.last_number
         epoch = await self._store.begin_epoch(buffer.epoch, last_number)
-        if is_new:
+        if restore:
             epochs = await self._store.read(queries.select_epochs)
             events = await self._store.read(
                 partial(

@@ -55,13 +55,13 @@ class History:
     async def open(self) -> None:
         """Open the store, before the hub runs and the first event is sent."""
         self._hub.record(self.recorder, KnownRuns(self.store).load)
-        self._is_open = await self.recorder.open()
+        self._is_open = await self.recorder.open(restore=True)
 
     async def run(self) -> None:
         """Get the lock if another process has it, then record the running jobs until cancelled."""
         while not self._is_open:
             await asyncio.sleep(LOCK_RETRY_S)
-            self._is_open = await self.recorder.open()
+            self._is_open = await self.recorder.open(restore=False)
         if self.recorder.is_recording:
             with self._hub.roster.watch_jobs(RELAXED_INTERVAL_S):
                 async with asyncio.TaskGroup() as group:

@@ -135,14 +135,19 @@ class Recorder:
         """Number of records that wait to be written."""
         return len(self._pending)
 
-    async def open(self) -> bool:
+    async def open(self, *, restore: bool) -> bool:
         """Open the store and begin to record; return False while another process records.
 
         Without a store that can be used, log a warning once, and record nothing.
+
+        Args:
+            restore: fill the replay buffer from the store; only before the first event.
         """
         try:
             await self._store.open()
-            await self._event_log.begin()
+            # Events that come while the epoch is being stored belong to it.
+            self._start()
+            await self._event_log.begin(restore=restore)
         except HistoryLockedError as error:
             self._warning.warn("history not recorded path=%s error=%s", self._store.path, error)
             return False
@@ -150,8 +155,6 @@ class Recorder:
             self._fail(error)
             return True
         self._warning.recover("history recorded path=%s", self._store.path)
-        self.is_recording = True
-        self._replay_buffer.record_to(self)
         return True
 
     async def run(self) -> None:
@@ -229,6 +232,10 @@ class Recorder:
         self._warning.warn("history turned off path=%s error=%s", self._store.path, error)
         if self.is_recording:
             self._stop()
+
+    def _start(self) -> None:
+        self.is_recording = True
+        self._replay_buffer.record_to(self)
 
     def _stop(self) -> None:
         self.is_recording = False

@@ -75,9 +75,12 @@ def begin_epoch(database: sqlite3.Connection, epoch: str, last_number: int | Non
     with transaction(database):
         (first_seq,) = database.execute(NEXT_SEQ).fetchone()
         has_earlier = database.execute("SELECT 1 FROM epochs").fetchone() is not None
+        first_number = first_seq if last_number is None else last_number + (not has_earlier)
+        if has_earlier and last_number == first_seq:
+            # Equal numbers mean that the process has restored the events before.
+            first_seq += 1
         if has_earlier:
             database.execute(INSERT_EVENT, (first_seq, None, "", LOST_DATA, time.time()))
-        first_number = first_seq if last_number is None else last_number + (not has_earlier)
         database.execute(INSERT_EPOCH, (epoch, first_number, first_seq, time.time()))
     return Epoch(epoch, first_number, first_seq, first_seq - (not has_earlier))
 

@@ -1,0 +1,137 @@
+"""A process that begins to record while events come in, and clients that resume from its store."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.feeds.event_feed import ALL_EVENTS, EventFeed, open_event_feed
+from marianne_stream.feeds.stored_event_feed import StoredEventFeed, open_stored_event_feed
+from marianne_stream.history import queries
+from marianne_stream.history.event_log import EventLog
+from marianne_stream.history.recorder import Recorder
+from marianne_stream.history.store import HistoryStore
+from marianne_stream.models import MonitorEvent
+from marianne_stream.wire import sse
+from marianne_stream.wire.cursors import TimelineCursor
+from marianne_stream.wire.sse import EventParser
+from tests.support.waiting import wait_for_value
+
+
+class Recording:
+    """A process that records: its buffer, its stored events, and the recorder.
+
+    Args:
+        path: the file of the store.
+        max_events: largest number of entries of the buffer.
+    """
+
+    def __init__(self, path: Path, *, max_events: int = 1000) -> None:
+        self.buffer = ReplayBuffer(max_events=max_events)
+        self.store = HistoryStore(path, max_age_s=3600, max_bytes=10**8)
+        self.events = EventLog(self.store, self.buffer)
+        self.recorder = Recorder(self.store, self.events, self.buffer)
+
+    def add(self, *steps: int) -> None:
+        """Add numbered events."""
+        for step in steps:
+            self.buffer.add(MonitorEvent("a", "test.step", json.dumps({"step": step}).encode()))
+
+    async def open_feed(self, cursor: str) -> EventFeed | StoredEventFeed:
+        """Open the feed of a client."""
+
+        def open_feed(at: str) -> EventFeed:
+            return open_event_feed(
+                self.buffer,
+                event_filter=ALL_EVENTS,
+                limit=50,
+                cursor=at,
+                make_source_frame=lambda at: sse.frame(b"{}", event="source", event_id=at),
+            )
+
+        feed = await open_stored_event_feed(
+            self.events, self.buffer, event_filter=ALL_EVENTS, cursor=cursor, open_feed=open_feed
+        )
+        return feed or open_feed(cursor)
+
+
+async def read_steps(feed: EventFeed | StoredEventFeed, until: int) -> list[int | str]:
+    """Return the steps and the reasons of gaps that a client gets."""
+    parser, found = EventParser(), []
+    async with asyncio.timeout(5):
+        async for frames in feed.frames():
+            events = [event for event in parser.feed(frames) if event.event != "source"]
+            found += [json.loads(event.data) for event in events]
+            if found and found[-1].get("step") == until:
+                break
+    feed.close()
+    return [data.get("step", data.get("reason")) for data in found]
+
+
+@pytest.fixture
+async def earlier(tmp_path: Path) -> AsyncIterator[Recording]:
+    """Yield a process that has stored the steps 1 to 3."""
+    recording = Recording(tmp_path / "history.db")
+    await recording.recorder.open(restore=True)
+    recording.add(1, 2, 3)
+    recording.buffer.flush()
+    yield recording
+    await recording.recorder.close()
+
+
+@pytest.mark.parametrize("seen", [0, 1, 4, 5])
+async def test_events_that_come_during_the_takeover_are_stored(
+    earlier: Recording, tmp_path: Path, seen: int
+) -> None:
+    """`seen` events came before: with four, the numbers of both processes are the same."""
+    waiting = Recording(tmp_path / "history.db", max_events=2)
+    waiting.add(*range(100, 100 + seen))
+    assert not await waiting.recorder.open(restore=False)
+    await earlier.recorder.close()
+    opening = asyncio.create_task(waiting.recorder.open(restore=False))
+    while not opening.done():
+        waiting.add(waiting.buffer.last_number)
+        await asyncio.sleep(0)
+    assert opening.result()
+    waiting.add(200, 201)
+    waiting.buffer.flush()
+    await waiting.recorder.close()
+
+    later = Recording(tmp_path / "history.db")
+    await later.recorder.open(restore=True)
+    later.add(300)
+    cursor = str(TimelineCursor(earlier.buffer.epoch, 2))
+    steps = await read_steps(await later.open_feed(cursor), 300)
+    assert steps[:2] == [3, "monitor_lost"]
+    assert steps[-4:] == [200, 201, "monitor_lost", 300]
+    between = steps[2:-4]
+    assert between
+    assert between == list(
+        range(waiting.buffer.last_number - 2 - len(between), waiting.buffer.last_number - 2)
+    )
+    await later.recorder.close()
+
+
+async def test_store_that_can_no_longer_be_read_is_named_by_a_gap(
+    earlier: Recording, tmp_path: Path
+) -> None:
+    await earlier.recorder.close()
+    later = Recording(tmp_path / "history.db", max_events=2)
+    await later.recorder.open(restore=True)
+    later.add(4, 5, 6)
+    writing = asyncio.create_task(later.recorder.run())
+    newest = partial(queries.select_newest_events, limit=100, max_bytes=10_000)
+    await wait_for_value(partial(later.store.read, newest), lambda found: len(found) == 7)
+    writing.cancel()
+    cursor = str(TimelineCursor(earlier.buffer.epoch, 1))
+    before, after = await later.open_feed(cursor), await later.open_feed(cursor)
+    # The gap of the restart is no longer in the buffer.
+    assert await read_steps(before, 6) == [2, 3, "monitor_lost", 4, 5, 6]
+    await later.recorder.close()
+    (tmp_path / "history.db").unlink()
+    assert await read_steps(after, 6) == ["slow_consumer", 5, 6]
+    assert await read_steps(await later.open_feed(cursor), 6) == ["cursor_expired", 5, 6]
