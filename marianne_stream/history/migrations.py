@@ -95,3 +95,17 @@ def migrate(database: sqlite3.Connection) -> None:
         )
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         database.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def check_version(database: sqlite3.Connection) -> None:
+    """Check that a database that is only read has the schema of this release.
+
+    Raises:
+        HistoryUnavailableError: another release wrote it, or it is empty.
+        sqlite3.Error: it cannot be read.
+    """
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA_VERSION:
+        raise HistoryUnavailableError(
+            f"the history has schema version {version}, this release reads {SCHEMA_VERSION}"
+        )

@@ -123,14 +123,22 @@ async def read_ended_runs(
 
 async def read_stalled_sheets(
     store: HistoryStore, since: float, job_scope: JobPatterns
-) -> list[StalledSheet]:
-    """Return the sheets that have stalled since a time; raises as `read_ended_runs` does."""
-    rows = await store.read(partial(queries.select_stalled, since=since, limit=MAX_SUMMARY_ITEMS))
-    return [
+) -> tuple[list[StalledSheet], bool]:
+    """Return the sheets that have stalled since a time, and whether these are all.
+
+    Raises HistoryUnavailableError if the store cannot be read.
+    """
+    rows = await store.read(
+        partial(queries.select_stalled, since=since, limit=10 * MAX_SUMMARY_ITEMS)
+    )
+    found = [
         StalledSheet(job_id=job_id, sheet=sheet, at=at)
         for job_id, sheet, at in rows
         if job_scope(job_id)
     ]
+    return found[:MAX_SUMMARY_ITEMS], (
+        len(found) <= MAX_SUMMARY_ITEMS and len(rows) < 10 * MAX_SUMMARY_ITEMS
+    )
 
 
 def select_page(

@@ -17,7 +17,7 @@ from typing import TypeVar
 from marianne_stream.errors import HistoryLockedError, HistoryUnavailableError
 from marianne_stream.fanout.epochs import Epoch
 from marianne_stream.history import retention, writes
-from marianne_stream.history.migrations import migrate
+from marianne_stream.history.migrations import check_version, migrate
 from marianne_stream.history.records import WriteBatch
 
 T = TypeVar("T")
@@ -58,7 +58,10 @@ class DatabaseThread:
         """Connect; raise sqlite3.Error if that fails."""
 
         def connect() -> None:
-            uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            mode = "mode=rwc"
+            if read_only:
+                mode = "immutable=1" if is_unchangeable(path) else "mode=ro"
+            uri = f"{path.absolute().as_uri()}?{mode}"
             self._connection = sqlite3.connect(
                 uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
             )
@@ -157,7 +160,7 @@ class HistoryStore:
         try:
             async with self._open_lock:
                 if not self._reader.is_open:
-                    await self._reader.open(self.path, read_only=True)
+                    await self._open_reader()
             return await self._reader.run(query)
         except sqlite3.Error as error:
             raise HistoryUnavailableError(f"{self.path}: {error}") from error
@@ -198,6 +201,14 @@ class HistoryStore:
             await self._writer.close()
         self._unlock()
 
+    async def _open_reader(self) -> None:
+        await self._reader.open(self.path, read_only=True)
+        try:
+            await self._reader.run(check_version)
+        except BaseException:
+            await self._reader.close()
+            raise
+
     async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return await self._writer.run(function)
@@ -216,6 +227,14 @@ def prepare(database: sqlite3.Connection) -> None:
     migrate(database)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")
+
+
+def is_unchangeable(path: Path) -> bool:
+    """Return whether a file is complete and in a directory that cannot be written.
+
+    SQLite cannot lock such a file while it is read.
+    """
+    return not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
 
 
 def create_private_file(path: Path) -> None:

@@ -133,4 +133,4 @@ class SummaryData(Payload):
     ended: tuple[EndedRun, ...] = Field(description="The last first.")
     waiting: tuple[WaitingJob, ...]
     stalled: tuple[StalledSheet, ...] = Field(description="The last first.")
-    complete: bool = Field(description="false if there are more ended runs than are listed.")
+    complete: bool = Field(description="false if more has ended or stalled than is listed.")

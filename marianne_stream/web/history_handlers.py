@@ -1,11 +1,12 @@
 """Handlers for recorded runs and events, and for what has happened since a time."""
 
+import re
 import time
 from datetime import datetime
 
 from aiohttp import web
 
-from marianne_stream.errors import BadParameterError
+from marianne_stream.errors import BadParameterError, RunNotFoundError
 from marianne_stream.history import pages
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.hub import JobHub
@@ -28,6 +29,7 @@ EVENT_LIMIT = NumberParameter("limit", "Number of events on a page.", 100, 1, 10
 EVENT_BEFORE = NumberParameter(
     "before", "Value of `next` of the page before; 0 for the newest.", 0, 0, 2**53, is_integer=True
 )
+RUN_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 SINCE = TextParameter("since", "Time of the last visit, ISO 8601 with an offset or Z.")
 
 
@@ -44,7 +46,7 @@ def find_store(request: web.Request, job_id: str | None = None) -> HistoryStore:
 async def list_runs(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/runs`: recorded runs, also of a job that the conductor forgot."""
     job_id, limit = read_job_id(request), int(RUN_LIMIT.read(request))
-    before = RUN_BEFORE.read(request)
+    before = read_run_before(request)
     page = await pages.read_run_page(find_store(request, job_id), job_id, limit, before)
     if not page.runs and before is None:
         await request.app[JOB_HUB].ensure_exists(job_id)
@@ -54,6 +56,8 @@ async def list_runs(request: web.Request) -> web.Response:
 async def get_run(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/runs/{run}`: one recorded run with its transitions."""
     job_id, run = read_job_id(request), request.match_info["run"]
+    if run != pages.LATEST_RUN and not RUN_NAME.fullmatch(run):
+        raise RunNotFoundError(detail=f"No run of {job_id!r} is named {repr_truncated(run)}.")
     return json_response(await pages.read_run(find_store(request, job_id), job_id, run))
 
 
@@ -69,15 +73,15 @@ async def get_summary(request: web.Request) -> web.Response:
     """`GET /api/summary`: runs that have ended and sheets that have stalled, and what waits now."""
     since = read_since(request)
     store, job_scope = find_store(request), request[GRANT].job_scope
-    ended, is_complete = await pages.read_ended_runs(store, since, job_scope)
-    stalled = await pages.read_stalled_sheets(store, since, job_scope)
+    ended, has_all_ended = await pages.read_ended_runs(store, since, job_scope)
+    stalled, has_all_stalled = await pages.read_stalled_sheets(store, since, job_scope)
     summary = SummaryData(
         since=format_iso_time(since) or "",
         until=format_iso_time(time.time()) or "",
         ended=tuple(ended),
         waiting=await find_waiting_jobs(request.app[JOB_HUB], job_scope),
         stalled=tuple(stalled),
-        complete=is_complete,
+        complete=has_all_ended and has_all_stalled,
     )
     return json_response(summary)
 
@@ -95,6 +99,21 @@ async def find_waiting_jobs(hub: JobHub, job_scope: JobPatterns) -> tuple[Waitin
     return tuple(found)
 
 
+def read_run_before(request: web.Request) -> str | None:
+    """Return the name of the run before which a page begins; None for the newest.
+
+    Raises:
+        BadParameterError: it is not the name of a run.
+    """
+    text = RUN_BEFORE.read(request)
+    if text is not None and not RUN_NAME.fullmatch(text):
+        raise BadParameterError(
+            detail="before must be the value of next of the page before, such as "
+            f"2026-01-31T12:00:00Z, got {repr_truncated(text)}"
+        )
+    return text
+
+
 def read_since(request: web.Request) -> float:
     """Return the time of the last visit in epoch seconds.
 
@@ -104,7 +123,7 @@ def read_since(request: web.Request) -> float:
     text = SINCE.read(request)
     try:
         moment = datetime.fromisoformat(text or "")
-        if moment.tzinfo is not None:
+        if moment.tzinfo is not None and format_iso_time(moment.timestamp()) is not None:
             return moment.timestamp()
     except (ValueError, OverflowError):
         pass
