@@ -232,6 +232,7 @@ def set_app_keys(app: web.Application, components: Components, settings: Setting
     app[app_keys.METRICS] = components.metrics
     app[app_keys.NOT_SERVED] = edge.version_mismatches if edge is not None else list
     app[app_keys.OPENAPI] = openapi.load_openapi_document
+    app[app_keys.SOURCE_NAMES] = edge.public_names if edge is not None else ()
     app[app_keys.STREAM_REGISTRY] = components.stream_registry
     app[TASKS] = components.tasks
 
@@ -333,11 +334,15 @@ def make_job_hub(
     backend: Backend, edge: "Edge | None", conductor: ConductorBackend | None
 ) -> JobHub:
     """Return the hub of the conductor's jobs, or of an edge's."""
-    if edge is not None:
-        buffer = ReplayBuffer(remote=True)
-        return JobHub(backend, buffer, event_source_name="redis", find_limiter=edge.read_limiter)
-    read_events = conductor.read_recent_events if conductor is not None else None
-    return JobHub(backend, ReplayBuffer(), read_recent_events=read_events)
+    source = edge or conductor
+    return JobHub(
+        backend,
+        ReplayBuffer(remote=edge is not None),
+        event_source_name="redis" if edge is not None else "conductor",
+        read_recent_events=conductor.read_recent_events if conductor is not None else None,
+        find_limiter=edge.read_limiter if edge is not None else None,
+        read_conductors=source.read_conductors if source is not None else None,
+    )
 
 
 def make_history(settings: Settings, job_hub: JobHub) -> History | None:

@@ -10,6 +10,7 @@
     ├── LogTooLargeError                           413 log_too_large
     ├── SheetNotFoundError                         404 sheet_not_found
     ├── RunNotFoundError                           404 run_not_found
+    ├── NoConductorError                           404 no_conductor
     ├── HistoryUnavailableError                    404 history_disabled
     │   └── HistoryLockedError                     404 history_disabled
     ├── NotOnEdgeError                             501 not_available_on_edge
@@ -143,6 +144,12 @@ class RunNotFoundError(MarianneStreamError, status=404, code="run_not_found"):
     """No run of the job with this name was recorded."""
 
     default_detail = "No such run of the job was recorded."
+
+
+class NoConductorError(MarianneStreamError, status=404, code="no_conductor"):
+    """The server reads state from files on disk, and asks no conductor."""
+
+    default_detail = "This server reads files on disk, and asks no conductor."
 
 
 class HistoryUnavailableError(MarianneStreamError, status=404, code="history_disabled"):

@@ -16,8 +16,10 @@ from marianne_stream.backends.checkpoint import (
 from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.client import ConductorClient, TimedResult
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
+from marianne_stream.conductor.info import InfoReader
 from marianne_stream.errors import ConductorProtocolError, ConductorRpcError, JobNotFoundError
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
+from marianne_stream.schemas.conductor_schemas import ConductorInfo
 from marianne_stream.wire import job_ids, json_text, jsonrpc
 
 logger = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ class ConductorBackend:
         self.client = client
         self.daemon_config = daemon_config
         self._invalid_entries = WarnOnce(logger)
+        self._info_reader = InfoReader(client, daemon_config)
 
     async def read_roster(self) -> Roster:
         """Request `job.list`: at most 1,000 jobs, so a missing one proves nothing.
@@ -173,6 +176,10 @@ class ConductorBackend:
                 continue
             found.append((event.timestamp, MonitorEvent(event.job_id, event.event, bytes(raw))))
         return found
+
+    async def read_conductors(self) -> dict[str, ConductorInfo]:
+        """Return what the conductor tells of itself; raise ConductorUnavailableError."""
+        return {"": await self._info_reader.read()}
 
     async def close(self) -> None:
         """Do nothing: the backend holds nothing open."""

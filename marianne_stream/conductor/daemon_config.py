@@ -9,12 +9,20 @@ from marianne_stream.errors import ConductorRpcError, ConductorUnavailableError
 
 logger = logging.getLogger(__name__)
 
+ABSENT = msgspec.Raw(b"null")
+
 
 class DaemonConfig(msgspec.Struct, frozen=True):
-    """The fields of `daemon.config` that this server uses."""
+    """The fields of `daemon.config` that this server uses.
+
+    The paths must be right. The limits are only shown, so they stay raw until they are checked.
+    """
 
     log_file: str | None = None
     state_db_path: str | None = None
+    socket: msgspec.Raw = ABSENT
+    max_concurrent_jobs: msgspec.Raw = ABSENT
+    max_concurrent_sheets: msgspec.Raw = ABSENT
 
 
 class DaemonConfigCache:

@@ -11,7 +11,7 @@ SAFE_EVENT_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 
 # Names with another meaning in our streams or in a browser.
 RESERVED_NAMES = frozenset(
-    {"gap", "source", "heartbeat", "stream_error", "error", "open", "message"}
+    {"gap", "source", "heartbeat", "stream_error", "conductor", "error", "open", "message"}
 )
 
 

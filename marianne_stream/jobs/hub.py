@@ -12,6 +12,7 @@ from marianne_stream.common.task_set import KeyedTasks
 from marianne_stream.errors import CorruptStateError, StateUnavailableError
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.fanout.topic import Subscriber
+from marianne_stream.jobs.conductor_poller import ReadConductors
 from marianne_stream.jobs.event_hub import EventHub
 from marianne_stream.jobs.event_visits import ReadRecentEvents, make_stalled_event
 from marianne_stream.jobs.progress_tracker import ProgressTracker, load_nothing
@@ -39,9 +40,10 @@ class JobHub:
     Args:
         read_recent_events: reads events while there is no subscription; None if not possible.
         find_limiter: returns the read limiter of a job's group; None for one group.
+        read_conductors: reads what the conductors tell of themselves; None without a conductor.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         backend: Backend,
         replay_buffer: ReplayBuffer,
@@ -49,6 +51,7 @@ class JobHub:
         event_source_name: StateSourceName = "conductor",
         read_recent_events: ReadRecentEvents | None = None,
         find_limiter: FindLimiter | None = None,
+        read_conductors: ReadConductors | None = None,
     ) -> None:
         self._backend = backend
         self._find_limiter = find_limiter or make_shared_limiter()
@@ -61,6 +64,7 @@ class JobHub:
             backend,
             RosterJobWatchers(self.subscribe_job, self._find_limiter),
             on_roster=self._on_roster,
+            read_conductors=read_conductors,
         )
         self.events = EventHub(
             replay_buffer,
@@ -75,6 +79,7 @@ class JobHub:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.roster.poller.run(), name="roster poller")
                 group.create_task(self.events.run(), name="event visits")
+                group.create_task(self.roster.conductors.run(), name="conductor poller")
         finally:
             await self.roster.close()
             await self._watcher_tasks.close()

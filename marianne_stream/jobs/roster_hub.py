@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from marianne_stream.backends.base import Backend
 from marianne_stream.fanout.topic import Subscriber, Topic
+from marianne_stream.jobs.conductor_poller import ConductorPoller, ReadConductors
+from marianne_stream.jobs.conductor_view import ConductorView, find_waiting_jobs, make_views
 from marianne_stream.jobs.poll_schedule import REST_FACTOR
 from marianne_stream.jobs.progress import ProgressTimes, entry_has_progressed
 from marianne_stream.jobs.roster_details import RosterDetailCache
@@ -27,6 +29,7 @@ class RosterHub:
 
     Args:
         on_roster: called with the previous roster, or None, and each new one.
+        read_conductors: reads what the conductors tell of themselves; None without a conductor.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class RosterHub:
         job_watchers: RosterJobWatchers,
         *,
         on_roster: Callable[[Roster | None, Roster], None],
+        read_conductors: ReadConductors | None = None,
     ) -> None:
         self._job_watchers = job_watchers
         self._on_new_roster = on_roster
@@ -43,7 +47,9 @@ class RosterHub:
         self._snapshot: RosterSnapshot | None = None
         self._latest: Roster | None = None
         self._latest_at = float("-inf")
+        self._conductor_views: tuple[ConductorView, ...] = ()
         self.poller = RosterPoller(backend, on_roster=self._on_roster)
+        self.conductors = ConductorPoller(read_conductors, self._on_conductors_read)
         self.progress = ProgressTimes()
         self.details = RosterDetailCache(self.progress, self._on_details_changed)
 
@@ -65,16 +71,22 @@ class RosterHub:
         """
 
         def remove_intervals() -> None:
+            self.conductors.remove_user()
             self.poller.intervals.remove(interval_s)
             if details:
                 self._job_watchers.intervals.remove(interval_s)
 
+        self.conductors.add_user()
         self.poller.intervals.add(interval_s)
         if details:
             self._job_watchers.intervals.add(interval_s)
         subscription = Subscription(self._topic, on_close=remove_intervals)
         try:
             await self.poller.get(MAX_ROSTER_AGE_S)
+            await self.conductors.wait_first_read()
+            if not self._conductor_views:
+                # The roster came after what the conductors tell.
+                self._on_conductors_read()
             return self._latest_snapshot(), subscription
         except BaseException:
             subscription.close()
@@ -111,6 +123,16 @@ class RosterHub:
         """Return a roster at most 1 s old; raise StateUnavailableError if there is none."""
         return await self.poller.get(MAX_ROSTER_AGE_S)
 
+    async def get_conductors(self) -> tuple[ConductorView, ...]:
+        """Return the conductors, with the jobs that wait now.
+
+        Raises:
+            NoConductorError: this server reads no conductor.
+            StateUnavailableError: no conductor can be asked.
+        """
+        roster, infos = await asyncio.gather(self.get(), self.conductors.get())
+        return make_views(infos, find_waiting_jobs(roster, self.details.get_all(roster)))
+
     @property
     def source(self) -> StateSourceName:
         """Source of the last roster; `none` before the first."""
@@ -119,6 +141,8 @@ class RosterHub:
     def _on_roster(self, roster: Roster) -> None:
         """Pass a roster on to jobs, details and subscribers."""
         before, self._latest = self._latest, roster
+        if before is not None and before.source != roster.source:
+            self.conductors.invalidate()
         self._record_progress(before, roster)
         self._on_new_roster(before, roster)
         for job_id, topic in self._entry_topics.items():
@@ -154,6 +178,16 @@ class RosterHub:
         else:
             self._snapshot = None
 
+    def _on_conductors_read(self) -> None:
+        """Publish a snapshot if the conductors or their waiting jobs have changed."""
+        if self._latest is None:
+            return
+        waiting = find_waiting_jobs(self._latest, self.details.get_all(self._latest))
+        views = make_views(self.conductors.infos, waiting)
+        if views != self._conductor_views:
+            self._conductor_views = views
+            self._on_details_changed()
+
     def _latest_snapshot(self) -> RosterSnapshot:
         """Return the snapshot of the last roster, made once for all clients."""
         if self._latest is None:
@@ -165,7 +199,9 @@ class RosterHub:
     def _publish_snapshot(self, roster: Roster) -> RosterSnapshot:
         """Make a snapshot, and publish it if it differs from the last."""
         before = self._snapshot
-        snapshot = RosterSnapshot(roster, self.details.get_all(roster), before)
+        snapshot = RosterSnapshot(
+            roster, self.details.get_all(roster), before, self._conductor_views
+        )
         self._snapshot = snapshot
         if before is None or not snapshot.is_same(before):
             self._topic.publish(snapshot)

@@ -11,6 +11,11 @@ from typing import Literal, Self
 
 from pydantic import TypeAdapter
 
+from marianne_stream.jobs.conductor_view import (
+    ConductorView,
+    make_conductor_frames,
+    restrict_views,
+)
 from marianne_stream.jobs.job_data import make_status_data
 from marianne_stream.models import (
     JobState,
@@ -224,7 +229,7 @@ class RosterSnapshot(Snapshot):
     """All jobs as the clients of the roster see them at one moment, newest first.
 
     A change of SUMMARY_TIME_FIELDS alone is no difference. Unchanged summaries of `previous` are
-    reused.
+    reused. The cursor does not count `conductors`.
     """
 
     def __init__(
@@ -232,8 +237,10 @@ class RosterSnapshot(Snapshot):
         roster: Roster,
         details: Mapping[str, RosterDetails],
         previous: "RosterSnapshot | None" = None,
+        conductors: tuple[ConductorView, ...] = (),
     ) -> None:
         self.roster = roster
+        self.conductors = conductors
         self._details = details
         self._restricted: dict[JobPatterns, RosterSnapshot] = {}
         entries = sorted(roster.entries.values(), key=newest_first_key)
@@ -249,6 +256,7 @@ class RosterSnapshot(Snapshot):
         super().__init__(
             source=roster.source, live=roster.live, cursor=cursor, detail=roster.detail
         )
+        self.identity = (*self.identity, conductors)
         times = tuple((job.updated_at, job.last_progress_at, job.eta_at) for job in jobs)
         self.cache_key = (self.identity, hash(times))
 
@@ -270,12 +278,20 @@ class RosterSnapshot(Snapshot):
                 map(patterns.may_match_prefix, self.roster.unavailable_scopes or ("",))
             )
             snapshot = self._restricted[patterns] = RosterSnapshot(
-                replace(self.roster, entries=entries, live=live), self._details, self
+                replace(self.roster, entries=entries, live=live),
+                self._details,
+                self,
+                restrict_views(self.conductors, patterns),
             )
         return snapshot
 
+    def make_resume_frames(self) -> bytes:
+        """Make the frames for a client that has seen this roster: its source, and conductors."""
+        return super().make_resume_frames() + make_conductor_frames(self.conductors)
+
     def _encode_content_diff(self, previous: "RosterSnapshot | None") -> bytes:
-        frames = b""
+        known_conductors = previous.conductors if previous is not None else ()
+        frames = make_conductor_frames(self.conductors, known_conductors)
         if previous is None or self.cursor != previous.cursor:
             known = {} if previous is None else previous.summaries
             data = RosterData(

@@ -34,13 +34,19 @@ def find_waiting(state: JobState) -> Waiting | None:
     """Return what a job waits for; None if it waits for nothing."""
     if state.is_terminal:
         return None
-    if (code := JOB_CODES.get(state.status)) is not None:
-        return Waiting(code, SENTENCES[code])
+    if (waiting := find_waiting_status(state.status)) is not None:
+        return waiting
     sheet = find_waiting_sheet(state)
     if sheet is None:
         return None
     code = SHEET_CODES[sheet.status]
     return Waiting(code, SENTENCES[code], sheet.number, sheet.waiting_until)
+
+
+def find_waiting_status(status: str) -> Waiting | None:
+    """Return what a job with a status waits for; None if the status alone does not tell."""
+    code = JOB_CODES.get(status)
+    return Waiting(code, SENTENCES[code]) if code is not None else None
 
 
 def find_waiting_sheet(state: JobState) -> Sheet | None:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 import msgspec
 
 from marianne_stream.models import JobState, RosterEntry, StateSourceName
+from marianne_stream.schemas.conductor_schemas import ConductorInfo
 from marianne_stream.wire.cursors import LogCursor
 
 
@@ -66,6 +67,7 @@ class RelayStatus(msgspec.Struct, frozen=True):
     origin_url: str | None = None
     version: str = ""
     epoch: str = ""
+    conductor: ConductorInfo | None = None
 
 
 class Unavailable(msgspec.Struct, frozen=True):

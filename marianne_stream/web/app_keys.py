@@ -28,4 +28,6 @@ METRICS = web.AppKey("METRICS", Metrics)
 NOT_SERVED: web.AppKey[Callable[[], list[str]]] = web.AppKey("NOT_SERVED")
 # Returns the OpenAPI document.
 OPENAPI: web.AppKey[Callable[[], Awaitable[bytes]]] = web.AppKey("OPENAPI")
+# Names of an edge's sources, if there are several.
+SOURCE_NAMES: web.AppKey[tuple[str, ...]] = web.AppKey("SOURCE_NAMES")
 STREAM_REGISTRY = web.AppKey("STREAM_REGISTRY", StreamRegistry)

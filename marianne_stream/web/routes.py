@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from marianne_stream.schemas.conductor_schemas import ConductorData
 from marianne_stream.schemas.event_schemas import (
     GapData,
     HeartbeatData,
@@ -36,6 +37,7 @@ from marianne_stream.schemas.payload import Payload
 from marianne_stream.schemas.server_schemas import HealthData, ReadyData
 from marianne_stream.schemas.sheet_schemas import SheetDetail
 from marianne_stream.web import (
+    conductor_handlers,
     history_handlers,
     job_handlers,
     log_download_handlers,
@@ -62,7 +64,11 @@ STATUS_EVENTS: EventModels = {
     "job_deleted": JobDeletedData,
     **COMMON_EVENTS,
 }
-ROSTER_EVENTS: EventModels = {"roster": RosterData, **COMMON_EVENTS}
+ROSTER_EVENTS: EventModels = {
+    "roster": RosterData,
+    "conductor": ConductorData,
+    **COMMON_EVENTS,
+}
 
 LOG_EVENTS: EventModels = {
     "log": LogData,
@@ -218,6 +224,18 @@ ROUTES = (
         model=SummaryData,
         parameters=(history_handlers.SINCE,),
         errors={**HISTORY_ERRORS, **UNAVAILABLE},
+    ),
+    Route(
+        "/api/conductor",
+        conductor_handlers.get_conductor,
+        "Load and limits of the conductor, and the jobs that wait.",
+        model=ConductorData,
+        parameters=(conductor_handlers.SOURCE,),
+        errors={
+            **BAD_REQUEST,
+            404: "This server reads files on disk, and asks no conductor.",
+            503: "The conductor cannot be asked.",
+        },
     ),
     Route(
         "/api/jobs/{job_id}/logs",

@@ -99,6 +99,7 @@ async def test_shutdown_ends_streams_with_retry_delay(
         "job_status",
         "job_sheets",
         "roster",
+        "conductor",
         "job.started",
     }
     await wait_until(lambda: conductor.statistics.connections_open == 0)

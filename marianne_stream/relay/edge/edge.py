@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from marianne_stream.common.task_set import run_until_first_failure
-from marianne_stream.errors import JobNotFoundError, NotOnEdgeError, StateUnavailableError
+from marianne_stream.errors import (
+    ConductorUnavailableError,
+    JobNotFoundError,
+    NotOnEdgeError,
+    StateUnavailableError,
+)
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.models import JobState, Roster, RosterEntry
@@ -17,6 +22,7 @@ from marianne_stream.relay.edge.relayed_source import RelayedSource
 from marianne_stream.relay.edge.source_reader import ReadPacing
 from marianne_stream.relay.redis_client import make_client
 from marianne_stream.relay.schema import SourceKeys
+from marianne_stream.schemas.conductor_schemas import ConductorInfo
 
 
 class Edge:
@@ -49,6 +55,11 @@ class Edge:
     def is_multi_source(self) -> bool:
         """True if job ids begin with the name of their source."""
         return len(self.sources) > 1
+
+    @property
+    def public_names(self) -> tuple[str, ...]:
+        """Names of the sources if there are several, else none."""
+        return tuple(self.sources) if self.is_multi_source else ()
 
     async def run(self, hub: JobHub) -> None:
         """Read all sources until cancelled."""
@@ -91,6 +102,20 @@ class Edge:
             raise errors[0]
         scopes = frozenset(unavailable)
         return Roster(entries, source="redis", live=not scopes, unavailable_scopes=scopes)
+
+    async def read_conductors(self) -> dict[str, ConductorInfo]:
+        """Return what the conductors tell of themselves, by the prefix of their jobs' ids.
+
+        Raises ConductorUnavailableError if no source publishes it.
+        """
+        infos = {
+            source.prefix: source.conductor
+            for source in self.sources.values()
+            if source.conductor is not None
+        }
+        if not infos:
+            raise ConductorUnavailableError("no source publishes anything about its conductor")
+        return infos
 
     def version_mismatches(self) -> list[str]:
         """Return a sentence for each source whose format this edge cannot read."""

@@ -35,6 +35,7 @@ from marianne_stream.relay.schema import (
     parse_state,
     parse_unavailable,
 )
+from marianne_stream.schemas.conductor_schemas import ConductorInfo
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,11 @@ class RelayedSource:
     def are_events_live(self) -> bool:
         """True if the relay receives the conductor's events."""
         return self.reader.status is not None and self.reader.status.events_live
+
+    @property
+    def conductor(self) -> ConductorInfo | None:
+        """Information about the conductor; None if the relay is away, or has none."""
+        return self.reader.status.conductor if self.reader.status is not None else None
 
     @property
     def version_mismatch(self) -> str:

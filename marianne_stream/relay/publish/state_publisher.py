@@ -125,6 +125,7 @@ class StatePublisher:
                 origin_url=self._public_url,
                 version=VERSION,
                 epoch=self._hub.events.replay_buffer.epoch,
+                conductor=self._hub.roster.conductors.infos.get(""),
             )
             ttl = ("EX", str(STATUS_TTL_S))
             commands = [Command("SET", self._keys.status, (encode_json(status), *ttl))]

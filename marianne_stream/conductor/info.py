@@ -1,0 +1,255 @@
+"""Information about the conductor, from several of its methods in one visit.
+
+It is only shown, so nothing here is required: a method or field that an older conductor lacks, or
+that has an unexpected shape, is left out.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from dataclasses import replace
+from typing import TypeVar
+
+import msgspec
+
+from marianne_stream.common.repeated_logs import WarnOnce
+from marianne_stream.conductor.client import ConductorClient
+from marianne_stream.conductor.daemon_config import ABSENT, DaemonConfig, DaemonConfigCache
+from marianne_stream.errors import ConductorProtocolError, ConductorRpcError
+from marianne_stream.schemas.conductor_schemas import ConductorInfo, ConductorLimits, RateLimit
+from marianne_stream.wire import json_text
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+METHODS = ("daemon.status", "daemon.ready", "daemon.top", "daemon.rate_limits")
+
+# A larger answer is left out: decoding it would take several milliseconds.
+MAX_ANSWER_BYTES = 256 * 1024
+MAX_TEXT_CHARS = 100
+# The largest integer that JSON holds exactly everywhere (RFC 8259 section 6).
+MAX_COUNT = 2**53 - 1
+
+# The limits are published to Redis, in a value of at most 8 KiB.
+MAX_RATE_LIMITS = 20
+MAX_INSTRUMENT_BYTES = 80
+MAX_RATE_LIMIT_S = 366 * 86_400.0
+
+# Times are computed from durations that the conductor rounds; a difference up to this is none.
+SAME_TIME_S = 2.0
+
+
+class StatusResult(msgspec.Struct, frozen=True):
+    """The fields of `daemon.status`."""
+
+    version: msgspec.Raw = ABSENT
+    uptime_seconds: msgspec.Raw = ABSENT
+    running_jobs: msgspec.Raw = ABSENT
+    memory_usage_mb: msgspec.Raw = ABSENT
+
+
+class ReadyResult(msgspec.Struct, frozen=True):
+    """The fields of `daemon.ready`."""
+
+    accepting_work: msgspec.Raw = ABSENT
+    shutting_down: msgspec.Raw = ABSENT
+
+
+class TopResult(msgspec.Struct, frozen=True):
+    """The fields of `daemon.top`."""
+
+    system_memory_total_mb: msgspec.Raw = ABSENT
+    system_memory_available_mb: msgspec.Raw = ABSENT
+    load_avg_1: msgspec.Raw = ABSENT
+    load_avg_5: msgspec.Raw = ABSENT
+    load_avg_15: msgspec.Raw = ABSENT
+    pressure_level: msgspec.Raw = ABSENT
+
+
+class RateLimitsResult(msgspec.Struct, frozen=True):
+    """The fields of `daemon.rate_limits`."""
+
+    backends: msgspec.Raw = ABSENT
+
+
+class BackendLimit(msgspec.Struct, frozen=True):
+    """The rate limit of one instrument."""
+
+    seconds_remaining: float
+
+
+class InfoReader:
+    """Reads what the conductor tells of itself.
+
+    Args:
+        client: client of the conductor.
+        daemon_config: its configuration, which has the limits.
+    """
+
+    def __init__(self, client: ConductorClient, daemon_config: DaemonConfigCache) -> None:
+        self._client = client
+        self._daemon_config = daemon_config
+        self._last = ConductorInfo()
+        self._warnings = {method: WarnOnce(logger, logging.INFO) for method in METHODS}
+
+    async def read(self) -> ConductorInfo:
+        """Ask all methods in one visit.
+
+        Raises:
+            ConductorUnavailableError: the conductor could not be asked.
+        """
+        # Concurrent requests share a connection.
+        status, ready, top, rate_limits, _ = await asyncio.gather(
+            self._call("daemon.status", StatusResult),
+            self._call("daemon.ready", ReadyResult),
+            self._call("daemon.top", TopResult),
+            self._call("daemon.rate_limits", RateLimitsResult),
+            self._daemon_config.refresh(),
+        )
+        info = ConductorInfo(
+            version=to_text(status.version),
+            started_at=to_past(status.uptime_seconds),
+            shutting_down=to_flag(ready.shutting_down),
+            accepting_work=to_flag(ready.accepting_work),
+            running_jobs=to_count(status.running_jobs),
+            limits=make_limits(self._daemon_config.value),
+            pressure_level=to_text(top.pressure_level),
+            rate_limits=make_rate_limits(rate_limits.backends),
+            memory_mb=to_size(status.memory_usage_mb),
+            host_memory_total_mb=to_size(top.system_memory_total_mb),
+            host_memory_available_mb=to_size(top.system_memory_available_mb),
+            load_averages=make_load_averages(top),
+        )
+        self._last = keep_times(info, self._last)
+        return self._last
+
+    async def _call(self, method: str, result_type: type[T]) -> T:
+        """Return the result of a method, without fields if it cannot be used."""
+        warning = self._warnings[method]
+        try:
+            answer = (await self._client.call(method, None, msgspec.Raw)).result
+            result = decode_answer(answer, result_type)
+        except (ConductorRpcError, ConductorProtocolError, ValueError) as error:
+            # An older conductor lacks the method.
+            warning.warn("conductor info left out method=%s error=%s", method, error)
+            return result_type()
+        warning.recover()
+        return result
+
+
+def decode_answer(answer: msgspec.Raw, result_type: type[T]) -> T:
+    """Decode an answer; raise ValueError if it is too large or of another shape."""
+    if (size_bytes := len(memoryview(answer))) > MAX_ANSWER_BYTES:
+        raise ValueError(f"got {size_bytes} bytes, at most {MAX_ANSWER_BYTES} are read")
+    return json_text.decode(answer, result_type)
+
+
+def keep_times(info: ConductorInfo, last: ConductorInfo) -> ConductorInfo:
+    """Return a value with the times of the last one, if they are the same but for rounding."""
+    started_at = info.started_at
+    if is_close(started_at, last.started_at):
+        started_at = last.started_at
+    known = {limit.instrument: limit for limit in last.rate_limits or ()}
+    rate_limits = info.rate_limits and tuple(
+        known[limit.instrument]
+        if limit.instrument in known and is_close(limit.until, known[limit.instrument].until)
+        else limit
+        for limit in info.rate_limits
+    )
+    return replace(info, started_at=started_at, rate_limits=rate_limits)
+
+
+def is_close(one: float | None, other: float | None) -> bool:
+    """Return whether two computed times are the same but for rounding."""
+    return one is not None and other is not None and abs(one - other) <= SAME_TIME_S
+
+
+def make_limits(config: DaemonConfig | None) -> ConductorLimits | None:
+    """Return the limits of a configuration; None if it has none."""
+    if config is None:
+        return None
+    socket = decode_field(config.socket, dict[str, msgspec.Raw]) or {}
+    limits = ConductorLimits(
+        connections=to_count(socket.get("backlog", ABSENT)),
+        max_concurrent_jobs=to_count(config.max_concurrent_jobs),
+        max_concurrent_sheets=to_count(config.max_concurrent_sheets),
+    )
+    return limits if limits != ConductorLimits() else None
+
+
+def make_rate_limits(raw: msgspec.Raw) -> tuple[RateLimit, ...] | None:
+    """Return the rate limits that are in force, by instrument; None if they are unknown."""
+    backends = decode_field(raw, dict[str, msgspec.Raw])
+    if backends is None:
+        return None
+    now = time.time()
+    found = []
+    for instrument, value in sorted(backends.items()):
+        limit = decode_field(value, BackendLimit)
+        is_known = limit is not None and 0 < limit.seconds_remaining <= MAX_RATE_LIMIT_S
+        if limit is None or not is_known or not is_instrument(instrument):
+            continue
+        found.append(RateLimit(instrument, round(now + limit.seconds_remaining, 3)))
+    return tuple(found[:MAX_RATE_LIMITS])
+
+
+def is_instrument(name: str) -> bool:
+    """Return whether a text can be the name of an instrument."""
+    return name.isprintable() and 0 < len(name.encode()) <= MAX_INSTRUMENT_BYTES
+
+
+def make_load_averages(top: TopResult) -> tuple[float, float, float] | None:
+    """Return the load averages; None unless all are known. An idle host has zeros."""
+    loads = [to_number(raw) for raw in (top.load_avg_1, top.load_avg_5, top.load_avg_15)]
+    one, five, fifteen = (load if load is not None and load >= 0 else None for load in loads)
+    if one is None or five is None or fifteen is None:
+        return None
+    return one, five, fifteen
+
+
+def to_text(raw: msgspec.Raw) -> str | None:
+    """Return a short text, or None for anything else."""
+    text = decode_field(raw, str)
+    return text if text and len(text) <= MAX_TEXT_CHARS and text.isprintable() else None
+
+
+def to_flag(raw: msgspec.Raw) -> bool | None:
+    """Return a flag, or None for anything else."""
+    return decode_field(raw, bool)
+
+
+def to_count(raw: msgspec.Raw) -> int | None:
+    """Return a count, or None for anything else."""
+    count = decode_field(raw, int)
+    return count if count is not None and 0 <= count <= MAX_COUNT else None
+
+
+def to_number(raw: msgspec.Raw) -> float | None:
+    """Return a finite number, or None for anything else."""
+    number = decode_field(raw, float)
+    return number if number is not None and math.isfinite(number) else None
+
+
+def to_size(raw: msgspec.Raw) -> float | None:
+    """Return a size above 0, or None: 0 means that it was not measured."""
+    size = to_number(raw)
+    return size if size is not None and size > 0 else None
+
+
+def to_past(raw: msgspec.Raw) -> float | None:
+    """Return the time in epoch seconds that is a duration in the past, or None."""
+    duration_s = to_number(raw)
+    now = time.time()
+    return round(now - duration_s, 3) if duration_s is not None and 0 <= duration_s < now else None
+
+
+def decode_field(raw: msgspec.Raw, field_type: type[T]) -> T | None:
+    """Decode a field; None if it is missing or has another type."""
+    if raw == ABSENT:
+        return None
+    try:
+        return json_text.decode(raw, field_type)
+    except ValueError:
+        return None

@@ -1,0 +1,125 @@
+"""Conductor poller: reads what the conductors tell of themselves, while clients want it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from marianne_stream.errors import NoConductorError, StateUnavailableError
+from marianne_stream.schemas.conductor_schemas import ConductorInfo
+
+logger = logging.getLogger(__name__)
+
+# Least time between two reads, and between two events.
+READ_INTERVAL_S = 10.0
+
+# Least time between two reads for requests while no conductor answers.
+RETRY_INTERVAL_S = 1.0
+
+# Longest time that a new stream waits for the first read.
+FIRST_READ_TIMEOUT_S = 1.0
+
+Infos = Mapping[str, ConductorInfo]
+
+# Returns what each conductor tells of itself, by the prefix of its jobs' ids.
+ReadConductors = Callable[[], Awaitable[Infos]]
+
+
+class ConductorPoller:
+    """Keeps what the conductors tell of themselves.
+
+    Args:
+        read: reads all conductors; None if this server reads none.
+        on_read: called after each read, also if it failed.
+
+    Attributes:
+        infos: what was read last, by the prefix of the jobs' ids; empty after a failure.
+    """
+
+    def __init__(self, read: ReadConductors | None, on_read: Callable[[], None]) -> None:
+        self._read = read
+        self._on_read = on_read
+        self._users = 0
+        self._wake = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._attempted_at = float("-inf")
+        self._error: StateUnavailableError | None = None
+        self.infos: Infos = {}
+
+    def add_user(self) -> None:
+        """Read at intervals from now on, until `remove_user`."""
+        self._users += 1
+        self._wake.set()
+
+    def remove_user(self) -> None:
+        """Read no longer for a user."""
+        self._users -= 1
+
+    def invalidate(self) -> None:
+        """Read at once if there are users: another conductor may answer now, or none."""
+        self._attempted_at = float("-inf")
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Read while there are users, until cancelled."""
+        if self._read is None:
+            return
+        while True:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(self._delay_s()):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._try_get()
+
+    async def get(self) -> Infos:
+        """Return what the conductors tell of themselves, at most READ_INTERVAL_S old.
+
+        Cancelling is safe.
+
+        Raises:
+            NoConductorError: this server reads no conductor.
+            StateUnavailableError: no conductor can be asked.
+        """
+        if self._read is None:
+            raise NoConductorError
+        loop = asyncio.get_running_loop()
+        async with self._lock:
+            age_s = loop.time() - self._attempted_at
+            if self._error is not None and age_s < RETRY_INTERVAL_S:
+                raise self._error
+            if self._error is not None or age_s >= READ_INTERVAL_S:
+                await self._update(self._read)
+            return self.infos
+
+    async def wait_first_read(self) -> None:
+        """Wait until the conductors were asked lately, for a limited time."""
+        if self._read is not None and self._delay_s() == 0:
+            try:
+                async with asyncio.timeout(FIRST_READ_TIMEOUT_S):
+                    await self._try_get()
+            except TimeoutError:
+                logger.debug("conductor info is late")
+
+    async def _update(self, read: ReadConductors) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            self.infos, self._error = await read(), None
+        except StateUnavailableError as error:
+            self.infos, self._error = {}, error
+            raise
+        finally:
+            self._attempted_at = loop.time()
+            self._on_read()
+
+    async def _try_get(self) -> None:
+        try:
+            await self.get()
+        except StateUnavailableError as error:
+            logger.debug("conductor info not read error=%s", error)
+
+    def _delay_s(self) -> float | None:
+        """Return the time until the next read; None without users."""
+        if not self._users:
+            return None
+        due_at = self._attempted_at + READ_INTERVAL_S
+        return max(0.0, due_at - asyncio.get_running_loop().time())

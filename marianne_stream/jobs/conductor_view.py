@@ -1,0 +1,113 @@
+"""View of a conductor for clients: what it tells of itself, and which of its jobs wait."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+from marianne_stream.jobs.waiting import find_waiting_status
+from marianne_stream.models import Roster, RosterDetails, format_iso_time
+from marianne_stream.schemas.conductor_schemas import (
+    ConductorData,
+    ConductorInfo,
+    RateLimit,
+    RateLimitData,
+)
+from marianne_stream.schemas.history_schemas import WaitingJob
+from marianne_stream.wire import sse
+from marianne_stream.wire.job_patterns import JobPatterns
+
+# Limit of the jobs in an event.
+MAX_WAITING_JOBS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ConductorView:
+    """View of one conductor.
+
+    Views that only differ in memory and load are equal.
+
+    Attributes:
+        prefix: first part of the ids of its jobs; "" if they have none.
+        info: what it tells of itself.
+        waiting: its jobs that wait.
+    """
+
+    prefix: str
+    info: ConductorInfo
+    waiting: tuple[WaitingJob, ...] = ()
+
+    @property
+    def source_name(self) -> str | None:
+        """Name of the source; None unless there are several."""
+        return self.prefix.removesuffix(":") or None
+
+    def restrict_to(self, patterns: JobPatterns) -> "ConductorView":
+        """Return what a client may see that may see some jobs only."""
+        if patterns.matches_all:
+            return self
+        return ConductorView(
+            self.prefix,
+            ConductorInfo(version=self.info.version, limits=self.info.limits),
+            tuple(job for job in self.waiting if patterns(job.job_id)),
+        )
+
+    def to_data(self) -> ConductorData:
+        """Return the data of its event."""
+        values = {field.name: getattr(self.info, field.name) for field in fields(self.info)}
+        values["started_at"] = format_iso_time(self.info.started_at)
+        if self.info.rate_limits is not None:
+            values["rate_limits"] = tuple(map(make_rate_limit_data, self.info.rate_limits))
+        return ConductorData(
+            source_name=self.source_name, waiting=self.waiting[:MAX_WAITING_JOBS], **values
+        )
+
+
+def make_rate_limit_data(limit: RateLimit) -> RateLimitData:
+    """Return the payload of a rate limit."""
+    return RateLimitData(instrument=limit.instrument, until=format_iso_time(limit.until))
+
+
+def restrict_views(
+    views: Iterable[ConductorView], patterns: JobPatterns
+) -> tuple[ConductorView, ...]:
+    """Return what a client may see of the conductors that may have its jobs."""
+    return tuple(
+        view.restrict_to(patterns) for view in views if patterns.may_match_prefix(view.prefix)
+    )
+
+
+def make_views(
+    infos: Mapping[str, ConductorInfo], waiting: Iterable[WaitingJob]
+) -> tuple[ConductorView, ...]:
+    """Return the views of all conductors, by the prefixes of their jobs."""
+    jobs = tuple(waiting)
+    return tuple(
+        ConductorView(prefix, info, tuple(job for job in jobs if job.job_id.startswith(prefix)))
+        for prefix, info in sorted(infos.items())
+    )
+
+
+def make_conductor_frames(
+    views: Iterable[ConductorView], known: Iterable[ConductorView] = ()
+) -> bytes:
+    """Make a `conductor` event for each view that a client does not know."""
+    known = frozenset(known)
+    return b"".join(
+        sse.frame(view.to_data().json_bytes(), event="conductor")
+        for view in views
+        if view not in known
+    )
+
+
+def find_waiting_jobs(
+    roster: Roster, details: Mapping[str, RosterDetails]
+) -> tuple[WaitingJob, ...]:
+    """Return the jobs that wait: by their details, else by their status."""
+    found = []
+    for entry in roster.entries.values():
+        if entry.is_terminal:
+            continue
+        known = details.get(entry.job_id)
+        waiting = (known and known.waiting) or find_waiting_status(entry.status)
+        if waiting is not None:
+            found.append(WaitingJob(job_id=entry.job_id, status=entry.status, waiting=waiting))
+    return tuple(found)
