@@ -165,8 +165,11 @@ async def test_help_shows_settings_with_their_defaults() -> None:
 
 
 async def test_demo_runs_without_a_conductor_and_removes_its_files(short_path: Path) -> None:
+    # The user's own data is not the demo's place either.
     async with run_process(
-        *("-m", "marianne_stream", "demo", "--port", 0, "--speed", 20), TMPDIR=str(short_path)
+        *("-m", "marianne_stream", "demo", "--port", 0, "--speed", 20),
+        TMPDIR=str(short_path),
+        XDG_STATE_HOME=str(short_path),
     ) as running:
         async with aiohttp.ClientSession() as session:
             url = f"{running.address}/api/roster/stream"
