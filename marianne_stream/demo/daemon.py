@@ -3,9 +3,11 @@
 import os
 import resource
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from marianne_stream.demo.checkpoint_fields import JsonObject
+from marianne_stream.demo.simulated_job import SimulatedJob
 
 VERSION = "0.1.0"
 
@@ -67,21 +69,31 @@ class Daemon:
             "version": VERSION,
         }
 
-    def top(self, running_jobs: int) -> JsonObject:
-        """Return a part of the response to `daemon.top`."""
-        one, five, fifteen = os.getloadavg()
+    def top(self, jobs: Sequence[SimulatedJob]) -> JsonObject:
+        """Return the response to `daemon.top`: the host's load, and a process for each sheet."""
+        load = os.getloadavg()
+        running = [job for job in jobs if job.status == "running"]
+        processes = [
+            make_process(job.job_id, number, since_s)
+            for job in running
+            for number, since_s in job.dispatched_at.items()
+        ]
         return {
             "timestamp": time.time(),
             "daemon_pid": self.pid,
             "system_memory_total_mb": 16_000.0,
             "system_memory_available_mb": 8_000.0,
+            "system_memory_used_mb": 8_000.0,
             "daemon_rss_mb": peak_memory_mb(),
-            "load_avg_1": one,
-            "load_avg_5": five,
-            "load_avg_15": fifteen,
-            "processes": [],
+            **dict(zip(("load_avg_1", "load_avg_5", "load_avg_15"), load, strict=True)),
+            "processes": processes,
+            "gpus": [],
             "pressure_level": self.pressure_level,
-            "running_jobs": running_jobs,
+            "running_jobs": len(running),
+            "active_sheets": len(processes),
+            "zombie_count": 0,
+            "zombie_pids": [],
+            "job_progress": [make_job_progress(job) for job in running],
             "conductor_uptime_seconds": self.uptime_s,
         }
 
@@ -95,7 +107,7 @@ class Daemon:
         return {"backends": backends, "active_limits": len(backends), "recent_events_count": 0}
 
     def config(self) -> JsonObject:
-        """Return a part of the response to `daemon.config`."""
+        """Return the response to `daemon.config`, with a part of the nested settings."""
         return {
             "socket": {
                 "path": self.socket_path,
@@ -105,6 +117,11 @@ class Daemon:
             "pid_file": None,
             "max_concurrent_jobs": 15,
             "max_concurrent_sheets": 25,
+            "resource_limits": {
+                "max_memory_mb": 8192,
+                "max_processes": 50,
+                "max_api_calls_per_minute": 60,
+            },
             "state_backend_type": "sqlite",
             "state_db_path": self.state_db_path,
             "log_level": "info",
@@ -113,8 +130,46 @@ class Daemon:
             "shutdown_timeout_seconds": 300.0,
             "monitor_interval_seconds": 15.0,
             "max_job_history": self.max_job_history,
+            "default_thinking_method": None,
             "observer": {"enabled": True, "watch_interval_seconds": 2.0, "max_queue_size": 1000},
+            "learning": {"enabled": True},
+            "profiler": {"enabled": True, "interval_seconds": 5.0},
+            "preflight": {"token_warning_threshold": 50000, "token_error_threshold": 150000},
+            "config_file": None,
+            "mcp_pool": {"servers": {}},
+            "keyring": {"instruments": {}},
         }
+
+
+def make_process(job_id: str, sheet: int, since_s: float) -> JsonObject:
+    """Return the process of a sheet that was dispatched at a monotonic time."""
+    return {
+        "pid": os.getpid(),
+        "ppid": os.getppid(),
+        "command": "bash",
+        "state": "S",
+        "cpu_percent": 0.5,
+        "rss_mb": 12.0,
+        "vms_mb": 48.0,
+        "threads": 1,
+        "open_fds": 8,
+        "age_seconds": time.monotonic() - since_s,
+        "job_id": job_id,
+        "sheet_num": sheet,
+        "syscall_counts": {},
+        "syscall_time_pct": {},
+    }
+
+
+def make_job_progress(job: SimulatedJob) -> JsonObject:
+    """Return the progress of a running job."""
+    return {
+        "job_id": job.job_id,
+        "total_sheets": job.sheets,
+        "last_completed_sheet": job.checkpoint["last_completed_sheet"] if job.checkpoint else 0,
+        "current_sheet": None,
+        "status": job.status,
+    }
 
 
 def peak_memory_mb() -> float:

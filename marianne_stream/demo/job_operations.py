@@ -108,46 +108,6 @@ class JobOperations(ConductorServer):
         self.submit(job_id, sheets, **options)
         return self.start_run(job_id)
 
-    def dispatch(self, job_id: str, number: int) -> None:
-        """Dispatch a sheet."""
-        job = self._claim(job_id)
-        job.sheet(number)["status"] = "dispatched"
-        job.dispatched_at[number] = time.monotonic()
-        self._save(job)
-        self._emit_sheet_event(job_id, "sheet.started", number)
-
-    def complete_sheet(self, job_id: str, number: int) -> None:
-        """Complete a sheet."""
-        job = self._claim(job_id)
-        job.sheet(number).update(
-            status="completed",
-            total_duration_seconds=_take_duration_s(job, number),
-            error_message=None,
-        )
-        self._save(job)
-        self._emit_sheet_event(job_id, "sheet.completed", number)
-
-    def fail_sheet(self, job_id: str, number: int, message: str = "Exit code 1") -> None:
-        """Fail a sheet. Other sheets and the job stay as they are: skip and finish them."""
-        job = self._claim(job_id)
-        job.sheet(number).update(
-            status="failed",
-            error_message=message,
-            error_code="E999",
-            normal_attempts=1,
-            total_duration_seconds=_take_duration_s(job, number),
-        )
-        self._save(job)
-        self._emit_sheet_event(job_id, "sheet.failed", number)
-
-    def skip_sheet(self, job_id: str, number: int, failed_sheet: int) -> None:
-        """Skip a sheet that depends on a failed one."""
-        job = self._claim(job_id)
-        message = f"Blocked by failed dependency: sheet {failed_sheet}"
-        job.sheet(number).update(status="skipped", error_message=message, error_code="E999")
-        self._save(job)
-        self._emit_sheet_event(job_id, "baton.sheet.skipped", number)
-
     def pause(self, job_id: str) -> None:
         """Pause a job. No event announces it."""
         job = self._claim(job_id)
@@ -205,6 +165,22 @@ class JobOperations(ConductorServer):
         self._save(job)
         all_success = status == "completed"
         self._emit_later(event_delay_s, job_id, f"job.{status}", {"all_success": all_success})
+
+    def run_hook(self, job_id: str, chained_job_id: str, sheets: int = 4) -> SimulatedJob:
+        """Submit another job, as a hook of a completed one does; only the registry tells of it."""
+        job = self.jobs[job_id]
+        chained_job = self.submit(chained_job_id, sheets)
+        job.hook_results.append(
+            {
+                "hook_type": "run_job",
+                "description": f"Start {chained_job_id}",
+                "success": True,
+                "output": f"Chained job submitted (job_id={chained_job_id})",
+                "chained_job_id": chained_job_id,
+            }
+        )
+        self._on_job_changed(job)
+        return chained_job
 
     def set_status(
         self, job_id: str, *, roster: str | None = None, checkpoint: str | None = None
@@ -313,9 +289,4 @@ def _resume_sheet(sheet: JsonObject, now_s: float) -> None:
     if sheet["status"] == "completed":
         sheet["completed_at"] = format_time(now_s)
     else:
-        sheet.update(status="pending", error_message=None, error_code=None)
-
-
-def _take_duration_s(job: SimulatedJob, number: int) -> float:
-    now_s = time.monotonic()
-    return now_s - job.dispatched_at.pop(number, now_s)
+        sheet.update(status="pending", error_message=None, error_code=None, normal_attempts=0)

@@ -18,13 +18,18 @@ class Score:
         failing_sheet: number of the sheet that fails and ends the job; later ones are skipped.
         pause_after_sheets: number of completed sheets after which the job is paused.
         cancelled_sheet: number of the sheet during which the job is cancelled.
+        retried_sheet: number of the sheet whose first attempt fails.
+        limited_sheet: number of the sheet that reaches a rate limit.
+        held_sheet: number of the sheet that waits for a person.
+        silent_sheet: number of the sheet that works for `silence_s` without a sign of life.
+        tells_costs: True if the instrument tells costs, tokens, model and output.
     """
 
     job_id: str
     movements: tuple[int, ...]
     sheet_duration_s: float = 1.5
     has_named_movements: bool = False
-    movement_gap_s: float = 0.5
+    movement_gap_s: float = 2.0
     start_delay_s: float = 0.0
     queue_time_s: float = 0.2
     repeat_delay_s: float = 8.0
@@ -33,6 +38,17 @@ class Score:
     pause_after_sheets: int | None = None
     pause_s: float = 5.0
     cancelled_sheet: int | None = None
+    retried_sheet: int | None = None
+    retry_delay_s: float = 10.0
+    limited_sheet: int | None = None
+    rate_limit_s: float = 60.0
+    tells_limit_end: bool = False
+    held_sheet: int | None = None
+    hold_s: float = 5.0
+    silent_sheet: int | None = None
+    silence_s: float = 60.0
+    instrument: str = "cli"
+    tells_costs: bool = False
 
     @property
     def sheets(self) -> int:
@@ -55,14 +71,17 @@ class Score:
         }
 
 
-# The demo: a job that completes, one that fails, one that is paused, and one that is cancelled.
+# The demo: a job that completes, one that is tried again and fails, one with costs that reaches a
+# rate limit and is paused, and one that is cancelled.
 DEMO_SCORES = (
-    Score("tide-tables", (1,) * 5, sheet_duration_s=1.4, repeat_delay_s=4.0),
+    Score("tide-tables", (1,) * 5, sheet_duration_s=0.9, repeat_delay_s=4.0),
     Score(
         "lantern-festival",
         (1,) * 4,
         sheet_duration_s=1.9,
         start_delay_s=1.0,
+        retried_sheet=2,
+        retry_delay_s=3.0,
         failing_sheet=3,
         failure_message="The wind took lantern 3: exit code 1",
     ),
@@ -71,9 +90,13 @@ DEMO_SCORES = (
         (2, 4, 4, 2),
         sheet_duration_s=2.2,
         has_named_movements=True,
-        movement_gap_s=0.8,
         start_delay_s=2.0,
         pause_after_sheets=6,
+        limited_sheet=7,
+        rate_limit_s=8.0,
+        tells_limit_end=True,
+        instrument="claude-code",
+        tells_costs=True,
     ),
     Score("paper-boats", (1,) * 3, sheet_duration_s=2.6, start_delay_s=4.0, cancelled_sheet=2),
 )

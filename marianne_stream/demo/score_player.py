@@ -8,6 +8,7 @@ from pathlib import Path
 from marianne_stream.demo.checkpoint_fields import JsonObject
 from marianne_stream.demo.job_log import JobLogWriter
 from marianne_stream.demo.score import Score
+from marianne_stream.demo.sheet_operations import SheetOutput
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 FIRST_PID = 7400
@@ -46,6 +47,7 @@ class ScorePlayer:
             score.sheets,
             workspace=str(self._workspace),
             config_path=str(self._workspace.with_suffix(".yaml")),
+            instrument=score.instrument,
             movements=score.movement_by_sheet(),
         )
         await self.sleep(score.queue_time_s)
@@ -75,6 +77,7 @@ class ScorePlayer:
         job_id = self.score.job_id
         for sheet in sheets:
             self._current_sheet = sheet
+            await self._interrupt(sheet)
             await self.sleep(self._duration_s(sheet - sheets[0]))
             if sheet == self.score.cancelled_sheet:
                 self._conductor.cancel(job_id)
@@ -82,8 +85,55 @@ class ScorePlayer:
             if sheet == self.score.failing_sheet:
                 self._fail_job(sheet)
                 return True
-            self._conductor.complete_sheet(job_id, sheet)
+            self._conductor.complete_sheet(job_id, sheet, self._make_output(sheet))
         return False
+
+    async def _interrupt(self, sheet: int) -> None:
+        """Play what delays a sheet: silence, a retry, a rate limit, a person's decision."""
+        score, conductor = self.score, self._conductor
+        if sheet == score.silent_sheet:
+            await self.sleep(score.silence_s)
+        if sheet == score.retried_sheet:
+            await self.sleep(score.sheet_duration_s)
+            conductor.schedule_retry(score.job_id, sheet)
+            await self._dispatch_after(score.retry_delay_s, sheet)
+        if sheet == score.limited_sheet:
+            await self.sleep(score.sheet_duration_s)
+            await self._limit_rate()
+        if sheet == score.held_sheet:
+            await self.sleep(score.sheet_duration_s)
+            conductor.hold_sheet(score.job_id, sheet)
+            await self._dispatch_after(score.hold_s, sheet)
+
+    async def _limit_rate(self) -> None:
+        """Let all dispatched sheets wait for the end of a rate limit, as their instrument does."""
+        score, conductor = self.score, self._conductor
+        sheets = list(conductor.jobs[score.job_id].dispatched_at)
+        limit_s = score.rate_limit_s / self._speed
+        for sheet in sheets:
+            conductor.limit_rate(score.job_id, sheet, limit_s, is_told=score.tells_limit_end)
+        await self.sleep(score.rate_limit_s)
+        for sheet in sheets:
+            conductor.dispatch(score.job_id, sheet)
+
+    async def _dispatch_after(self, delay_s: float, sheet: int) -> None:
+        await self.sleep(delay_s)
+        self._conductor.dispatch(self.score.job_id, sheet)
+
+    def _make_output(self, sheet: int) -> SheetOutput | None:
+        if not self.score.tells_costs:
+            return None
+        return SheetOutput(
+            input_tokens=900 + 40 * sheet,
+            output_tokens=300 + 25 * sheet,
+            estimated_cost=0.004 + 0.001 * sheet,
+            stdout_tail=f"Sheet {sheet} is written.\nAll checks passed ✓\n",
+        )
+
+    @property
+    def _shows_life(self) -> bool:
+        job = self._conductor.jobs[self.score.job_id]
+        return job.status == "running" and self._current_sheet != self.score.silent_sheet
 
     def _duration_s(self, index: int) -> float:
         """Return the duration of a movement's first sheet, or the time until the next one ends."""
@@ -110,13 +160,13 @@ class ScorePlayer:
         while True:
             await self.sleep(OBSERVER_INTERVAL_S)
             job = self._conductor.jobs[self.score.job_id]
-            if job.status == "running":
+            if self._shows_life:
                 for event, data in observer.make_events(job.completed_sheets):
                     self._conductor.emit(job.job_id, event, data)
 
     async def _write_log(self) -> None:
         while True:
-            if self._conductor.jobs[self.score.job_id].status == "running":
+            if self._shows_life:
                 await self._log_writer.write(self._current_sheet)
             await self.sleep(LOG_LINE_INTERVAL_S)
 

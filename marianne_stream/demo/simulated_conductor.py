@@ -11,12 +11,12 @@ from pathlib import Path
 from marianne_stream.demo import rpc_messages
 from marianne_stream.demo.checkpoint_fields import JsonObject
 from marianne_stream.demo.daemon import Daemon
-from marianne_stream.demo.job_operations import JobOperations
 from marianne_stream.demo.rpc_messages import RpcErrorResult, method_not_found
+from marianne_stream.demo.sheet_operations import SheetOperations
 from marianne_stream.demo.simulated_job import make_job_from_row
 
 
-class SimulatedConductor(JobOperations):
+class SimulatedConductor(SheetOperations):
     """Conductor whose jobs are controlled by a test or a scenario.
 
     Args:
@@ -55,6 +55,7 @@ class SimulatedConductor(JobOperations):
             log_file=None if log_file is None else str(log_file),
             max_connections=max_connections,
             max_job_history=max_listed_jobs,
+            rate_limits_until=self.rate_limits_until,
         )
         self._max_listed_jobs = max_listed_jobs
         self._methods = self._make_methods()
@@ -113,7 +114,7 @@ class SimulatedConductor(JobOperations):
             "daemon.ready": lambda _: daemon.ready(running(), shutting_down=self.is_shutting_down),
             "daemon.status": lambda _: daemon.status(running()),
             "daemon.config": lambda _: daemon.config(),
-            "daemon.top": lambda _: daemon.top(running()),
+            "daemon.top": lambda _: daemon.top(list(self.jobs.values())),
             "daemon.rate_limits": lambda _: daemon.rate_limits(),
             "daemon.observer_events": self._observer_events,
             "job.list": lambda _: self._job_list(),

@@ -61,6 +61,9 @@ class SimulatedJob:
     last_event_at: float | None = None
     snapshot_path: str | None = None
 
+    # Results of the hooks after the last run; only the registry has them.
+    hook_results: list[JsonObject] = field(default_factory=list)
+
     # Monotonic dispatch time of each running sheet.
     dispatched_at: dict[int, float] = field(default_factory=dict)
 
@@ -124,6 +127,7 @@ class SimulatedJob:
             **{name: getattr(self, name) for name in SHARED_FIELDS},
             "pid": os.getpid(),
             "checkpoint_json": self.saved_checkpoint,
+            "hook_results_json": json.dumps(self.hook_results) if self.hook_results else None,
         }
 
     def pad(self, min_bytes: int, *, kind: Literal["values", "strings"] = "strings") -> None:
@@ -165,6 +169,7 @@ def make_job_from_row(row: JsonObject) -> SimulatedJob:
         checkpoint=checkpoint,
         saved_checkpoint=saved,
         is_orphaned=row["status"] == "running",
+        hook_results=json.loads(row["hook_results_json"] or "[]"),
     )
     if checkpoint is not None:
         job.sheets = checkpoint["total_sheets"]
