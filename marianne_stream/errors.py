@@ -163,7 +163,7 @@ class HistoryLockedError(HistoryUnavailableError):
 
 
 class NotOnEdgeError(MarianneStreamError, status=501, code="not_available_on_edge"):
-    """An edge has no files: only the origin, the server on the conductor's machine, can answer."""
+    """An edge has neither files nor a history: only the origin on the conductor's host has them."""
 
     default_detail = "Only the conductor's own server has this, and its address is not known here."
 

@@ -291,6 +291,8 @@ class JobState:
     worktree_path: str | None = field(default=None, compare=False)
     snapshot_path: str | None = field(default=None, compare=False)
     score_path: str | None = field(default=None, compare=False)
+    # On an edge, the id of the job at its conductor, if it is another one.
+    origin_job_id: str = field(default="", compare=False)
     # In US dollars, as the conductor estimates it. None unless above 0, and so are the tokens.
     estimated_cost: float | None = None
     input_tokens: int | None = None

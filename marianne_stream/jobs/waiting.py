@@ -66,4 +66,4 @@ def resume_command(state: JobState) -> str | None:
     """Return the conductor's command that lets a job go on; None if nothing has to."""
     if state.status not in RESUMABLE:
         return None
-    return f"mzt resume {shlex.quote(state.job_id)}"
+    return f"mzt resume {shlex.quote(state.origin_job_id or state.job_id)}"

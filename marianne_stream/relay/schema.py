@@ -12,6 +12,12 @@ from typing import Literal, NamedTuple, TypeVar
 import msgspec
 
 from marianne_stream.models import JobState, RosterEntry, StateSourceName
+from marianne_stream.relay.state_checks import (
+    check_conductor,
+    check_counts,
+    check_state,
+    check_status,
+)
 from marianne_stream.schemas.conductor_schemas import ConductorInfo
 from marianne_stream.wire.cursors import LogCursor
 
@@ -172,7 +178,6 @@ Value = TypeVar("Value")
 MAX_STATUS_BYTES = 8 * 1024
 MAX_ROSTER_ENTRY_BYTES = 16 * 1024
 MAX_STATE_BYTES = 2 * 1024 * 1024
-MAX_STATE_SHEETS = 5_000
 MAX_EVENT_BYTES = 256 * 1024
 # A line has at most 64 KiB, which JSON may make six times as long.
 MAX_LINE_BYTES = 400 * 1024
@@ -180,10 +185,7 @@ MAX_MARK_BYTES = 16 * 1024
 
 # A file name has at most 255 bytes, which the written form may make four times as long.
 MAX_JOB_ID_CHARS = 1020
-MAX_STATUS_CHARS = 100
 MAX_DETAIL_CHARS = 1_000
-# The largest integer that JSON holds exactly everywhere (RFC 8259 section 6).
-MAX_COUNT = 2**53 - 1
 
 EPOCH_PATTERN = re.compile(r"[0-9a-f]{16}")
 NUMBER_PATTERN = re.compile(rb"[0-9]{1,18}")
@@ -220,12 +222,17 @@ def check_job_id(job_id: str) -> str:
 
 
 def parse_status(data: bytes) -> RelayStatus:
-    """Return the status of a relay. An invalid address or epoch is left out."""
+    """Return the status of a relay. An invalid address, epoch or conductor is left out."""
     status = decode_bounded(decode_status, data, MAX_STATUS_BYTES)
     if status.origin_url is not None and not ORIGIN_URL_PATTERN.fullmatch(status.origin_url):
         status = msgspec.structs.replace(status, origin_url=None)
     if not EPOCH_PATTERN.fullmatch(status.epoch):
         status = msgspec.structs.replace(status, epoch="")
+    if status.conductor is not None:
+        try:
+            check_conductor(status.conductor)
+        except ValueError:
+            status = msgspec.structs.replace(status, conductor=None)
     return status
 
 
@@ -234,21 +241,27 @@ def parse_roster_entry(data: bytes) -> RosterEntry:
     entry = decode_bounded(decode_roster_entry, data, MAX_ROSTER_ENTRY_BYTES)
     check_job_id(entry.job_id)
     check_status(entry.status)
-    check_counts(entry.completed_sheets or 0, entry.total_sheets or 0)
+    check_counts(entry.completed_sheets, entry.total_sheets)
     return replace(entry, workspace=None) if entry.workspace is not None else entry
 
 
 def parse_state(data: bytes) -> JobState:
     """Return the state of a job, without paths."""
     state = decode_bounded(decode_state, data, MAX_STATE_BYTES)
-    check_status(state.status)
-    check_counts(state.completed_sheets, state.total_sheets)
-    if 0 < state.total_sheets < state.completed_sheets:
-        raise ValueError("more sheets are completed than there are")
-    if len(state.sheets) > MAX_STATE_SHEETS:
-        raise ValueError(f"got {len(state.sheets)} sheets, allowed are {MAX_STATE_SHEETS}")
-    check_counts(state.current_sheet or 0, *(sheet.number for sheet in state.sheets))
-    return replace(state, workspace=None, worktree_path=None, snapshot_path=None)
+    check_state(state)
+    return without_paths(state)
+
+
+def without_paths(state: JobState) -> JobState:
+    """Return a state without what never leaves the host, and what only an edge adds."""
+    return replace(
+        state,
+        workspace=None,
+        worktree_path=None,
+        snapshot_path=None,
+        score_path=None,
+        origin_job_id="",
+    )
 
 
 def parse_unavailable(data: bytes) -> Unavailable:
@@ -314,18 +327,6 @@ def check_object(data: bytes, max_bytes: int) -> None:
     decode_bounded(decode_object, data, max_bytes)
     # The decoder does not check the text of values.
     data.decode()
-
-
-def check_status(status: str) -> None:
-    """Raise ValueError if a status is longer than any of a conductor."""
-    if len(status) > MAX_STATUS_CHARS:
-        raise ValueError(f"a status has at most {MAX_STATUS_CHARS} characters")
-
-
-def check_counts(*counts: int) -> None:
-    """Raise ValueError if a number cannot count sheets."""
-    if not all(0 <= count <= MAX_COUNT for count in counts):
-        raise ValueError(f"a count of sheets is between 0 and {MAX_COUNT}")
 
 
 def parse_number(data: bytes) -> int:

@@ -17,7 +17,7 @@ from marianne_stream.errors import (
 )
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.read_limiter import StateReadLimiter
-from marianne_stream.models import JobState, Roster, RosterEntry
+from marianne_stream.models import Hook, JobState, Roster, RosterEntry
 from marianne_stream.relay.edge.relayed_source import RelayedSource
 from marianne_stream.relay.edge.source_reader import ReadPacing
 from marianne_stream.relay.redis_client import make_client
@@ -128,7 +128,8 @@ class Edge:
         source, own_id = self.split_job_id(job_id)
         state = await source.read_job(own_id)
         status = entry.status if entry is not None else state.status
-        return replace(state, job_id=job_id, status=status)
+        hooks = tuple(add_hook_prefix(hook, source.prefix) for hook in state.hooks)
+        return replace(state, job_id=job_id, origin_job_id=own_id, status=status, hooks=hooks)
 
     def split_job_id(self, job_id: str) -> tuple[RelayedSource, str]:
         """Return the source of a job and its id there: `NAME:job`, or an id of one source alone.
@@ -209,3 +210,10 @@ class Edge:
         """Close all connections."""
         for source in self.sources.values():
             await source.reader.close()
+
+
+def add_hook_prefix(hook: Hook, prefix: str) -> Hook:
+    """Return a hook with the public id of the job that it has started."""
+    if not hook.chained_job_id:
+        return hook
+    return replace(hook, chained_job_id=prefix + hook.chained_job_id)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+import msgspec
 from redis.asyncio import Redis
 
 from marianne_stream.common.backoff import Backoff
@@ -305,8 +306,8 @@ class SourceReader:
         except ValueError as error:
             logger.debug("invalid status source=%s: %s", self.keys.source, error)
             status = None
-        if status != self.status:
-            self.status = status
+        before, self.status = self.status, status
+        if not is_same_service(before, status):
             self._listener.on_status()
 
     async def _check_primary(self) -> None:
@@ -349,6 +350,13 @@ class SourceReader:
         self.is_connected, self.was_attempted, self.status = False, True, None
         self._listener.on_status()
         await self.close()
+
+
+def is_same_service(one: RelayStatus | None, other: RelayStatus | None) -> bool:
+    """Return whether two statuses differ at most in what the conductor tells of itself."""
+    if one is None or other is None:
+        return one is other
+    return msgspec.structs.replace(one, conductor=other.conductor) == other
 
 
 def split_into_slices(entries: list[StreamEntry]) -> Iterator[list[StreamEntry]]:

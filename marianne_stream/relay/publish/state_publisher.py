@@ -21,6 +21,7 @@ from marianne_stream.relay.schema import (
     SourceKeys,
     Unavailable,
     encode_json,
+    without_paths,
 )
 from marianne_stream.version import VERSION
 
@@ -59,6 +60,16 @@ def make_unavailable_command(
 def publish_order(entry: RosterEntry) -> tuple[bool, float, str]:
     """Sort key of the jobs to publish: active jobs first, then the newest."""
     return (entry.is_terminal, *newest_first_key(entry))
+
+
+def is_same_for_clients(one: JobState, other: JobState) -> bool:
+    """Return whether a client gets no event for the difference of two states."""
+    return one == other and stalled_sheets(one) == stalled_sheets(other)
+
+
+def stalled_sheets(state: JobState) -> tuple[int, ...]:
+    """Return the numbers of the sheets that have stalled."""
+    return state.progress.stalled if state.progress is not None else ()
 
 
 class StatePublisher:
@@ -238,9 +249,10 @@ class StatePublisher:
 
     async def _publish_snapshot(self, snapshot: JobSnapshot) -> None:
         # Paths never leave the host.
-        state = replace(snapshot.state, workspace=None, worktree_path=None, snapshot_path=None)
+        state = without_paths(snapshot.state)
         job_id = state.job_id
-        if snapshot.end == "deleted" or self._published.get(job_id) == state:
+        known = self._published.get(job_id)
+        if snapshot.end == "deleted" or (known is not None and is_same_for_clients(known, state)):
             return
         self._published[job_id] = state
         set_state = Command("HSET", self._keys.states, (job_id, encode_json(state)))

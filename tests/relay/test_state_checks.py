@@ -1,0 +1,134 @@
+"""Values of a source that an edge refuses."""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from marianne_stream.models import Hook, JobProgress, JobState, RunTimes, Sheet
+from marianne_stream.relay.schema import (
+    RelayStatus,
+    encode_json,
+    parse_state,
+    parse_status,
+)
+from marianne_stream.schemas.conductor_schemas import (
+    ConductorInfo,
+    ConductorLimits,
+    RateLimit,
+)
+
+LONG = "x" * 1_001
+LATE_S = 1e12
+
+SHEET = Sheet(1, "failed", attempt=1, started_at=1.0, completed_at=2.0, error_code="E502")
+TIMES = RunTimes("2026-11-28T03:00:00Z", 1.0, 2.0)
+PROGRESS = JobProgress(TIMES, last_progress_at=3.0, eta_at=9.0, stalled=(1,))
+STATE = JobState(
+    *("bait", "running", "conductor"),
+    live=True,
+    checkpoint_status="running",
+    sheets=(SHEET,),
+    total_sheets=1,
+    estimated_cost=0.5,
+    input_tokens=1,
+    hooks=(Hook("run_job", success=True, chained_job_id="next"),),
+    progress=PROGRESS,
+    score_path="/home/someone/bait.yaml",
+    workspace="/home/someone/bait",
+)
+INFO = ConductorInfo(
+    version="0.1.0",
+    started_at=1.0,
+    running_jobs=1,
+    limits=ConductorLimits(5, 15, 25),
+    rate_limits=(RateLimit("claude", 2.0),),
+    load_averages=(0.1, 0.2, 0.3),
+)
+
+
+def test_valid_state_is_passed_on_without_paths() -> None:
+    parsed = parse_state(encode_json(STATE))
+    assert parsed == STATE
+    assert parsed.progress == PROGRESS
+    assert (parsed.score_path, parsed.workspace) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input_tokens": -1},
+        {"output_tokens": 2**60},
+        {"estimated_cost": -0.1},
+        {"estimated_cost": 1e300},
+        {"run": LONG},
+        {"updated_at": LONG},
+        {"hooks": (Hook("run_job", success=True),) * 1_001},
+        {"hooks": (Hook(LONG, success=True),)},
+        {"hooks": (Hook("run_job", success=True, chained_job_id=LONG),)},
+        {"sheets": (replace(SHEET, attempt=-1),)},
+        {"sheets": (replace(SHEET, status="x" * 101),)},
+        {"sheets": (replace(SHEET, started_at=LATE_S),)},
+        {"sheets": (replace(SHEET, completed_at=-1.0),)},
+        {"sheets": (replace(SHEET, waiting_until=LATE_S),)},
+        {"sheets": (replace(SHEET, error_code=LONG),)},
+        {"sheets": (replace(SHEET, movement=LONG),)},
+        {"progress": replace(PROGRESS, eta_at=LATE_S)},
+        {"progress": replace(PROGRESS, last_activity_at=-1.0)},
+        {"progress": replace(PROGRESS, stalled=(-1,))},
+        {"progress": replace(PROGRESS, stalled=tuple(range(5_001)))},
+        {"progress": replace(PROGRESS, times=replace(TIMES, run=LONG))},
+        {"progress": replace(PROGRESS, times=replace(TIMES, started_at=LATE_S))},
+        {"progress": replace(PROGRESS, times=replace(TIMES, waited_s=-1.0))},
+    ],
+    ids=" ".join,
+)
+def test_state_with_value_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - any message
+        parse_state(encode_json(replace(STATE, **change)))
+
+
+@pytest.mark.parametrize("value", [b'"text"', b"[1]", b'{"times":{"run":1}}', b'{"stalled":"1"}'])
+def test_state_with_progress_of_another_shape_is_refused(value: bytes) -> None:
+    fields = msgspec.json.decode(encode_json(STATE), type=dict[str, msgspec.Raw])
+    fields["progress"] = msgspec.Raw(value)
+    with pytest.raises(ValueError):  # noqa: PT011 - any message
+        parse_state(encode_json(fields))
+
+
+def test_state_of_older_origin_is_accepted() -> None:
+    fields = msgspec.json.decode(encode_json(STATE), type=dict[str, msgspec.Raw])
+    for name in ("progress", "hooks", "estimated_cost", "input_tokens", "score_path"):
+        del fields[name]
+    assert parse_state(encode_json(fields)).progress is None
+
+
+def test_valid_conductor_is_passed_on() -> None:
+    status = RelayStatus("conductor", live=True, events_live=True, conductor=INFO)
+    assert parse_status(encode_json(status)).conductor == INFO
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": LONG},
+        {"pressure_level": LONG},
+        {"running_jobs": -1},
+        {"started_at": LATE_S},
+        {"memory_mb": -1.0},
+        {"load_averages": (-1.0, 0.0, 0.0)},
+        {"limits": ConductorLimits(connections=-1)},
+        {"rate_limits": (RateLimit(LONG, 1.0),)},
+        {"rate_limits": (RateLimit("a", LATE_S),)},
+        {"rate_limits": (RateLimit("a", 1.0),) * 101},
+    ],
+    ids=" ".join,
+)
+def test_conductor_with_value_out_of_bounds_is_left_out(change: dict[str, Any]) -> None:
+    status = RelayStatus(
+        "conductor", live=True, events_live=True, conductor=replace(INFO, **change)
+    )
+    parsed = parse_status(encode_json(status))
+    assert parsed.conductor is None
+    assert parsed.live
