@@ -42,6 +42,7 @@ from marianne_stream.web.auth_middleware import AuthMiddleware
 from marianne_stream.web.frontend import Frontend, Templates
 from marianne_stream.web.host_policy import Cors, TrustedHosts, add_security_headers
 from marianne_stream.web.http_server import LimitedAppRunner
+from marianne_stream.web.job_metrics import HistoryCollector, JobCollector
 from marianne_stream.web.limits import ClientLimiter, DownloadLimiter
 from marianne_stream.web.login_handlers import LoginPages
 from marianne_stream.web.metrics import Metrics, ServerCollector
@@ -126,10 +127,11 @@ class Components:
         self.download_limiter = DownloadLimiter(
             settings.max_downloads, settings.max_downloads_per_address
         )
-        collector = ServerCollector(
+        server = ServerCollector(
             self.stream_registry, self.job_hub, self.log_feeds, self.download_limiter
         )
-        self.metrics = Metrics([collector, RelayCollector(self.publisher, self.edge)])
+        work = (JobCollector(self.job_hub), HistoryCollector(self.history))
+        self.metrics = Metrics([server, *work, RelayCollector(self.publisher, self.edge)])
         self.authenticator = make_authenticator(settings)
         self.tasks = TaskSupervisor()
 

@@ -114,6 +114,7 @@ class Recorder:
     Attributes:
         is_recording: True while the store is written.
         errors: number of failures that ended recording.
+        written_records: number of records that were written.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Recorder:
         self._warning = WarnOnce(logger)
         self.is_recording = False
         self.errors = 0
+        self.written_records = 0
 
     @property
     def pending_count(self) -> int:
@@ -225,6 +227,7 @@ class Recorder:
         self._has_pending.clear()
         if pending:
             await self._store.write(pending.to_batch(), self._replay_buffer.epoch)
+            self.written_records += len(pending)
 
     def _fail(self, error: HistoryUnavailableError) -> None:
         """End recording for good."""

@@ -177,6 +177,14 @@ class JobHub:
             if watcher.snapshot is not None and watcher.snapshot.state.status == "running"
         ]
 
+    @property
+    def stalled_job_count(self) -> int:
+        """Number of watched jobs with a stalled sheet."""
+        snapshots = (watcher.snapshot for watcher in self._watchers.values())
+        return sum(
+            snapshot is not None and bool(snapshot.status_data.stalled) for snapshot in snapshots
+        )
+
     def update_stalled(self) -> None:
         """Tell subscribers of the sheets that have stalled, or no longer do."""
         for watcher in list(self._watchers.values()):

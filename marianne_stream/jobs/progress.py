@@ -4,6 +4,7 @@ import time
 from collections.abc import Container
 from operator import attrgetter
 
+from marianne_stream.jobs.work_counters import WorkCounters
 from marianne_stream.models import JobState, RosterEntry
 
 # What changes with the progress of a job.
@@ -20,6 +21,7 @@ class ProgressTimes:
         began_at: time since when this server looks at jobs, in epoch seconds.
         stalled_after_s: time without a sign of life after which a sheet has stalled, in seconds;
             None for a time that follows from its timeout.
+        counters: counters of what has ended.
     """
 
     def __init__(self) -> None:
@@ -27,6 +29,7 @@ class ProgressTimes:
         self._activity: dict[str, float] = {}
         self.began_at = time.time()
         self.stalled_after_s: float | None = None
+        self.counters = WorkCounters()
 
     def record(self, job_id: str) -> None:
         """Record that a job has just changed."""

@@ -39,6 +39,10 @@ class ProgressTracker:
         """Record that the job has just changed."""
         self._progress.record(job_id)
 
+    def count_sheets(self, before: JobState, after: JobState) -> None:
+        """Count the sheets that have completed between two states."""
+        self._progress.counters.count_sheets(before, after)
+
     async def update(self, state: JobState) -> JobState:
         """Return a state that was just read, with the times of its run and sheets."""
         submitted_at = submission_time(state)

@@ -1,6 +1,7 @@
 """Roster hub: the roster poller, and the snapshots, details and topics made of its rosters."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -133,6 +134,11 @@ class RosterHub:
         roster, infos = await asyncio.gather(self.get(), self.conductors.get())
         return make_views(infos, find_waiting_jobs(roster, self.details.get_all(roster)))
 
+    def job_statuses(self) -> list[str]:
+        """Return the statuses of the jobs of the last roster; none before the first."""
+        entries = self._latest.entries.values() if self._latest is not None else ()
+        return [entry.status for entry in entries]
+
     @property
     def source(self) -> StateSourceName:
         """Source of the last roster; `none` before the first."""
@@ -160,13 +166,15 @@ class RosterHub:
             return
         now = asyncio.get_running_loop().time()
         # A conductor that answers slowly is polled less often.
-        is_recent = now - self._latest_at < MAX_RECENT_GAP_S + REST_FACTOR * roster.cost_s
-        self._latest_at = now
+        gap_s, self._latest_at = now - self._latest_at, now
+        is_recent = gap_s < MAX_RECENT_GAP_S + REST_FACTOR * roster.cost_s
         if before is None:
             return
         record = self.progress.record if is_recent else self.progress.discard
         for job_id, entry in roster.entries.items():
             known = before.entries.get(job_id)
+            if known is not entry:
+                self.progress.counters.count_job(known, entry, time.time() - gap_s)
             if known is not entry and known is not None and entry_has_progressed(known, entry):
                 record(job_id)
         self.progress.retain(roster.entries)

@@ -273,8 +273,10 @@ class JobWatcher:
     ) -> bool:
         """Publish a state; return True if clients see a difference in the job."""
         before = self.snapshot
-        if before is not None and before.source != "none" and has_progressed(before.state, state):
-            self._tracker.record_progress(self.job_id)
+        if before is not None and has_progressed(before.state, state):
+            self._tracker.count_sheets(before.state, state)
+            if before.source != "none":
+                self._tracker.record_progress(self.job_id)
         state = self._with_progress(state)
         roster = self._roster_poller.latest
         live = state.live and not is_last_known

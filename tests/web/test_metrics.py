@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from marianne_stream.app import create_app
+from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from marianne_stream.web.app_keys import STREAM_REGISTRY
+from marianne_stream.web.app_keys import JOB_HUB, STREAM_REGISTRY
 from marianne_stream.web.sse_response import CLOSE_REASONS
 from tests.support.processes import CHECKOUT
 from tests.support.prometheus import REFERENCE, documented_metrics, metrics, parse_samples
-from tests.support.waiting import wait_until
-from tests.web.conftest import Client, OpenStream
+from tests.support.waiting import wait_for_value, wait_until
+from tests.web.conftest import Client, OpenStream, Start
 
 
 async def get_metrics(client: Client) -> dict[str, float]:
@@ -171,3 +173,92 @@ async def test_reference_lists_all_server_metrics(
 def test_reference_lists_all_close_reasons() -> None:
     table = REFERENCE.read_text().partition("### Reasons")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(CLOSE_REASONS)
+
+
+async def test_metrics_count_jobs_and_sheets(
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
+) -> None:
+    for job_id in ("a", "b", "rests"):
+        conductor.launch(job_id, 3)
+    conductor.pause("rests")
+    conductor.set_status("b", roster="odd")
+    name = "marianne_stream_"
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_for("job_sheets")
+        before = await get_metrics(client)
+        counted = ("running", "paused", "failed", "other")
+        jobs = [before[f"{name}jobs{{status={status}}}"] for status in counted]
+        assert jobs == [1, 1, 0, 1]
+        for number in (1, 2):
+            conductor.dispatch("a", number)
+            await viewer.wait_for_status(current_sheet=number)
+            conductor.complete_sheet("a", number)
+            await viewer.wait_for_status(completed_sheets=number)
+        conductor.finish("a", "failed")
+        await viewer.wait_for("job_finished")
+    after = await get_metrics(client)
+    assert after[f"{name}sheets_completed_total{{}}"] == 2
+    assert after[f"{name}sheet_duration_seconds_count{{}}"] == 2
+    assert after[f"{name}sheet_duration_seconds_bucket{{le=1800.0}}"] == 2
+    assert after[f"{name}jobs_failed_total{{}}"] == 1
+    assert after[f"{name}jobs{{status=failed}}"] == 1
+    assert after[f"{name}jobs_stalled{{}}"] == 0
+    assert "rests" not in str(after)
+
+
+async def test_metrics_count_failed_job_once(
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
+) -> None:
+    async def count_failed() -> float:
+        return (await get_metrics(client))["marianne_stream_jobs_failed_total{}"]
+
+    conductor.launch("old", 1)
+    conductor.finish("old", "failed")
+    await conductor.flush()
+    async with open_stream("/api/roster/stream", poll_interval="0.1") as viewer:
+        await viewer.wait_for("roster")
+        assert await count_failed() == 0
+        # It is submitted and fails between two rosters.
+        conductor.launch("quick", 1)
+        conductor.finish("quick", "failed")
+        await viewer.wait_for("roster", 2)
+        assert await count_failed() == 1
+        await conductor.flush()
+        await conductor.kill()
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "registry")
+        await conductor.start()
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "conductor")
+        assert await count_failed() == 1
+        conductor.resume("old")
+        conductor.finish("old", "failed")
+        await wait_for_value(count_failed, lambda count: count == 2)
+
+
+async def test_metrics_count_stalled_jobs(
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
+) -> None:
+    conductor.launch("a", 2)
+    conductor.dispatch("a", 1)
+    assert client.app is not None
+    hub = client.app[JOB_HUB]
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_for("job_sheets")
+        hub.roster.progress.stalled_after_s = 0.001
+        hub.update_stalled()
+        await viewer.wait_for_status(stalled=[1])
+        assert (await get_metrics(client))["marianne_stream_jobs_stalled{}"] == 1
+
+
+async def test_metrics_of_history_count_records(
+    conductor: SimulatedConductor, settings: Settings, aiohttp_client: Start, tmp_path: Path
+) -> None:
+    conductor.launch("a", 2)
+    recording = settings.model_copy(update={"history": "auto", "data_dir": tmp_path})
+    client = await aiohttp_client(create_app(recording))
+    name = "marianne_stream_history_"
+    found = await wait_for_value(
+        lambda: get_metrics(client), lambda found: found[f"{name}written_records_total{{}}"] >= 2
+    )
+    assert found[f"{name}recording{{}}"] == 1
+    assert found[f"{name}errors_total{{}}"] == 0
+    assert found[f"{name}pending_records{{}}"] >= 0
