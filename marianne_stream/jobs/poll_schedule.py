@@ -16,8 +16,9 @@ AFTER_CHANGE_DELAY_S = 0.2
 BETWEEN_SHEETS_DELAY_S = 0.25
 ACTIVE_DELAY_S = 2.0
 
-# The same while all clients have relaxed intervals.
-RELAXED_BETWEEN_SHEETS_DELAY_S = 1.0
+# The same while all clients have relaxed intervals, after a change as well. The next sheet has been
+# dispatched by the first of these reads.
+RELAXED_BETWEEN_SHEETS_DELAY_S = 2.5
 RELAXED_ACTIVE_DELAY_S = 10.0
 
 # The conductor rests this many times as long as its last answer took.
@@ -84,11 +85,11 @@ class PollSchedule:
 
 def running_delay_s(state: JobState, *, changed: bool, interval_s: float) -> float:
     """Return the delay for a running job that the conductor reports, in seconds."""
-    if changed:
-        return AFTER_CHANGE_DELAY_S
     is_between_sheets = not state.has_active_sheet and state.completed_sheets < state.total_sheets
     if interval_s >= RELAXED_INTERVAL_S:
         return RELAXED_BETWEEN_SHEETS_DELAY_S if is_between_sheets else RELAXED_ACTIVE_DELAY_S
+    if changed:
+        return AFTER_CHANGE_DELAY_S
     return BETWEEN_SHEETS_DELAY_S if is_between_sheets else ACTIVE_DELAY_S
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 BACKGROUND_REST_FACTOR = 20.0
 ON_DEMAND_REST_FACTOR = 2.0
 
-# A background read that finds the lock taken tries again after this delay.
+# While a read holds the lock, the next background read is tried after this delay.
 BUSY_RETRY_S = 0.005
 
 # Returns the limiter of a job's group.
@@ -27,12 +27,43 @@ class StateReadLimiter:
         self._lock = asyncio.Lock()
         self.subscribe_lock = asyncio.Lock()
         self._background_allowed_at = self._on_demand_allowed_at = 0.0
+        # Background reads that wait for their turn, in order.
+        self._waiting: dict[Callable[[], None], None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def request_turn(self, begin: Callable[[], None]) -> bool:
+        """Return True if a background read may begin now; otherwise call `begin` in its turn.
+
+        Each read waits until those that were requested before have begun.
+        """
+        if not self._waiting and self._delay_s <= 0:
+            return True
+        self._waiting[begin] = None
+        self._schedule_turn(self._delay_s)
+        return False
+
+    def cancel_turn(self, begin: Callable[[], None]) -> None:
+        """Forget a requested background read, if it has not begun."""
+        self._waiting.pop(begin, None)
 
     @property
-    def background_delay_s(self) -> float:
+    def _delay_s(self) -> float:
         """Time until a background read may begin, in seconds; 0 if it may begin now."""
         delay_s = max(0.0, self._background_allowed_at - asyncio.get_running_loop().time())
         return max(delay_s, BUSY_RETRY_S) if self._lock.locked() else delay_s
+
+    def _schedule_turn(self, delay_s: float) -> None:
+        if self._timer is None and self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._grant_turn)
+
+    def _grant_turn(self) -> None:
+        """Let the first waiting read begin, if it may; the next one after it."""
+        self._timer = None
+        if (delay_s := self._delay_s) <= 0 and self._waiting:
+            begin = next(iter(self._waiting))
+            del self._waiting[begin]
+            begin()
+        self._schedule_turn(max(delay_s, BUSY_RETRY_S))
 
     @asynccontextmanager
     async def acquire(self, *, on_demand: bool) -> AsyncIterator[None]:

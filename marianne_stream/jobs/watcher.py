@@ -43,7 +43,12 @@ class RosterHint:
     source_changed: bool
 
 
-Hint = MonitorEvent | RosterHint
+@dataclass(frozen=True, slots=True)
+class BackgroundTurn:
+    """Hint: the scheduled read, which is due, may begin."""
+
+
+Hint = MonitorEvent | RosterHint | BackgroundTurn
 
 
 class JobWatcher:
@@ -191,30 +196,48 @@ class JobWatcher:
 
     async def _wait_for_reason(self) -> list[Hint]:
         """Wait for hints that require a read, and return them; none for a scheduled read."""
-        while True:
-            delay_s = self._schedule.delay_s
-            due_at = None if delay_s is None else self._last_read_at + delay_s
-            try:
-                async with asyncio.timeout_at(due_at):
-                    hints = [await self._hints.get()]
-            except TimeoutError:
-                if (wait_s := self._read_limiter.background_delay_s) <= 0:
+        is_due = False
+        try:
+            while True:
+                hints = await self._take_hints(is_due=is_due)
+                if hints is None:
+                    if self._read_limiter.request_turn(self._add_turn):
+                        return []
+                    # On-demand reads go first.
+                    is_due = True
+                elif any(map(self._requires_read, hints)):
+                    return hints
+                elif BackgroundTurn() in hints:
                     return []
-                # On-demand reads go first.
-                since_last_read_s = asyncio.get_running_loop().time() - self._last_read_at
-                self._schedule.delay_s = since_last_read_s + wait_s
-                continue
-            while not self._hints.empty():
-                hints.append(self._hints.get_nowait())
-            if any(map(self._requires_read, hints)):
-                return hints
-            self._hints_processed.set()
-            self._hints_processed = asyncio.Event()
+                else:
+                    self._hints_processed.set()
+                    self._hints_processed = asyncio.Event()
+        finally:
+            self._read_limiter.cancel_turn(self._add_turn)
+
+    async def _take_hints(self, *, is_due: bool) -> list[Hint] | None:
+        """Wait for hints, and take all; return None once the scheduled read is due.
+
+        `is_due` is True if it is due already, and waits for its turn.
+        """
+        delay_s = self._schedule.delay_s
+        due_at = None if delay_s is None or is_due else self._last_read_at + delay_s
+        try:
+            async with asyncio.timeout_at(due_at):
+                hints = [await self._hints.get()]
+        except TimeoutError:
+            return None
+        while not self._hints.empty():
+            hints.append(self._hints.get_nowait())
+        return hints
+
+    def _add_turn(self) -> None:
+        self._hints.put_nowait(BackgroundTurn())
 
     def _requires_read(self, hint: Hint) -> bool:
         if isinstance(hint, RosterHint):
             return hint.source_changed or self._is_unseen_change(hint.entry)
-        return True
+        return isinstance(hint, MonitorEvent)
 
     def _is_unseen_change(self, entry: RosterEntry | None) -> bool:
         shown = self.snapshot.state if self.snapshot is not None else None
