@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.freshness_case import freshness
+from benchmarks.history_cases import estimate, recorder
 from benchmarks.hostile_case import hostile
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
 from benchmarks.nginx_case import nginx_cost, through_nginx
@@ -184,7 +185,7 @@ CASES: tuple[BenchmarkCase, ...] = (
 # Run only when named.
 NAMED_CASES: tuple[BenchmarkCase, ...] = (
     *(relay, relay_lines, relay_many, redis_reads),
-    *(edge_sources, workers, nginx_cost),
+    *(edge_sources, workers, nginx_cost, estimate, recorder),
 )
 
 # Run only when named: they take long and end with pass or fail.
