@@ -30,7 +30,7 @@ async def recorder(folder: Path) -> dict[str, float]:
         (place := folder / name).mkdir()
         async with (
             run_python(script, place / "c.sock") as conductor,
-            run_server(place, "--data-dir", place / "data", *options) as running,
+            run_server(place, *options) as running,
         ):
             await asyncio.sleep(WARM_UP_S)
             before = await conductor.request("")
@@ -86,7 +86,7 @@ async def estimate(folder: Path) -> dict[str, float]:
     figures: dict[str, float] = {}
     try:
         async with (
-            run_server(folder, "--data-dir", folder / "data") as running,
+            run_server(folder) as running,
             aiohttp.ClientSession() as session,
         ):
             found = await asyncio.gather(

@@ -96,6 +96,8 @@ def run_server(folder: Path, *options: object) -> AbstractAsyncContextManager[Me
             folder / "c.sock",
             "--registry-path",
             folder / "state.db",
+            "--data-dir",
+            folder / "data",
             *options,
         ),
     )
