@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from marianne_stream.backends.checkpoint import to_epoch_s
+from marianne_stream.jobs.waiting import SHEET_CODES
 from marianne_stream.models import JobState, Sheet
 
 # Statuses of a sheet before its first dispatch.
@@ -138,8 +139,8 @@ def with_end(told: Sheet, span: Sheet | None, seen_at: float | None) -> Sheet:
         started_at = span.started_at
         observed = observed or span.observed
     elif started_at is None and completed_at is not None and told.work_s:
-        started_at = round(completed_at - told.work_s, 3)
-        estimated = True
+        estimated = not has_waited(told, span)
+        started_at = round(completed_at - told.work_s, 3) if estimated else None
     return replace(
         told,
         started_at=started_at,
@@ -147,3 +148,11 @@ def with_end(told: Sheet, span: Sheet | None, seen_at: float | None) -> Sheet:
         observed=observed,
         estimated=estimated,
     )
+
+
+def has_waited(told: Sheet, span: Sheet | None) -> bool:
+    """Return whether a sheet has waited between attempts: its time at work is not all of its span.
+
+    A rate limit that has passed since the sheet was last seen leaves no trace.
+    """
+    return (told.attempt or 1) > 1 or (span is not None and span.status in SHEET_CODES)

@@ -99,6 +99,16 @@ def test_sheet_first_seen_completed_has_an_estimated_start() -> None:
     assert sheet.estimated
 
 
+def test_start_before_a_wait_is_not_estimated() -> None:
+    retried = Sheet(1, "failed", attempt=3, work_s=6)
+    sheet = play((40, retried), known=Sheet(1, "dispatched", attempt=3))
+    assert (sheet.started_at, sheet.completed_at) == (None, STARTED_AT + 40)
+    assert not sheet.estimated
+    limited = Sheet(1, "completed", attempt=1, work_s=4)
+    sheet = play((70, limited), known=Sheet(1, "waiting", attempt=1))
+    assert (sheet.started_at, sheet.estimated) == (None, False)
+
+
 def test_times_that_nobody_saw_are_unknown() -> None:
     dispatched = Sheet(1, "dispatched", attempt=1)
     assert play((500, dispatched), seen=False).started_at is None
