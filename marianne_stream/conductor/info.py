@@ -6,8 +6,9 @@ that has an unexpected shape, is left out.
 
 import asyncio
 import logging
-import math
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,8 +24,6 @@ from marianne_stream.wire import json_text
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-METHODS = ("daemon.status", "daemon.ready", "daemon.top", "daemon.rate_limits")
 
 # A larger answer is left out: decoding it would take several milliseconds.
 MAX_ANSWER_BYTES = 256 * 1024
@@ -92,7 +91,10 @@ class InfoReader:
         self._client = client
         self._daemon_config = daemon_config
         self._last = ConductorInfo()
-        self._warnings = {method: WarnOnce(logger, logging.INFO) for method in METHODS}
+        # By method or field.
+        self._warnings: defaultdict[str, WarnOnce] = defaultdict(
+            lambda: WarnOnce(logger, logging.INFO)
+        )
 
     async def read(self) -> ConductorInfo:
         """Ask all methods in one visit.
@@ -108,22 +110,64 @@ class InfoReader:
             self._call("daemon.rate_limits", RateLimitsResult),
             self._daemon_config.refresh(),
         )
+        field = self._read_field
         info = ConductorInfo(
-            version=to_text(status.version),
-            started_at=to_past(status.uptime_seconds),
-            shutting_down=to_flag(ready.shutting_down),
-            accepting_work=to_flag(ready.accepting_work),
-            running_jobs=to_count(status.running_jobs),
-            limits=make_limits(self._daemon_config.value),
-            pressure_level=to_text(top.pressure_level),
-            rate_limits=make_rate_limits(rate_limits.backends),
-            memory_mb=to_size(status.memory_usage_mb),
-            host_memory_total_mb=to_size(top.system_memory_total_mb),
-            host_memory_available_mb=to_size(top.system_memory_available_mb),
-            load_averages=make_load_averages(top),
+            version=field("version", to_text, status.version),
+            started_at=field("uptime_seconds", to_past, status.uptime_seconds),
+            shutting_down=field("shutting_down", to_flag, ready.shutting_down),
+            accepting_work=field("accepting_work", to_flag, ready.accepting_work),
+            running_jobs=field("running_jobs", to_count, status.running_jobs),
+            limits=self._read_limits(),
+            pressure_level=field("pressure_level", to_text, top.pressure_level),
+            rate_limits=field("backends", to_rate_limits, rate_limits.backends),
+            memory_mb=field("memory_usage_mb", to_size, status.memory_usage_mb),
+            host_memory_total_mb=field(
+                "system_memory_total_mb", to_size, top.system_memory_total_mb
+            ),
+            host_memory_available_mb=field(
+                "system_memory_available_mb", to_size, top.system_memory_available_mb
+            ),
+            load_averages=self._read_load_averages(top),
         )
         self._last = keep_times(info, self._last)
         return self._last
+
+    def _read_limits(self) -> ConductorLimits | None:
+        """Return the limits of the configuration; None if it has none."""
+        config = self._daemon_config.value or DaemonConfig()
+        socket = self._read_field("socket", to_object, config.socket) or {}
+        field = self._read_field
+        limits = ConductorLimits(
+            connections=field("backlog", to_count, socket.get("backlog", ABSENT)),
+            max_concurrent_jobs=field("max_concurrent_jobs", to_count, config.max_concurrent_jobs),
+            max_concurrent_sheets=field(
+                "max_concurrent_sheets", to_count, config.max_concurrent_sheets
+            ),
+        )
+        return limits if limits != ConductorLimits() else None
+
+    def _read_load_averages(self, top: TopResult) -> tuple[float, float, float] | None:
+        """Return the load averages; None unless all are known. An idle host has zeros."""
+        one = self._read_field("load_avg_1", to_amount, top.load_avg_1)
+        five = self._read_field("load_avg_5", to_amount, top.load_avg_5)
+        fifteen = self._read_field("load_avg_15", to_amount, top.load_avg_15)
+        if one is None or five is None or fifteen is None:
+            return None
+        return one, five, fifteen
+
+    def _read_field(
+        self, name: str, convert: Callable[[msgspec.Raw], T | None], raw: msgspec.Raw
+    ) -> T | None:
+        """Return the value of a field; None if it is missing or cannot be used."""
+        if raw == ABSENT:
+            return None
+        try:
+            value = convert(raw)
+        except ValueError as error:
+            self._warnings[name].warn("conductor info left out field=%s error=%s", name, error)
+            return None
+        self._warnings[name].recover()
+        return value
 
     async def _call(self, method: str, result_type: type[T]) -> T:
         """Return the result of a method, without fields if it cannot be used."""
@@ -166,32 +210,17 @@ def is_close(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and abs(one - other) <= SAME_TIME_S
 
 
-def make_limits(config: DaemonConfig | None) -> ConductorLimits | None:
-    """Return the limits of a configuration; None if it has none."""
-    if config is None:
-        return None
-    socket = decode_field(config.socket, dict[str, msgspec.Raw]) or {}
-    limits = ConductorLimits(
-        connections=to_count(socket.get("backlog", ABSENT)),
-        max_concurrent_jobs=to_count(config.max_concurrent_jobs),
-        max_concurrent_sheets=to_count(config.max_concurrent_sheets),
-    )
-    return limits if limits != ConductorLimits() else None
-
-
-def make_rate_limits(raw: msgspec.Raw) -> tuple[RateLimit, ...] | None:
-    """Return the rate limits that are in force, by instrument; None if they are unknown."""
-    backends = decode_field(raw, dict[str, msgspec.Raw])
-    if backends is None:
-        return None
+def to_rate_limits(raw: msgspec.Raw) -> tuple[RateLimit, ...]:
+    """Return the rate limits that are in force, by instrument, without invalid ones."""
     now = time.time()
     found = []
-    for instrument, value in sorted(backends.items()):
-        limit = decode_field(value, BackendLimit)
-        is_known = limit is not None and 0 < limit.seconds_remaining <= MAX_RATE_LIMIT_S
-        if limit is None or not is_known or not is_instrument(instrument):
+    for instrument, value in sorted(to_object(raw).items()):
+        try:
+            left_s = json_text.decode(value, BackendLimit).seconds_remaining
+        except ValueError:
             continue
-        found.append(RateLimit(instrument, round(now + limit.seconds_remaining, 3)))
+        if is_instrument(instrument) and 0 < left_s <= MAX_RATE_LIMIT_S:
+            found.append(RateLimit(instrument, round(now + left_s, 3)))
     return tuple(found[:MAX_RATE_LIMITS])
 
 
@@ -200,56 +229,48 @@ def is_instrument(name: str) -> bool:
     return name.isprintable() and 0 < len(name.encode()) <= MAX_INSTRUMENT_BYTES
 
 
-def make_load_averages(top: TopResult) -> tuple[float, float, float] | None:
-    """Return the load averages; None unless all are known. An idle host has zeros."""
-    loads = [to_number(raw) for raw in (top.load_avg_1, top.load_avg_5, top.load_avg_15)]
-    one, five, fifteen = (load if load is not None and load >= 0 else None for load in loads)
-    if one is None or five is None or fifteen is None:
-        return None
-    return one, five, fifteen
+def to_object(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Return the fields of an object; raise ValueError for anything else."""
+    return json_text.decode(raw, dict[str, msgspec.Raw])
 
 
-def to_text(raw: msgspec.Raw) -> str | None:
-    """Return a short text, or None for anything else."""
-    text = decode_field(raw, str)
-    return text if text and len(text) <= MAX_TEXT_CHARS and text.isprintable() else None
+def to_text(raw: msgspec.Raw) -> str:
+    """Return a short text; raise ValueError for anything else."""
+    text = json_text.decode(raw, str)
+    if not 0 < len(text) <= MAX_TEXT_CHARS or not text.isprintable():
+        raise ValueError(f"not a text of 1 to {MAX_TEXT_CHARS} printable characters")
+    return text
 
 
-def to_flag(raw: msgspec.Raw) -> bool | None:
-    """Return a flag, or None for anything else."""
-    return decode_field(raw, bool)
+def to_flag(raw: msgspec.Raw) -> bool:
+    """Return a flag; raise ValueError for anything else."""
+    return json_text.decode(raw, bool)
 
 
-def to_count(raw: msgspec.Raw) -> int | None:
-    """Return a count, or None for anything else."""
-    count = decode_field(raw, int)
-    return count if count is not None and 0 <= count <= MAX_COUNT else None
+def to_count(raw: msgspec.Raw) -> int:
+    """Return a count; raise ValueError for anything else."""
+    count = json_text.decode(raw, int)
+    if not 0 <= count <= MAX_COUNT:
+        raise ValueError(f"not a count from 0 to {MAX_COUNT}")
+    return count
 
 
-def to_number(raw: msgspec.Raw) -> float | None:
-    """Return a finite number, or None for anything else."""
-    number = decode_field(raw, float)
-    return number if number is not None and math.isfinite(number) else None
+def to_amount(raw: msgspec.Raw) -> float:
+    """Return a number from 0 on; raise ValueError for anything else."""
+    amount = json_text.decode(raw, float)
+    if not 0 <= amount <= MAX_COUNT:
+        raise ValueError(f"not an amount from 0 to {MAX_COUNT}")
+    return amount
 
 
 def to_size(raw: msgspec.Raw) -> float | None:
-    """Return a size above 0, or None: 0 means that it was not measured."""
-    size = to_number(raw)
-    return size if size is not None and size > 0 else None
+    """Return a size, or None for 0, which means that it was not measured."""
+    return to_amount(raw) or None
 
 
-def to_past(raw: msgspec.Raw) -> float | None:
-    """Return the time in epoch seconds that is a duration in the past, or None."""
-    duration_s = to_number(raw)
-    now = time.time()
-    return round(now - duration_s, 3) if duration_s is not None and 0 <= duration_s < now else None
-
-
-def decode_field(raw: msgspec.Raw, field_type: type[T]) -> T | None:
-    """Decode a field; None if it is missing or has another type."""
-    if raw == ABSENT:
-        return None
-    try:
-        return json_text.decode(raw, field_type)
-    except ValueError:
-        return None
+def to_past(raw: msgspec.Raw) -> float:
+    """Return the time in epoch seconds that is a duration in the past."""
+    duration_s, now = to_amount(raw), time.time()
+    if duration_s >= now:
+        raise ValueError("the time is before 1970")
+    return round(now - duration_s, 3)

@@ -13,7 +13,7 @@ from marianne_stream.web.responses import json_response
 from marianne_stream.wire.job_patterns import JobPatterns
 
 SOURCE = TextParameter(
-    "source", "Name of the source; required on an edge with several sources, else not allowed."
+    "source", "Name of the source; required on an edge with several sources, else ignored."
 )
 
 
@@ -31,12 +31,10 @@ def read_source(
     """Return the name of a source that the client may see; None if there is only one.
 
     Raises:
-        BadParameterError: the parameter is missing, not allowed, or names no such source.
+        BadParameterError: the parameter is missing, or names no such source.
     """
     name = SOURCE.read(request)
     if not source_names:
-        if name is not None:
-            raise BadParameterError(detail="source is allowed on an edge with several sources only")
         return None
     visible = [each for each in source_names if job_scope.may_match_prefix(f"{each}:")]
     if name not in visible:

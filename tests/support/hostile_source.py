@@ -2,12 +2,19 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from marianne_stream.models import JobState, RosterEntry
+from marianne_stream.models import (
+    Hook,
+    JobProgress,
+    JobState,
+    RosterEntry,
+    RunTimes,
+    Sheet,
+)
 from marianne_stream.relay.schema import (
     FORMAT_VERSION,
     EventEntry,
@@ -15,6 +22,11 @@ from marianne_stream.relay.schema import (
     RelayStatus,
     SourceKeys,
     encode_json,
+)
+from marianne_stream.schemas.conductor_schemas import (
+    ConductorInfo,
+    ConductorLimits,
+    RateLimit,
 )
 from tests.support.redis_server import RedisServer
 
@@ -47,6 +59,15 @@ VALUES: tuple[bytes, ...] = (
     b"{}",
     b"x" * 2_000_000,
 )
+
+
+def find_objects(value: object) -> Iterator[dict[str, object]]:
+    """Yield all objects with fields in a value of JSON."""
+    if isinstance(value, dict) and value:
+        yield value
+    children: Iterable[object] = value if isinstance(value, list) else ()
+    for child in value.values() if isinstance(value, dict) else children:
+        yield from find_objects(child)
 
 
 class HostileSource:
@@ -132,7 +153,8 @@ class HostileSource:
             True,
             "x" * 100_000,
         )
-        fields[self._random.choice(list(fields))] = self._random.choice(wrong)
+        target = self._random.choice(list(find_objects(fields)))
+        target[self._random.choice(list(target))] = self._random.choice(wrong)
         return json.dumps(fields).encode()
 
     def _corrupt_fields(self, fields: Iterator[RedisArgument]) -> list[RedisArgument]:
@@ -147,7 +169,10 @@ class HostileSource:
 
     def _status_command(self) -> tuple[RedisArgument, ...]:
         about = RelayStatus(
-            "conductor", live=True, events_live=True, origin_url="http://a", epoch=EPOCH
+            *("conductor", True, True, "http://a", "", EPOCH),
+            conductor=ConductorInfo(
+                "0.1.0", limits=ConductorLimits(5), rate_limits=(RateLimit("claude", 2e9),)
+            ),
         )
         return ("SET", self._keys.status, self._mutate(encode_json(about)))
 
@@ -157,7 +182,14 @@ class HostileSource:
         return ("HSET", self._keys.jobs, job_id, self._mutate(entry))
 
     def _state_command(self) -> tuple[RedisArgument, ...]:
-        state = JobState("bait", "running", "conductor", live=True, checkpoint_status="running")
+        state = JobState(
+            *("bait", "running", "conductor"),
+            live=True,
+            checkpoint_status="running",
+            sheets=(Sheet(1, "waiting", started_at=1.0, waiting_until=2e9),),
+            hooks=(Hook("run_job", success=True, chained_job_id="other"),),
+            progress=JobProgress(RunTimes("run", 1.0), 2.0, 3.0, 4.0, (1,)),
+        )
         return ("HSET", self._keys.states, "bait", self._mutate(encode_json(state)))
 
     def _change_command(self) -> tuple[RedisArgument, ...]:
