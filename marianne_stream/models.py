@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 StateSourceName = Literal["conductor", "registry", "json", "redis", "none"]
 
@@ -30,6 +30,11 @@ def format_iso_time(epoch_s: float | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
+def parse_iso_time(value: object) -> object:
+    """Return the epoch seconds of a time as it is sent, and any other value unchanged."""
+    return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else value
+
+
 def is_same_time(one: float | None, other: float | None) -> bool:
     """Return whether two times are within 0.1 s; conductor and registry differ by microseconds."""
     return abs((one or 0.0) - (other or 0.0)) < 0.1
@@ -48,6 +53,7 @@ def is_false(value: object) -> bool:
 # A time in epoch seconds, sent as ISO 8601 if it is known.
 OptionalTime = Annotated[
     float | None,
+    BeforeValidator(parse_iso_time),
     PlainSerializer(format_iso_time, return_type=str | None),
     Field(exclude_if=is_none),
 ]
