@@ -88,4 +88,5 @@ def make_sheet(record: SheetRecord) -> Sheet:
         completed_at=record.completed_at,
         observed=bool(record.observed),
         estimated=bool(record.estimated),
+        work_s=record.work_s,
     )

@@ -153,6 +153,10 @@ def with_end(told: Sheet, span: Sheet | None, seen_at: float | None) -> Sheet:
 def has_waited(told: Sheet, span: Sheet | None) -> bool:
     """Return whether a sheet has waited between attempts: its time at work is not all of its span.
 
-    A rate limit that has passed since the sheet was last seen leaves no trace.
+    Args:
+        told: the sheet, which has ended.
+        span: the sheet as it was last known before; time at work is counted after each attempt.
     """
-    return (told.attempt or 1) > 1 or (span is not None and span.status in SHEET_CODES)
+    if (told.attempt or 1) > 1:
+        return True
+    return span is not None and (span.status in SHEET_CODES or span.work_s is not None)

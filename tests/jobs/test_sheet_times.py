@@ -107,6 +107,9 @@ def test_start_before_a_wait_is_not_estimated() -> None:
     limited = Sheet(1, "completed", attempt=1, work_s=4)
     sheet = play((70, limited), known=Sheet(1, "waiting", attempt=1))
     assert (sheet.started_at, sheet.estimated) == (None, False)
+    # The conductor has counted an attempt before the one that is known.
+    sheet = play((70, limited), known=Sheet(1, "dispatched", attempt=1, work_s=2))
+    assert (sheet.started_at, sheet.estimated) == (None, False)
 
 
 def test_times_that_nobody_saw_are_unknown() -> None:
