@@ -1,10 +1,11 @@
 """Recorded traffic of a real conductor gives the history that the recording itself tells."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,26 @@ RECORDINGS = (
 )
 
 SPEED = 2.0
+
+# Position in `four-jobs` at which `fan` is resumed.
+FAN_RESUMED_S = 29.0
+
 KILLS = 10
 
-# Position of the last kill in `four-jobs`, whose jobs end after 58 s.
-LAST_KILL_S = 52.0
+# Position of the last kill, shortly before the last job ends.
+KILLED_UNTIL_S = {
+    "four-jobs": 52.0,
+    "two-ended-one-runs": 48.0,
+    "retry-scheduled": 39.0,
+    "rate-limit-and-cancel": 71.0,
+}
 
 pytestmark = pytest.mark.slow
 
 Runs = dict[str, dict[str, Any]]
+
+# Positions in the recording at which servers were ready, and at which they were killed.
+Lives = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +111,12 @@ def find_faults(
     truth: dict[str, dict[int, RecordedSpan]],
     replay: ReplayConductor,
     tolerance: Tolerance,
-    *,
-    has_gaps: bool = False,
+    lives: Lives = ((-inf, inf),),
 ) -> list[str]:
-    """Return the times that are wrong, or missing although the sheet lasted long enough.
+    """Return the times that are wrong, or missing although a server could see them.
 
-    With gaps in which no server ran, any time may be missing.
+    A server sees a change that is as long as the tolerance after its beginning and before its end,
+    if the sheet lasts longer than that.
     """
     faults = []
     for job_id, run in runs.items():
@@ -116,11 +129,17 @@ def find_faults(
                 if edge is None:
                     faults += [f"invented: {text}"] if found_at is not None else []
                 elif found_at is None:
-                    is_required = not has_gaps and lasts_s(span, replay) > tolerance.of(edge)
+                    is_long = lasts_s(span, replay) > tolerance.of(edge)
+                    is_required = is_long and is_within(edge, lives, tolerance.of(edge))
                     faults += [f"missing: {text}"] if is_required else []
                 elif abs(off_s := found_at - replay.to_clock(edge.time_s)) > tolerance.of(edge):
                     faults.append(f"off by {off_s:.3f} s: {text}")
     return faults
+
+
+def is_within(edge: Edge, lives: Lives, margin_s: float) -> bool:
+    """Return whether a server ran for a time before and after an edge."""
+    return any(began_s + margin_s < edge.time_s < ended_s - margin_s for began_s, ended_s in lives)
 
 
 def lasts_s(span: RecordedSpan, replay: ReplayConductor) -> float:
@@ -170,52 +189,73 @@ async def test_recorded_spans_are_those_of_the_recording(
             runs = await wait_for_value(fetch, partial(have_ended, required=required), timeout_s=30)
             assert find_faults(runs, truth, replay, tolerance) == []
             assert server.log == ""
-            check_special_cases(name, runs, is_watched=server is watched)
+            check_special_cases(name, runs, replay, is_watched=server is watched)
 
 
-def check_special_cases(name: str, runs: Runs, *, is_watched: bool) -> None:
+def check_special_cases(
+    name: str, runs: Runs, replay: ReplayConductor, *, is_watched: bool
+) -> None:
     """Check what only one of the recordings has."""
+    if name == "four-jobs":
+        # The resume writes its own moment into the ends of the sheets before.
+        ends = [to_epoch_s(sheet["completed_at"]) or 0.0 for sheet in runs["fan"]["sheets"][:3]]
+        assert max(ends) < replay.to_clock(FAN_RESUMED_S) - 1
     if name == "retry-scheduled" and is_watched:
-        assert executions(runs["retry"], 2) == [
-            ("dispatched", 1),
-            ("retry_scheduled", 1),
-            ("dispatched", 2),
-            ("retry_scheduled", 2),
-            ("dispatched", 3),
-            ("failed", 3),
-        ]
+        seen = executions(runs["retry"], 2)
+        assert is_part_of(
+            seen,
+            [
+                ("dispatched", 1),
+                ("retry_scheduled", 1),
+                ("dispatched", 2),
+                ("retry_scheduled", 2),
+                ("dispatched", 3),
+                ("failed", 3),
+            ],
+        )
+        # The attempts may be too short to be seen, the waits between them are not.
+        assert {("retry_scheduled", 1), ("retry_scheduled", 2), ("failed", 3)} <= set(seen)
     if name == "rate-limit-and-cancel":
         (limited,) = [sheet for sheet in runs["quota"]["sheets"] if sheet["number"] == 2]
         assert limited["work_s"] == pytest.approx(4 / SPEED, abs=0.1)
-        assert [status for status, _ in executions(runs["quota"], 2)] == [
-            *("dispatched", "waiting", "dispatched", "completed")
-        ]
+        statuses = [status for status, _ in executions(runs["quota"], 2)]
+        assert is_part_of(statuses, ["dispatched", "waiting", "dispatched", "completed"])
+        assert statuses[-1] == "completed"
+        assert "waiting" in statuses
 
 
+@pytest.mark.parametrize(("name", "last_kill_s"), KILLED_UNTIL_S.items())
 async def test_killed_servers_record_nothing_twice_and_invent_nothing(
-    recordings: Path, tmp_path: Path
+    recordings: Path, tmp_path: Path, name: str, last_kill_s: float
 ) -> None:
-    path = recordings / "four-jobs.ndjson"
+    path = recordings / f"{name}.ndjson"
     async with replayed(path, tmp_path, 1.0) as replay, measure_loop_lag() as stalled:
         truth = recorded_spans(replay.recording)
+        lives: list[tuple[float, float]] = []
         replay.play()
         for kill in range(1, KILLS + 1):
             async with watched_server(tmp_path):
+                ready_s = replay.position_s
                 # At the end of the block the server gets SIGKILL.
-                await replay.wait_position(LAST_KILL_S * kill / KILLS)
+                await replay.wait_position(last_kill_s * kill / KILLS)
+                lives.append((ready_s, replay.position_s))
         async with watched_server(tmp_path) as address:
+            lives.append((replay.position_s, replay.recording.duration_s))
             await replay.finished.wait()
             fetch = partial(fetch_runs, address, list(truth))
-            is_complete = partial(have_ended, required=set(truth))
+            required = {
+                job_id
+                for job_id, spans in truth.items()
+                if any(span.start and is_within(span.start, lives, 2.5) for span in spans.values())
+            }
+            is_complete = partial(have_ended, required=required)
             runs = await wait_for_value(fetch, is_complete, timeout_s=30)
     tolerance = Tolerance(WATCHED.other_s, WATCHED.other_s).plus(stalled.max_s)
-    assert find_faults(runs, truth, replay, tolerance, has_gaps=True) == []
+    assert find_faults(runs, truth, replay, tolerance, lives) == []
     for job_id, run in runs.items():
         for number, span in truth[job_id].items():
             seen = [status for status, _ in executions(run, number)]
             assert is_part_of(seen, span.statuses), (job_id, number, seen)
-    times = [sheet.get("started_at") for run in runs.values() for sheet in run["sheets"]]
-    assert len(list(filter(None, times))) >= len(times) // 2
 
 
 @asynccontextmanager
@@ -230,7 +270,7 @@ async def watched_server(folder: Path) -> AsyncIterator[str]:
         yield running.address
 
 
-def is_part_of(seen: Iterable[str], all_statuses: Iterable[str]) -> bool:
+def is_part_of(seen: Iterable[object], all_statuses: Iterable[object]) -> bool:
     """Return whether statuses are among others in the same order, none more often."""
     remaining = iter(all_statuses)
     return all(status in remaining for status in seen)
