@@ -17,6 +17,9 @@ from tests.support.waiting import wait_until
 
 STREAM = "/api/events/stream"
 
+# Limit of a wait: long enough for a machine with other work.
+TIMEOUT_S = 30.0
+
 
 def run_recording_server(
     folder: Path, *options: object
@@ -66,6 +69,11 @@ def emit_steps(conductor: SimulatedConductor, *numbers: int, job_id: str = "a") 
         conductor.emit(job_id, "test.step", {"step": number})
 
 
+async def wait_until_stored(folder: Path, step: int) -> None:
+    """Wait until a numbered event is in the history."""
+    await wait_until(lambda: is_stored(folder, step), timeout_s=TIMEOUT_S)
+
+
 def is_stored(folder: Path, step: int) -> bool:
     """Return whether a numbered event is in the history."""
     database = sqlite3.connect(f"file:{find_history(folder)}?mode=ro", uri=True)
@@ -81,12 +89,20 @@ def is_stored(folder: Path, step: int) -> bool:
 
 async def wait_for_step(viewer: Viewer, step: int) -> None:
     """Wait until a viewer has a numbered event."""
-    await wait_until(lambda: step in received_steps(viewer))
+    marked, searched = f'"step":{step}}}', 0
+
+    def has_step() -> bool:
+        nonlocal searched
+        new = viewer.events[searched:]
+        searched += len(new)
+        return any(marked in event.data for event in new)
+
+    await wait_until(has_step, timeout_s=TIMEOUT_S)
 
 
 async def wait_subscribed(conductor: SimulatedConductor) -> None:
     """Wait until a server is subscribed to the conductor's events."""
-    await wait_until(lambda: conductor.statistics.monitor_streams_open >= 1)
+    await wait_until(lambda: conductor.statistics.monitor_streams_open >= 1, timeout_s=TIMEOUT_S)
 
 
 async def kill(server: ManagedProcess) -> None:

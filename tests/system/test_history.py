@@ -10,6 +10,7 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.fanout.replay_buffer import MAX_REPLAY_EVENTS
 from tests.support.history_servers import (
     STREAM,
+    TIMEOUT_S,
     emit_steps,
     fetch_all_events,
     find_history,
@@ -19,6 +20,7 @@ from tests.support.history_servers import (
     run_recording_server,
     wait_for_step,
     wait_subscribed,
+    wait_until_stored,
 )
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
@@ -35,14 +37,14 @@ async def test_event_cursor_resumes_after_a_kill(
         async with run_recording_server(tmp_path) as server:
             await wait_subscribed(conductor)
             async with open_viewer(session, server.address + STREAM) as viewer:
-                await viewer.wait_for("source")
+                await viewer.wait_for("source", timeout_s=TIMEOUT_S)
                 emit_steps(conductor, 1, 2, 3)
-                await viewer.wait_for("test.step", 2)
+                await viewer.wait_for("test.step", 2, timeout_s=TIMEOUT_S)
                 cursor = next(
                     event.event_id for event in viewer.events if event.event == "test.step"
                 )
-                await viewer.wait_for("test.step", 3)
-                await wait_until(lambda: is_stored(tmp_path, 3))
+                await viewer.wait_for("test.step", 3, timeout_s=TIMEOUT_S)
+                await wait_until_stored(tmp_path, 3)
             await kill(server)
         emit_steps(conductor, 4)
         async with run_recording_server(tmp_path) as server:
@@ -58,7 +60,7 @@ async def test_event_cursor_resumes_after_a_kill(
             ) as viewer:
                 await wait_for_step(viewer, 5)
                 assert received_steps(viewer) == [2, 3, "monitor_lost", 5]
-            await wait_until(lambda: is_stored(tmp_path, 5))
+            await wait_until_stored(tmp_path, 5)
             assert [
                 event["data"]["step"]
                 for event in await fetch_all_events(server.address, "a", limit=1)
@@ -77,16 +79,16 @@ async def test_cursor_older_than_the_replay_buffer_resumes_without_a_hole(
         async with run_recording_server(tmp_path) as server:
             await wait_subscribed(conductor)
             async with open_viewer(session, server.address + STREAM) as viewer:
-                await viewer.wait_for("source")
+                await viewer.wait_for("source", timeout_s=TIMEOUT_S)
                 emit_steps(conductor, 0)
-                await viewer.wait_for("test.step")
+                await viewer.wait_for("test.step", timeout_s=TIMEOUT_S)
                 cursor = viewer.last_event_id
                 for first in range(1, total, at_once):
                     numbers = range(first, min(first + at_once, total))
                     for number in numbers:
                         emit_steps(conductor, number, job_id="ab"[number % 2])
-                    await viewer.wait_for("test.step", numbers[-1] + 1)
-            await wait_until(lambda: is_stored(tmp_path, total - 1))
+                    await viewer.wait_for("test.step", numbers[-1] + 1, timeout_s=TIMEOUT_S)
+            await wait_until_stored(tmp_path, total - 1)
             await kill(server)
         async with run_recording_server(tmp_path) as server:
             await wait_subscribed(conductor)
@@ -115,19 +117,19 @@ async def test_cursor_whose_events_were_removed_is_told_first(
         async with run_recording_server(tmp_path) as server:
             await wait_subscribed(conductor)
             async with open_viewer(session, server.address + STREAM) as viewer:
-                await viewer.wait_for("source")
+                await viewer.wait_for("source", timeout_s=TIMEOUT_S)
                 emit_steps(conductor, 1)
-                await viewer.wait_for("test.step")
+                await viewer.wait_for("test.step", timeout_s=TIMEOUT_S)
                 cursor = viewer.last_event_id
                 emit_steps(conductor, 2, 3)
-                await wait_until(lambda: is_stored(tmp_path, 3))
+                await wait_until_stored(tmp_path, 3)
             await kill(server)
         database = sqlite3.connect(find_history(tmp_path), isolation_level=None)
         database.execute("UPDATE events SET seen_at = 0")
         database.close()
         async with run_recording_server(tmp_path) as server:
             # The history is cleaned soon after the start.
-            await wait_until(lambda: not is_stored(tmp_path, 3))
+            await wait_until(lambda: not is_stored(tmp_path, 3), timeout_s=TIMEOUT_S)
             await kill(server)
         async with run_recording_server(tmp_path) as server:
             await wait_subscribed(conductor)
@@ -135,7 +137,7 @@ async def test_cursor_whose_events_were_removed_is_told_first(
                 session, server.address + STREAM, last_event_id=cursor
             ) as viewer:
                 emit_steps(conductor, 4)
-                await viewer.wait_for("test.step")
+                await viewer.wait_for("test.step", timeout_s=TIMEOUT_S)
                 steps = received_steps(viewer)
     assert steps[0] == "cursor_expired"
     assert set(steps[1:-1]) == {"monitor_lost"}
@@ -155,7 +157,7 @@ async def test_no_event_id_is_given_twice(conductor: SimulatedConductor, tmp_pat
                 async with open_viewer(
                     session, server.address + STREAM, last_event_id=cursor
                 ) as viewer:
-                    await viewer.wait_for("source")
+                    await viewer.wait_for("source", timeout_s=TIMEOUT_S)
                     emit_steps(conductor, *range(step, step + STEPS_PER_START))
                     step += STEPS_PER_START
                     await wait_for_step(viewer, step - 1)
