@@ -19,10 +19,10 @@ from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.config.settings import Settings
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
-from marianne_stream.feeds.log_activity import make_log_clock
 from marianne_stream.feeds.log_feeds import FileLogFeeds, LogFeedProvider
 from marianne_stream.feeds.log_follower import LogFollowers
 from marianne_stream.feeds.log_locator import FileLogLocator, LogLocator
+from marianne_stream.feeds.log_mtime import make_log_mtime_reader
 from marianne_stream.history.history import History, make_history_finder
 from marianne_stream.history.store import history_path
 from marianne_stream.jobs.hub import JobHub
@@ -31,10 +31,7 @@ from marianne_stream.logs.file_watcher import FileWatcher
 from marianne_stream.logs.log_threads import LogThreads
 from marianne_stream.relay.collectors import RelayCollector
 from marianne_stream.relay.publish.config import PublishConfig
-from marianne_stream.relay.setup import (
-    load_with_redis,
-    read_redis_password,
-)
+from marianne_stream.relay.setup import load_with_redis, read_redis_password
 from marianne_stream.server.memory import trim_heap_periodically
 from marianne_stream.server.tasks import TaskSupervisor
 from marianne_stream.web import app_keys, openapi
@@ -108,7 +105,7 @@ class Components:
         )
         file_locator = FileLogLocator(self.job_hub, paths, self.log_threads)
         self.log_locator: LogLocator = file_locator
-        self.stall_monitor = StallMonitor(self.job_hub, make_log_clock(file_locator))
+        self.stall_monitor = StallMonitor(self.job_hub, make_log_mtime_reader(file_locator))
         self.log_feeds: LogFeedProvider = FileLogFeeds(file_locator, self.followers)
         if self.edge is not None:
             locator_class: type[OriginOnlyLocator] = load_with_redis(
