@@ -233,9 +233,9 @@ class RunTimes:
     Attributes:
         run: name of the run.
         submitted_at: time of its submission.
-        started_at: first start that was told; a resume does not change it. None before it.
-        completed_at: first end that was told; None while the run goes on.
-        waited_s: time in which it was paused, or only waited, in seconds.
+        started_at: first start that was reported; a resume does not change it. None before it.
+        completed_at: first end that was reported or seen; None while the run goes on.
+        waited_s: time since its start in which it was paused, or only waited, in seconds.
         seen_at: time until which `waited_s` counts.
         is_waiting: True if it waits since then.
     """

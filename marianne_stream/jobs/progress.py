@@ -18,7 +18,7 @@ class ProgressTimes:
     (docs/explanation/conductor.md, point 11).
 
     Attributes:
-        began_at: time since when this server looks at jobs, in epoch seconds.
+        began_at: time of the first roster, in epoch seconds.
         stalled_after_s: time without a sign of life after which a sheet has stalled, in seconds;
             None for a time that follows from its timeout.
         counters: counters of what has ended.

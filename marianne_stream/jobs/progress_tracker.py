@@ -11,7 +11,7 @@ from marianne_stream.jobs.run_times import (
     submission_time,
     update_run_times,
 )
-from marianne_stream.jobs.sheet_times import make_moment, with_sheet_times
+from marianne_stream.jobs.sheet_times import ReadTime, make_read_time, with_sheet_times
 from marianne_stream.jobs.stalled import find_stalled
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet, is_same_time
 
@@ -29,6 +29,7 @@ class ProgressTracker:
         self._load_run = load_run
         self._watched_since = time.time()
         self._submitted_at: float | None = None
+        self._run_id = ""
         self._seen_at: float | None = None
         self._times: RunTimes | None = None
         self._sheets: dict[int, Sheet] = {}
@@ -45,18 +46,20 @@ class ProgressTracker:
 
     async def update(self, state: JobState) -> JobState:
         """Return a state that was just read, with the times of its run and sheets."""
-        submitted_at = submission_time(state)
-        if self._times is None or not is_same_time(submitted_at, self._submitted_at):
-            known = await self._load_run(state)
-            self._begin_run(known, submitted_at)
+        if self._is_new_run(state):
+            self._begin_run(await self._load_run(state), submission_time(state))
+        self._run_id = state.run
         now = round(time.time(), 3)
-        moment = make_moment(now, self._seen_at)
-        state = with_sheet_times(state, self._sheets, moment)
-        self._times = update_run_times(self._times, state, now)
+        if self._times is None and submission_time(state) is None:
+            # What was seen of an unknown run may be of another one.
+            return with_sheet_times(state, {}, ReadTime(now, sees_changes=False))
+        read = make_read_time(now, self._seen_at)
+        state = with_sheet_times(state, self._sheets, read)
+        self._times = update_run_times(self._times, state, now, sees_changes=read.sees_changes)
         if state.sheets:
             self._sheets = {sheet.number: sheet for sheet in state.sheets}
         self._seen_at = now
-        self._sees_changes = moment.sees_changes
+        self._sees_changes = read.sees_changes
         return state
 
     def refresh(self, state: JobState) -> JobState:
@@ -76,6 +79,18 @@ class ProgressTracker:
         """Return the numbers of the sheets that have stalled."""
         last_activity_at = self._progress.get_activity(state.job_id) or self._watched_since
         return find_stalled(state, last_activity_at, time.time(), self._progress.stalled_after_s)
+
+    def _is_new_run(self, state: JobState) -> bool:
+        """Return whether a state is of another run than the one before.
+
+        State on disk may lack the time of submission for a moment, and has that of the creation.
+        """
+        submitted_at = submission_time(state)
+        if submitted_at is None:
+            return False
+        if self._times is None:
+            return True
+        return state.run != self._run_id and not is_same_time(submitted_at, self._submitted_at)
 
     def _begin_run(self, known: KnownRun, submitted_at: float | None) -> None:
         self._submitted_at = submitted_at

@@ -169,6 +169,7 @@ class RosterHub:
         gap_s, self._latest_at = now - self._latest_at, now
         is_recent = gap_s < MAX_RECENT_GAP_S + REST_FACTOR * roster.cost_s
         if before is None:
+            self.progress.began_at = time.time()
             return
         record = self.progress.record if is_recent else self.progress.discard
         for job_id, entry in roster.entries.items():

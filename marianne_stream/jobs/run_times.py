@@ -46,39 +46,66 @@ def worked_s(times: RunTimes, now: float) -> float | None:
     end = times.completed_at if times.completed_at is not None else now
     waits_s = times.waited_s
     if times.is_waiting:
-        waits_s += max(0.0, end - times.seen_at)
+        waits_s += max(0.0, end - max(times.seen_at, times.started_at))
     return max(0.0, end - times.started_at - waits_s)
 
 
-def update_run_times(known: RunTimes | None, state: JobState, now: float) -> RunTimes | None:
+def update_run_times(
+    known: RunTimes | None, state: JobState, now: float, *, sees_changes: bool
+) -> RunTimes | None:
     """Return the times of the run of a state.
 
     Args:
         known: times as they were last known; None if the run is new.
         state: the state that was read.
         now: time of the read, in epoch seconds.
+        sees_changes: True if an end that is not reported has just been seen.
 
     Returns:
         the times; None if the time of submission is unknown.
     """
     submitted_at = submission_time(state)
-    if submitted_at is None:
-        return None
-    if known is None:
+    if known is None and submitted_at is not None:
         known = RunTimes(make_run_name(submitted_at), submitted_at, seen_at=now)
+    if known is None:
+        return None
     completed_at = None
     if state.is_terminal:
-        completed_at = known.completed_at or to_epoch_s(state.completed_at)
+        completed_at = find_end(known, state, now if sees_changes else None)
     # The time since the end of a job becomes a wait when the job is resumed.
     until = completed_at or now
+    is_waiting = state.is_terminal or find_waiting(state) is not None
+    started_at = known.started_at or to_epoch_s(state.started_at)
     waited_s = known.waited_s
-    if known.is_waiting:
-        waited_s += max(0.0, until - known.seen_at)
+    if known.is_waiting and started_at is not None:
+        # The wait for the start is no part of the time between start and end.
+        wait_began_at = max(known.seen_at, started_at)
+        wait_ended_at = until if is_waiting else find_resume(state, wait_began_at) or until
+        waited_s += max(0.0, min(wait_ended_at, until) - wait_began_at)
     return replace(
         known,
-        started_at=known.started_at or to_epoch_s(state.started_at),
+        started_at=started_at,
         completed_at=completed_at,
         waited_s=waited_s,
         seen_at=until,
-        is_waiting=state.is_terminal or find_waiting(state) is not None,
+        is_waiting=is_waiting,
     )
+
+
+def find_end(known: RunTimes, state: JobState, seen_at: float | None) -> float | None:
+    """Return the end of a run: the first one that was reported, or else the time it was seen at.
+
+    The conductor rewrites ends, to later times only. An end before the last start is of an earlier
+    execution.
+    """
+    reported = to_epoch_s(state.completed_at)
+    if reported is not None and reported < (to_epoch_s(state.started_at) or 0.0):
+        reported = None
+    ends = [end for end in (known.completed_at, reported) if end is not None]
+    return min(ends, default=seen_at)
+
+
+def find_resume(state: JobState, since: float) -> float | None:
+    """Return the time of a start or resume since a time; None if none is reported."""
+    resumed_at = to_epoch_s(state.started_at)
+    return resumed_at if resumed_at is not None and resumed_at >= since else None

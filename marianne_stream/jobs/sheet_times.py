@@ -1,6 +1,6 @@
-"""Times of sheets: when each began and ended, as it was told or seen. Pure.
+"""Times of sheets: the start and end of each, as reported or seen. Pure.
 
-The conductor tells no times of most sheets (docs/explanation/conductor.md), so the span of a sheet
+The conductor reports no times of most sheets (docs/explanation/conductor.md). The span of a sheet
 is what this server sees: from its first dispatch to its end, waits for retries and rate limits
 included. A sheet that is executed again after its end has a new span.
 """
@@ -24,35 +24,39 @@ RESUME_WINDOW_S = 1.0
 # A change counts as seen if the state was read at most this long before it.
 MAX_UNSEEN_S = 15.0
 
+# An end that is earlier than its start by more than this means that the clock was set back.
+MAX_CLOCK_DIFFERENCE_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """Time of a read in epoch seconds, and whether changes since the last read were seen."""
+class ReadTime:
+    """Time of a read in epoch seconds, and whether changes since the read before were seen."""
 
     now: float
     sees_changes: bool
 
 
-def make_moment(now: float, seen_since: float | None) -> Moment:
-    """Return the moment of a read.
+def make_read_time(now: float, seen_since: float | None) -> ReadTime:
+    """Return the time of a read.
 
     Args:
         now: time of the read, in epoch seconds.
-        seen_since: time of the read before it, or of the job's submission; None if unknown.
+        seen_since: time of the read before it, or of the job's submission; None if unknown. It is
+            later than `now` if the clock was set back.
     """
-    return Moment(now, seen_since is not None and now - seen_since <= MAX_UNSEEN_S)
+    return ReadTime(now, seen_since is not None and abs(now - seen_since) <= MAX_UNSEEN_S)
 
 
-def with_sheet_times(state: JobState, known: Mapping[int, Sheet], moment: Moment) -> JobState:
-    """Return a state whose sheets have the times that were told or seen.
+def with_sheet_times(state: JobState, known: Mapping[int, Sheet], read: ReadTime) -> JobState:
+    """Return a state whose sheets have the times that were reported or seen.
 
     Args:
-        state: the state that was read; its sheets have the times that were told.
+        state: the state that was read; its sheets have the times that the conductor reports.
         known: the sheets of the same run as they were last known, by number.
-        moment: time of the read.
+        read: time of the read.
     """
     job_started_at = to_epoch_s(state.started_at)
-    seen_at = moment.now if moment.sees_changes else None
+    seen_at = read.now if read.sees_changes else None
     job_ended_at = to_epoch_s(state.completed_at) if state.is_terminal else None
     if seen_at is not None and job_ended_at is not None:
         # No sheet ends after its job.
@@ -62,13 +66,13 @@ def with_sheet_times(state: JobState, known: Mapping[int, Sheet], moment: Moment
         # The first sheets are dispatched as soon as the job starts.
         start_seen_at = job_started_at or seen_at
     sheets = []
-    for told in state.sheets:
-        sheet = without_resume_end(told, job_started_at)
+    for reported in state.sheets:
+        sheet = without_resume_end(reported, job_started_at)
         before = known.get(sheet.number)
-        if before is None and moment.sees_changes:
+        if before is None and read.sees_changes:
             before = Sheet(sheet.number, "pending")
         seen = start_seen_at if sheet.status not in ENDED else seen_at
-        sheets.append(merge_times(sheet, before, seen))
+        sheets.append(merge_times(sheet, before, seen, job_started_at))
     return replace(state, sheets=tuple(sheets))
 
 
@@ -81,33 +85,54 @@ def without_resume_end(sheet: Sheet, job_started_at: float | None) -> Sheet:
     return replace(sheet, completed_at=None)
 
 
-def merge_times(told: Sheet, known: Sheet | None, seen_at: float | None) -> Sheet:
+def merge_times(
+    reported: Sheet, known: Sheet | None, seen_at: float | None, job_started_at: float | None
+) -> Sheet:
     """Return a sheet with its span.
 
     Args:
-        told: the sheet with the times that the conductor tells.
+        reported: the sheet with the times that the conductor reports.
         known: the sheet as it was last known; None if it was not.
         seen_at: time of a change since then; None if it was not seen.
+        job_started_at: time of the last start or resume of the job; None if unknown.
     """
-    if known is not None and known.status in ENDED and is_same_execution(told, known):
-        return with_span(told, known)
-    if told.status in NOT_STARTED or told.status == "skipped":
-        return replace(told, started_at=None, completed_at=None)
+    if known is not None and known.status in ENDED and is_same_execution(reported, known):
+        return with_span(reported, known)
     span = known if known is not None and known.status not in ENDED else None
-    if told.status in ENDED:
-        return with_end(told, span, seen_at)
-    return with_start(told, known, span, seen_at)
+    if reported.status in NOT_STARTED and span is not None and goes_on(span, job_started_at):
+        return with_span(reported, span)
+    if reported.status in NOT_STARTED or reported.status == "skipped":
+        return replace(reported, started_at=None, completed_at=None)
+    if reported.status in ENDED:
+        return with_end(reported, span, seen_at)
+    return with_start(reported, known, span, seen_at)
 
 
-def is_same_execution(told: Sheet, known: Sheet) -> bool:
-    """Return whether an ended sheet has not been executed again."""
-    return told.status == known.status and told.attempt == known.attempt
+def is_same_execution(reported: Sheet, known: Sheet) -> bool:
+    """Return whether an ended sheet has not been executed again.
+
+    A conductor that restarts counts the attempts of completed sheets anew, and may report fewer.
+    """
+    if reported.status == known.status == "completed":
+        return (reported.attempt or 1) <= (known.attempt or 1)
+    return reported.status == known.status and reported.attempt == known.attempt
 
 
-def with_span(told: Sheet, known: Sheet) -> Sheet:
+def goes_on(span: Sheet, job_started_at: float | None) -> bool:
+    """Return whether a sheet that is reported as not started is between two attempts.
+
+    The conductor sets a sheet back after each wait, and before it tries another instrument. A
+    resume of the job sets it back as well, and its next attempt begins a new span.
+    """
+    if span.started_at is None:
+        return False
+    return job_started_at is None or span.started_at > job_started_at - RESUME_WINDOW_S
+
+
+def with_span(reported: Sheet, known: Sheet) -> Sheet:
     """Return a sheet with the span that is known."""
     return replace(
-        told,
+        reported,
         started_at=known.started_at,
         completed_at=known.completed_at,
         observed=known.observed,
@@ -116,47 +141,51 @@ def with_span(told: Sheet, known: Sheet) -> Sheet:
 
 
 def with_start(
-    told: Sheet, known: Sheet | None, span: Sheet | None, seen_at: float | None
+    reported: Sheet, known: Sheet | None, span: Sheet | None, seen_at: float | None
 ) -> Sheet:
-    """Return a sheet that is at work or waits, with the beginning of its span."""
+    """Return a sheet that is at work or waits, with the start of its span."""
     if span is not None and span.started_at is not None:
-        return replace(with_span(told, span), completed_at=None)
-    if told.started_at is not None:
-        return replace(told, completed_at=None)
-    # A span whose beginning was not seen has begun before.
-    begins = known is not None and (known.status in NOT_STARTED or known.status in ENDED)
-    started_at = seen_at if begins else None
-    return replace(told, started_at=started_at, completed_at=None, observed=started_at is not None)
-
-
-def with_end(told: Sheet, span: Sheet | None, seen_at: float | None) -> Sheet:
-    """Return a sheet that has ended, with its span."""
-    completed_at = told.completed_at if told.completed_at is not None else seen_at
-    observed = told.completed_at is None and completed_at is not None
-    estimated = False
-    started_at = told.started_at
-    if span is not None and span.started_at is not None:
-        started_at = span.started_at
-        observed = observed or span.observed
-    elif started_at is None and completed_at is not None and told.work_s:
-        estimated = not has_waited(told, span)
-        started_at = round(completed_at - told.work_s, 3) if estimated else None
+        return replace(with_span(reported, span), completed_at=None)
+    if reported.started_at is not None:
+        return replace(reported, completed_at=None)
+    # A span whose start was not seen has started before.
+    is_new = known is not None and (known.status in NOT_STARTED or known.status in ENDED)
+    started_at = seen_at if is_new else None
     return replace(
-        told,
+        reported, started_at=started_at, completed_at=None, observed=started_at is not None
+    )
+
+
+def with_end(reported: Sheet, span: Sheet | None, seen_at: float | None) -> Sheet:
+    """Return a sheet that has ended, with its span."""
+    completed_at = reported.completed_at if reported.completed_at is not None else seen_at
+    started_at = reported.started_at
+    has_seen_start = estimated = False
+    if span is not None and span.started_at is not None:
+        started_at, has_seen_start = span.started_at, span.observed
+    elif started_at is None and completed_at is not None and reported.work_s:
+        estimated = not has_waited(reported, span)
+        started_at = round(completed_at - reported.work_s, 3) if estimated else None
+    if started_at is not None and completed_at is not None and completed_at < started_at:
+        is_close = started_at - completed_at <= MAX_CLOCK_DIFFERENCE_S
+        completed_at = started_at if is_close else None
+    has_seen_end = reported.completed_at is None and completed_at is not None
+    return replace(
+        reported,
         started_at=started_at,
         completed_at=completed_at,
-        observed=observed,
+        observed=has_seen_start or has_seen_end,
         estimated=estimated,
     )
 
 
-def has_waited(told: Sheet, span: Sheet | None) -> bool:
+def has_waited(reported: Sheet, span: Sheet | None) -> bool:
     """Return whether a sheet has waited between attempts: its time at work is not all of its span.
 
     Args:
-        told: the sheet, which has ended.
+        reported: the sheet, which has ended.
         span: the sheet as it was last known before; time at work is counted after each attempt.
     """
-    if (told.attempt or 1) > 1:
+    if (reported.attempt or 1) > 1:
         return True
     return span is not None and (span.status in SHEET_CODES or span.work_s is not None)

@@ -1,6 +1,7 @@
 """Changes that happened before this server looked are not taken for seen."""
 
 import time
+from dataclasses import replace
 
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.progress_tracker import ProgressTracker, load_nothing
@@ -38,3 +39,34 @@ async def test_end_soon_after_the_submission_of_a_job_is_seen() -> None:
     ended_at = state.sheets[0].completed_at
     assert ended_at is not None
     assert ended_at >= before
+
+
+async def test_job_without_time_of_submission_has_only_reported_times() -> None:
+    tracker = ProgressTracker(ProgressTimes(), load_nothing)
+    state = replace(make_state(time.time(), "completed"), submitted_at=None)
+    for _ in range(2):
+        sheet = (await tracker.update(state)).sheets[0]
+        assert (sheet.started_at, sheet.completed_at) == (None, None)
+        progress = tracker.refresh(state).progress
+        assert progress is not None
+        assert progress.times is None
+
+
+async def test_run_goes_on_while_its_creation_is_reported_in_place_of_its_submission() -> None:
+    tracker = ProgressTracker(ProgressTimes(), load_nothing)
+    submitted_at = time.time() - 60
+
+    async def find_run(state: JobState) -> str:
+        progress = tracker.refresh(await tracker.update(state)).progress
+        assert progress is not None
+        assert progress.times is not None
+        return progress.times.run
+
+    run = await find_run(replace(make_state(submitted_at, "dispatched"), run="r"))
+    completed = replace(make_state(submitted_at, "completed"), run="r")
+    created_at = format_iso_time(submitted_at + 5)
+    on_disk = replace(completed, submitted_at=None, created_at=created_at)
+    for state in (on_disk, replace(on_disk, created_at=None), completed):
+        assert await find_run(state) == run
+    again = replace(make_state(time.time(), "dispatched"), run="s")
+    assert await find_run(again) != run

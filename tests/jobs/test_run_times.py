@@ -31,10 +31,10 @@ def make_state(
     )
 
 
-def follow(*steps: tuple[float, JobState]) -> RunTimes:
+def follow(*steps: tuple[float, JobState], sees_changes: bool = True) -> RunTimes:
     times = None
     for after_s, state in steps:
-        times = update_run_times(times, state, T + after_s)
+        times = update_run_times(times, state, T + after_s, sees_changes=sees_changes)
     assert times is not None
     return times
 
@@ -52,7 +52,38 @@ def test_resume_keeps_start_and_pause_is_left_out() -> None:
         (90, make_state("completed", started=29, ended=90)),
     )
     assert (times.started_at, times.completed_at) == (T, T + 40)
-    assert worked_s(times, T + 500) == 20
+    # From 0 to 10 and from 29 to 40.
+    assert worked_s(times, T + 500) == 21
+
+
+def test_wait_for_the_start_is_no_part_of_the_time_at_work() -> None:
+    queued = replace(make_state("queued"), started_at=None)
+    sheets = [Sheet(number, "completed" if number <= 3 else "pending") for number in range(1, 7)]
+    working = make_state("running", *sheets, Sheet(7, "dispatched"), started=600)
+    for first_s in (601, 610):
+        times = follow((0, queued), (600, queued), (first_s, working), (900, working))
+        assert worked_s(times, T + 900) == 300
+        assert estimate_end(working, times, None, T + 900) == T + 900 + 400
+
+
+def test_end_that_is_not_reported_is_that_which_was_seen() -> None:
+    running, cancelled = make_state(), make_state("cancelled")
+    times = follow((0, running), (50, cancelled), (55, cancelled))
+    assert times.completed_at == T + 50
+    assert follow((0, running), (50, cancelled), sees_changes=False).completed_at is None
+
+
+def test_reported_end_replaces_one_that_was_seen_before_it_was_reported() -> None:
+    steps = [(0.0, make_state()), (50.0, make_state("cancelled"))]
+    assert follow(*steps, (51, make_state("cancelled", ended=48))).completed_at == T + 48
+    # The conductor that stops writes its own end.
+    assert follow(*steps, (90, make_state("cancelled", ended=90))).completed_at == T + 50
+
+
+def test_end_before_a_resume_is_not_that_of_the_resumed_run() -> None:
+    resumed = make_state(started=100)
+    ended = make_state("cancelled", started=100, ended=40)
+    assert follow((90, resumed), (120, ended)).completed_at == T + 120
 
 
 def test_rate_limit_is_left_out_unless_another_sheet_works() -> None:

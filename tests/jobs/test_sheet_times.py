@@ -1,8 +1,10 @@
-"""Times of sheets, as they are told, seen or unknown."""
+"""Times of sheets, as they are reported, seen or unknown."""
 
 from dataclasses import replace
 
-from marianne_stream.jobs.sheet_times import Moment, make_moment, with_sheet_times
+import pytest
+
+from marianne_stream.jobs.sheet_times import ReadTime, make_read_time, with_sheet_times
 from marianne_stream.models import JobState, Sheet, format_iso_time
 
 STARTED_AT = 1_000_000.0
@@ -24,8 +26,8 @@ def play(*steps: tuple[float, Sheet], known: Sheet | None = None, seen: bool = T
     """Show the states of one sheet at times after the job's start, and return the last."""
     shown = {} if known is None else {1: known}
     for index, (after_s, sheet) in enumerate(steps):
-        moment = Moment(STARTED_AT + after_s, seen or index > 0)
-        shown = {1: with_sheet_times(make_state(sheet), shown, moment).sheets[0]}
+        read = ReadTime(STARTED_AT + after_s, seen or index > 0)
+        shown = {1: with_sheet_times(make_state(sheet), shown, read).sheets[0]}
     return shown[1]
 
 
@@ -52,8 +54,8 @@ def test_sheet_ends_no_later_than_its_job() -> None:
         completed_at=format_iso_time(STARTED_AT + 7),
     )
     known = {1: Sheet(1, "dispatched", attempt=1, started_at=STARTED_AT)}
-    moment = Moment(STARTED_AT + 8, sees_changes=True)
-    assert with_sheet_times(state, known, moment).sheets[0].completed_at == STARTED_AT + 7
+    read = ReadTime(STARTED_AT + 8, sees_changes=True)
+    assert with_sheet_times(state, known, read).sheets[0].completed_at == STARTED_AT + 7
 
 
 def test_waits_belong_to_the_span() -> None:
@@ -77,14 +79,16 @@ def test_sheet_executed_again_has_a_new_span() -> None:
     assert (sheet.started_at, sheet.completed_at) == (STARTED_AT + 100, None)
 
 
-def test_told_times_win() -> None:
-    told = Sheet(1, "completed", attempt=1, started_at=STARTED_AT + 2, completed_at=STARTED_AT + 4)
-    sheet = play((0, Sheet(1, "pending")), (5, told))
+def test_reported_times_win() -> None:
+    reported = Sheet(
+        1, "completed", attempt=1, started_at=STARTED_AT + 2, completed_at=STARTED_AT + 4
+    )
+    sheet = play((0, Sheet(1, "pending")), (5, reported))
     assert (sheet.started_at, sheet.completed_at) == (STARTED_AT + 2, STARTED_AT + 4)
     assert not sheet.observed
 
 
-def test_end_written_by_a_resume_is_not_told() -> None:
+def test_end_written_by_a_resume_is_ignored() -> None:
     ended = Sheet(1, "completed", attempt=1)
     rewritten = replace(ended, completed_at=STARTED_AT + 0.4)
     known = replace(ended, started_at=STARTED_AT - 50, completed_at=STARTED_AT - 40, observed=True)
@@ -122,6 +126,55 @@ def test_times_that_nobody_saw_are_unknown() -> None:
     assert (sheet.started_at, sheet.completed_at, sheet.estimated) == (None, None, False)
 
 
+@pytest.mark.parametrize("between", ["pending", "ready"])
+def test_span_goes_on_while_the_conductor_sets_a_sheet_back_between_attempts(between: str) -> None:
+    steps = [
+        (0.0, Sheet(1, "pending")),
+        (2.0, Sheet(1, "dispatched", attempt=1)),
+        (4.0, Sheet(1, "waiting", attempt=1)),
+        (61.0, Sheet(1, between)),
+    ]
+    assert play(*steps).started_at == STARTED_AT + 2
+    sheet = play(
+        *steps,
+        (62, Sheet(1, "dispatched", attempt=1)),
+        (66, Sheet(1, "completed", attempt=1, work_s=4)),
+    )
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT + 2, STARTED_AT + 66)
+    assert (sheet.observed, sheet.estimated) == (True, False)
+
+
+def test_sheet_set_back_by_a_resume_has_a_new_span() -> None:
+    known = {1: Sheet(1, "dispatched", attempt=1, started_at=STARTED_AT, observed=True)}
+    for after_s, status, started_at in ((50.5, "pending", None), (52, "dispatched", 52)):
+        state = make_state(Sheet(1, status), started_at=STARTED_AT + 50)
+        read = ReadTime(STARTED_AT + after_s, sees_changes=True)
+        known = {1: with_sheet_times(state, known, read).sheets[0]}
+        expected = None if started_at is None else STARTED_AT + started_at
+        assert known[1].started_at == expected
+
+
+def test_completed_sheet_whose_attempts_are_counted_anew_keeps_its_span() -> None:
+    known = Sheet(1, "completed", attempt=2, started_at=STARTED_AT, completed_at=STARTED_AT + 9)
+    sheet = play((50, Sheet(1, "completed", attempt=1, work_s=3)), known=known)
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT, STARTED_AT + 9)
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_sheet_with_more_attempts_was_executed_again(status: str) -> None:
+    known = Sheet(1, status, attempt=1, started_at=STARTED_AT, completed_at=STARTED_AT + 9)
+    assert play((50, Sheet(1, status, attempt=2)), known=known).completed_at == STARTED_AT + 50
+
+
+def test_clock_that_is_set_back_gives_no_end_before_the_start() -> None:
+    known = Sheet(1, "dispatched", attempt=1, started_at=STARTED_AT + 100, observed=True)
+    ended = Sheet(1, "completed", attempt=1)
+    sheet = play((70, ended), known=known)
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT + 100, None)
+    # A difference between two clocks is none.
+    assert play((99.9, ended), known=known).completed_at == STARTED_AT + 100
+
+
 def test_skipped_and_pending_sheets_have_no_span() -> None:
     for status in ("pending", "ready", "skipped"):
         sheet = play((0, Sheet(1, "pending")), (5, Sheet(1, status)))
@@ -135,6 +188,7 @@ def test_later_attempt_first_seen_has_no_start() -> None:
 
 
 def test_change_after_long_silence_is_not_seen() -> None:
-    assert make_moment(100.0, 90.0).sees_changes
-    assert not make_moment(100.0, 80.0).sees_changes
-    assert not make_moment(100.0, None).sees_changes
+    assert make_read_time(100.0, 90.0).sees_changes
+    assert not make_read_time(100.0, 80.0).sees_changes
+    assert not make_read_time(100.0, None).sees_changes
+    assert not make_read_time(80.0, 100.0).sees_changes
