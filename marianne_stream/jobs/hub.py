@@ -188,8 +188,7 @@ class JobHub:
     def update_stalled(self) -> None:
         """Tell subscribers of the sheets that have stalled, or no longer do."""
         for watcher in list(self._watchers.values()):
-            for number in watcher.update_stalled():
-                self.events.add(make_stalled_event(watcher.job_id, number))
+            watcher.update_stalled()
 
     def begin_shutdown(self) -> None:
         """Report no loss of the subscription from now on: this server stops."""
@@ -227,6 +226,7 @@ class JobHub:
             roster_poller=self.roster.poller,
             read_limiter=self._find_limiter(job_id),
             tracker=ProgressTracker(self.roster.progress, self._load_run),
+            on_stalled=lambda number: self.events.add(make_stalled_event(job_id, number)),
         )
         self._watchers[job_id] = watcher
         if self._recorder is not None:

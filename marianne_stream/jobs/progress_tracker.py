@@ -62,15 +62,19 @@ class ProgressTracker:
         self._sees_changes = read.sees_changes
         return state
 
-    def refresh(self, state: JobState) -> JobState:
-        """Return a state with its progress until now."""
+    def refresh(self, state: JobState, *, is_last_known: bool = False) -> JobState:
+        """Return a state with its progress until now.
+
+        If it is only the last known state, no sheet counts as stalled: nobody would see a sign of
+        life.
+        """
         now = time.time()
         progress = JobProgress(
             times=self._times,
             last_progress_at=self._progress.get(state.job_id),
             last_activity_at=self._progress.get_activity(state.job_id),
             eta_at=estimate_end(state, self._times, self._previous_s, now),
-            stalled=self.find_stalled(state),
+            stalled=() if is_last_known else self.find_stalled(state),
             sees_changes=self._sees_changes,
         )
         return replace(state, progress=progress)

@@ -5,6 +5,7 @@ Only this task reads the job's state, however many clients watch it.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from marianne_stream.backends.base import Backend
@@ -52,9 +53,12 @@ Hint = MonitorEvent | RosterHint | BackgroundTurn
 
 
 class JobWatcher:
-    """Watches one job, from `run` until it is cancelled or the job ends."""
+    """Watches one job, from `run` until it is cancelled or the job ends.
 
-    def __init__(
+    `on_stalled` is called with the number of each sheet that has stalled.
+    """
+
+    def __init__(  # noqa: PLR0913
         self,
         job_id: str,
         *,
@@ -62,6 +66,7 @@ class JobWatcher:
         roster_poller: RosterPoller,
         read_limiter: StateReadLimiter,
         tracker: ProgressTracker,
+        on_stalled: Callable[[int], None] = lambda _number: None,
     ) -> None:
         self.job_id = job_id
         self.topic: Topic[JobSnapshot] = Topic()
@@ -70,6 +75,9 @@ class JobWatcher:
         self._roster_poller = roster_poller
         self._read_limiter = read_limiter
         self._tracker = tracker
+        self._on_stalled = on_stalled
+        # Sheets that have stalled by the last state that was read.
+        self._stalled: tuple[int, ...] = ()
         # False if the states have the progress that another server has seen.
         self._has_own_progress = True
         self._hints: asyncio.Queue[Hint] = asyncio.Queue()
@@ -300,7 +308,8 @@ class JobWatcher:
             self._tracker.count_sheets(before.state, state)
             if before.source != "none":
                 self._tracker.record_progress(self.job_id)
-        state = self._with_progress(state)
+        if self._has_own_progress:
+            state = self._tracker.refresh(state, is_last_known=is_last_known)
         roster = self._roster_poller.latest
         live = state.live and not is_last_known
         snapshot = self.snapshot = JobSnapshot(
@@ -312,24 +321,30 @@ class JobWatcher:
         )
         if before is None or not snapshot.is_same(before):
             self.topic.publish(snapshot)
+        if self._has_own_progress and not is_last_known and not end:
+            self._announce_stalled(snapshot.status_data.stalled)
         return before is None or not snapshot.is_same_state(before)
 
-    def _with_progress(self, state: JobState) -> JobState:
-        return self._tracker.refresh(state) if self._has_own_progress else state
+    def _announce_stalled(self, stalled: tuple[int, ...]) -> None:
+        before, self._stalled = self._stalled, stalled
+        for number in stalled:
+            if number not in before:
+                self._on_stalled(number)
 
     def current_state(self) -> JobState | None:
         """Return the newest state with its progress until now; None before the first."""
-        return self._with_progress(self.snapshot.state) if self.snapshot is not None else None
+        if self.snapshot is None:
+            return None
+        state = self.snapshot.state
+        return self._tracker.refresh(state) if self._has_own_progress else state
 
-    def update_stalled(self) -> tuple[int, ...]:
-        """Publish a snapshot if other sheets have stalled; return those that are new."""
-        if not self._has_own_progress or self.snapshot is None or self.snapshot.end:
-            return ()
-        before = self.snapshot.status_data.stalled
-        stalled = self._tracker.find_stalled(self.snapshot.state)
-        if stalled != before:
-            self._publish(self.snapshot.state, is_last_known=self.snapshot.source == "none")
-        return tuple(number for number in stalled if number not in before)
+    def update_stalled(self) -> None:
+        """Publish a snapshot if other sheets have stalled than those that are shown."""
+        shown = self.snapshot
+        if not self._has_own_progress or shown is None or shown.end or shown.source == "none":
+            return
+        if self._tracker.find_stalled(shown.state) != shown.status_data.stalled:
+            self._publish(shown.state)
 
     def _on_missing(self) -> None:
         """Report the job as deleted if it is missing for the second time."""

@@ -1,8 +1,9 @@
-"""A backend for tests of the jobs package."""
+"""Backends for tests of the jobs package and of the history."""
 
 import asyncio
 
-from marianne_stream.errors import StateUnavailableError
+from marianne_stream.backends.checkpoint import to_epoch_s
+from marianne_stream.errors import JobNotFoundError, StateUnavailableError
 from marianne_stream.models import JobState, Roster, RosterEntry, StateSourceName
 
 
@@ -28,6 +29,49 @@ class FakeBackend:
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         raise NotImplementedError
+
+    async def read_checkpoint(self, job_id: str) -> bytes:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
+class OneJobBackend:
+    """Backend of one job, or of none while `state` is None.
+
+    Attributes:
+        state: state of the job.
+        is_away: True while no job can be read.
+        job_reads: number of times that the job was read.
+    """
+
+    def __init__(self, state: JobState | None) -> None:
+        self.state = state
+        self.is_away = False
+        self.job_reads = 0
+
+    async def read_roster(self) -> Roster:
+        await asyncio.sleep(0)
+        if self.state is None:
+            return Roster({}, source="conductor", live=True)
+        entry = RosterEntry(
+            self.state.job_id,
+            self.state.status,
+            to_epoch_s(self.state.submitted_at),
+            to_epoch_s(self.state.started_at),
+            completed_at=to_epoch_s(self.state.completed_at),
+        )
+        return Roster({entry.job_id: entry}, source="conductor", live=True)
+
+    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+        self.job_reads += 1
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise StateUnavailableError
+        if self.state is None:
+            raise JobNotFoundError(job_id)
+        return self.state
 
     async def read_checkpoint(self, job_id: str) -> bytes:
         raise NotImplementedError
