@@ -54,7 +54,7 @@ class History:
 
     async def open(self) -> None:
         """Open the store, before the hub runs and the first event is sent."""
-        self._hub.record(self.recorder, KnownRuns(self.store).load)
+        self._hub.record(self.recorder, KnownRuns(self.store, self.recorder).load)
         self._is_open = await self.recorder.open(restore=True)
 
     async def run(self) -> None:

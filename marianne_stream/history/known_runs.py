@@ -6,7 +6,8 @@ from functools import partial
 
 from marianne_stream.errors import HistoryUnavailableError
 from marianne_stream.history import queries
-from marianne_stream.history.records import RecordedRun, SheetRecord
+from marianne_stream.history.recorder import Recorder
+from marianne_stream.history.records import RecordedRun, SheetRecord, merge_records
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.run_times import KnownRun, submission_time, worked_s
 from marianne_stream.models import TERMINAL_STATUSES, JobState, RunTimes, Sheet
@@ -19,10 +20,12 @@ class KnownRuns:
 
     Args:
         store: the history.
+        recorder: the recorder, whose records reach the store some time later.
     """
 
-    def __init__(self, store: HistoryStore) -> None:
+    def __init__(self, store: HistoryStore, recorder: Recorder) -> None:
         self._store = store
+        self._recorder = recorder
 
     async def load(self, state: JobState) -> KnownRun:
         """Return what was recorded of the run of a state; nothing if it cannot be read."""
@@ -34,6 +37,7 @@ class KnownRuns:
             job_id=state.job_id,
             submitted_at=submitted_at,
             total_sheets=state.total_sheets,
+            unwritten=self._recorder.find_unwritten(state.job_id, submitted_at),
         )
         try:
             return await self._store.read(query)
@@ -43,9 +47,21 @@ class KnownRuns:
 
 
 def load_known_run(
-    database: sqlite3.Connection, job_id: str, submitted_at: float, total_sheets: int
+    database: sqlite3.Connection,
+    job_id: str,
+    submitted_at: float,
+    total_sheets: int,
+    unwritten: RecordedRun | None,
 ) -> KnownRun:
-    """Return what was recorded of a run, and how long the last completed one has worked."""
+    """Return what was recorded of a run, and how long the last completed one has worked.
+
+    Args:
+        database: the database.
+        job_id: the job.
+        submitted_at: time of the run's submission.
+        total_sheets: number of its sheets.
+        unwritten: newer records of the run, which were not in the database; None if there are none.
+    """
     previous_s = None
     previous = queries.find_completed_run(database, job_id, total_sheets)
     if previous is not None and previous.completed_at is not None:
@@ -57,7 +73,7 @@ def load_known_run(
             previous.waited_s,
         )
         previous_s = worked_s(times, previous.completed_at)
-    recorded = queries.find_run(database, job_id, submitted_at)
+    recorded = merge_records(queries.find_run(database, job_id, submitted_at), unwritten)
     if recorded is None:
         return KnownRun(previous_s=previous_s)
     sheets = {number: make_sheet(record) for number, record in recorded.sheets.items()}

@@ -11,12 +11,15 @@ from marianne_stream.errors import HistoryLockedError, HistoryUnavailableError
 from marianne_stream.fanout.replay_buffer import LOST_DATA, ReplayBuffer
 from marianne_stream.fanout.replay_entry import ReplayEntry
 from marianne_stream.history.event_log import EventLog
+from marianne_stream.history.queries import SAME_RUN_S
 from marianne_stream.history.records import (
     EventRecord,
+    RecordedRun,
     RunRecord,
     SheetRecord,
     Transition,
     WriteBatch,
+    merge_records,
 )
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.sheet_times import NOT_STARTED
@@ -46,6 +49,18 @@ class Pending:
 
     def __len__(self) -> int:
         return len(self.runs) + len(self.sheets) + len(self.transitions) + len(self.events)
+
+    def find_run(self, job_id: str, submitted_at: float) -> RecordedRun | None:
+        """Return what waits of a run, by the time of its submission; None if nothing does."""
+        for run in self.runs.values():
+            if run.job_id == job_id and abs(run.submitted_at - submitted_at) < SAME_RUN_S:
+                sheets = {
+                    sheet.number: sheet
+                    for sheet in self.sheets.values()
+                    if (sheet.job_id, sheet.run) == (job_id, run.run)
+                }
+                return RecordedRun(run, sheets)
+        return None
 
     def to_batch(self) -> WriteBatch:
         """Return the records as a batch."""
@@ -124,6 +139,8 @@ class Recorder:
         self._event_log = event_log
         self._replay_buffer = replay_buffer
         self._pending = Pending()
+        # Records that are being written.
+        self._writing = Pending()
         self._has_pending = asyncio.Event()
         # What was recorded last of each watched job: its run, its sheets, its status.
         self._known: dict[str, tuple[str, dict[int, Sheet], str]] = {}
@@ -217,17 +234,25 @@ class Recorder:
         )
         self._check_pending()
 
+    def find_unwritten(self, job_id: str, submitted_at: float) -> RecordedRun | None:
+        """Return the records of a run that are not in the store yet; None if there are none."""
+        return merge_records(
+            self._writing.find_run(job_id, submitted_at),
+            self._pending.find_run(job_id, submitted_at),
+        )
+
     def _check_pending(self) -> None:
         self._has_pending.set()
         if len(self._pending) > MAX_PENDING:
             self._fail(HistoryUnavailableError(f"{self._store.path} is too slow to be written"))
 
     async def _flush(self) -> None:
-        pending, self._pending = self._pending, Pending()
+        self._writing, self._pending = self._pending, Pending()
         self._has_pending.clear()
-        if pending:
-            await self._store.write(pending.to_batch(), self._replay_buffer.epoch)
-            self.written_records += len(pending)
+        if self._writing:
+            await self._store.write(self._writing.to_batch(), self._replay_buffer.epoch)
+            self.written_records += len(self._writing)
+        self._writing = Pending()
 
     def _fail(self, error: HistoryUnavailableError) -> None:
         """End recording for good."""
