@@ -1,21 +1,18 @@
 """History of one conductor: the store, what records into it, and what reads from it."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from marianne_stream.common.intervals import RELAXED_INTERVAL_S
-from marianne_stream.errors import HistoryUnavailableError, JobNotFoundError, MarianneStreamError
-from marianne_stream.history import queries
+from marianne_stream.errors import HistoryUnavailableError, MarianneStreamError
+from marianne_stream.history.ended_runs import EndedRuns
 from marianne_stream.history.event_log import EventLog
 from marianne_stream.history.known_runs import KnownRuns
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.hub import JobHub
-
-logger = logging.getLogger(__name__)
 
 # Time between two attempts to get the lock that another process has.
 LOCK_RETRY_S = 2.0
@@ -49,6 +46,7 @@ class History:
         self.store = HistoryStore(path, max_age_s=max_age_s, max_bytes=max_bytes)
         self.events = EventLog(self.store, buffer)
         self.recorder = Recorder(self.store, self.events, buffer)
+        self._ended_runs = EndedRuns(self.store, self.recorder, hub)
         self._hub = hub
         self._is_open = False
 
@@ -65,7 +63,7 @@ class History:
         if self.recorder.is_recording:
             with self._hub.roster.watch_jobs(RELAXED_INTERVAL_S):
                 async with asyncio.TaskGroup() as group:
-                    ends = group.create_task(self._find_ends(), name="ends of recorded runs")
+                    ends = group.create_task(self._ended_runs.run(), name="ends of runs")
                     await self.recorder.run()
                     ends.cancel()
         # The task of a server must not end.
@@ -74,32 +72,6 @@ class History:
     async def close(self) -> None:
         """Write what waits, and close the store."""
         await self.recorder.close()
-
-    async def _find_ends(self) -> None:
-        """Read the jobs of runs that may have ended while no server recorded.
-
-        A job that runs is watched, but one that has ended would never be read again.
-        """
-        try:
-            waiting = await self.store.read(queries.select_open_jobs)
-        except HistoryUnavailableError as error:
-            logger.debug("open runs not read error=%s", error)
-            return
-        while waiting:
-            waiting = [job_id for job_id in waiting if not await self._read_job(job_id)]
-            await asyncio.sleep(RELAXED_INTERVAL_S)
-
-    async def _read_job(self, job_id: str) -> bool:
-        """Read a job, which records its state; return False if that must be tried again."""
-        try:
-            await self._hub.get_state(job_id)
-        except JobNotFoundError:
-            # Its run ends as it was last seen.
-            pass
-        except MarianneStreamError as error:
-            logger.debug("job not read job=%r error=%s", job_id, error)
-            return False
-        return True
 
 
 def make_history_finder(

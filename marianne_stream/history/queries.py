@@ -109,6 +109,13 @@ def select_open_jobs(database: sqlite3.Connection) -> list[str]:
     return [job_id for (job_id,) in rows]
 
 
+def select_last_change(database: sqlite3.Connection) -> float | None:
+    """Return the time of the last recorded change of a run; None if there is none."""
+    changed_at: float | None
+    (changed_at,) = database.execute("SELECT max(changed_at) FROM runs").fetchone()
+    return changed_at
+
+
 def select_ended_runs(database: sqlite3.Connection, since: float, limit: int) -> list[RunRecord]:
     """Return the runs that have ended since a time, the last first."""
     rows = database.execute(

@@ -80,7 +80,7 @@ def update_run_times(
     if known.is_waiting and started_at is not None:
         # The wait for the start is no part of the time between start and end.
         wait_began_at = max(known.seen_at, started_at)
-        wait_ended_at = until if is_waiting else find_resume(state, wait_began_at) or until
+        wait_ended_at = find_resume(state, wait_began_at) or until
         waited_s += max(0.0, min(wait_ended_at, until) - wait_began_at)
     return replace(
         known,
@@ -95,14 +95,12 @@ def update_run_times(
 def find_end(known: RunTimes, state: JobState, seen_at: float | None) -> float | None:
     """Return the end of a run: the first one that was reported, or else the time it was seen at.
 
-    The conductor rewrites ends, to later times only. An end before the last start is of an earlier
-    execution.
+    The conductor rewrites ends, to later times only. An end before the last start or resume is that
+    of an earlier execution.
     """
-    reported = to_epoch_s(state.completed_at)
-    if reported is not None and reported < (to_epoch_s(state.started_at) or 0.0):
-        reported = None
-    ends = [end for end in (known.completed_at, reported) if end is not None]
-    return min(ends, default=seen_at)
+    started_at = to_epoch_s(state.started_at) or 0.0
+    ends = (known.completed_at, to_epoch_s(state.completed_at))
+    return min((end for end in ends if end is not None and end >= started_at), default=seen_at)
 
 
 def find_resume(state: JobState, since: float) -> float | None:

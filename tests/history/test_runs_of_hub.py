@@ -5,16 +5,20 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from marianne_stream.backends.checkpoint import to_epoch_s
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
-from marianne_stream.history import recorder
+from marianne_stream.history import ended_runs, queries, recorder
 from marianne_stream.history.history import History
+from marianne_stream.jobs import roster_poller
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.models import JobState, Sheet, format_iso_time
 from tests.support.backends import OneJobBackend
+from tests.support.waiting import wait_for_value, wait_until
 
 
 def make_state(status: str = "running", sheet_status: str = "dispatched") -> JobState:
@@ -56,10 +60,7 @@ async def test_end_is_known_before_it_is_written(
     async with recording(tmp_path / "history.db", backend) as (hub, _):
         snapshot, subscription = await hub.subscribe_job("a", 1.0)
         completed = (Sheet(1, "completed", attempt=1),)
-        assert backend.state is not None
-        backend.state = replace(
-            backend.state, status="completed", checkpoint_status="completed", sheets=completed
-        )
+        backend.end("completed", *completed)
         hub.refresh_job("a")
         while not snapshot.end:
             assert await subscription.queue.wait()
@@ -69,3 +70,61 @@ async def test_end_is_known_before_it_is_written(
         assert ended.completed_at is not None
         # The job is read by another watcher.
         assert (await hub.get_state("a")).sheets == (ended,)
+
+
+@pytest.fixture
+def _polls_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll the roster often also for the recorder alone."""
+    monkeypatch.setattr(roster_poller, "RELAXED_IDLE_INTERVAL_S", 0.05)
+    monkeypatch.setattr(ended_runs, "RELAXED_INTERVAL_S", 0.05)
+
+
+async def read_runs(history: History) -> list[tuple[str, float | None, list[str]]]:
+    """Return status, end and statuses of the sheets of all recorded runs of the job."""
+    runs = await history.store.read(partial(queries.select_runs, job_id="a", limit=9))
+    return [
+        (
+            run.status,
+            run.completed_at,
+            [
+                sheet.status
+                for sheet in (
+                    await history.store.read(
+                        partial(queries.select_sheets, job_id="a", run=run.run)
+                    )
+                ).values()
+            ],
+        )
+        for run in runs
+    ]
+
+
+@pytest.mark.usefixtures("_polls_often")
+async def test_job_that_ended_between_two_rosters_is_recorded_once(tmp_path: Path) -> None:
+    old = replace(make_state("failed"), submitted_at="2026-01-01T00:00:00Z", started_at=None)
+    backend = OneJobBackend(old)
+    async with recording(tmp_path / "history.db", backend) as (hub, history):
+        await wait_until(lambda: hub.roster.poller.latest is not None)
+        ended = make_state("failed", "failed")
+        backend.state = replace(ended, completed_at=ended.started_at)
+        expected = [("failed", to_epoch_s(ended.started_at), ["failed"])]
+        await wait_for_value(partial(read_runs, history), lambda runs: runs == expected)
+        first_roster = hub.roster.poller.latest_requested_at
+        await wait_until(lambda: hub.roster.poller.latest_requested_at > first_roster + 0.2)
+    # Neither the old job nor the recorded one is read again.
+    assert backend.job_reads == 1
+
+
+@pytest.mark.usefixtures("_polls_often")
+async def test_run_that_ended_while_no_server_recorded_is_ended(tmp_path: Path) -> None:
+    backend = OneJobBackend(make_state())
+    async with recording(tmp_path / "history.db", backend) as (_, history):
+        await wait_for_value(
+            partial(read_runs, history), lambda runs: runs == [("running", None, ["dispatched"])]
+        )
+    backend.end("cancelled", Sheet(1, "dispatched", attempt=1))
+    assert backend.state is not None
+    ended_at = to_epoch_s(backend.state.completed_at)
+    async with recording(tmp_path / "history.db", backend) as (_, history):
+        expected = [("cancelled", ended_at, ["stopped"])]
+        await wait_for_value(partial(read_runs, history), lambda runs: runs == expected)

@@ -84,6 +84,12 @@ def test_end_before_a_resume_is_not_that_of_the_resumed_run() -> None:
     resumed = make_state(started=100)
     ended = make_state("cancelled", started=100, ended=40)
     assert follow((90, resumed), (120, ended)).completed_at == T + 120
+    # The resume was not seen.
+    first = make_state("failed", started=0, ended=40)
+    times = follow(
+        (0, make_state()), (40, first), (120, make_state("failed", started=100, ended=110))
+    )
+    assert (times.completed_at, worked_s(times, T + 500)) == (T + 110, 40 + 10)
 
 
 def test_rate_limit_is_left_out_unless_another_sheet_works() -> None:

@@ -1,10 +1,19 @@
 """Backends for tests of the jobs package and of the history."""
 
 import asyncio
+import time
+from dataclasses import replace
 
 from marianne_stream.backends.checkpoint import to_epoch_s
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
-from marianne_stream.models import JobState, Roster, RosterEntry, StateSourceName
+from marianne_stream.models import (
+    JobState,
+    Roster,
+    RosterEntry,
+    Sheet,
+    StateSourceName,
+    format_iso_time,
+)
 
 
 class FakeBackend:
@@ -50,6 +59,18 @@ class OneJobBackend:
         self.state = state
         self.is_away = False
         self.job_reads = 0
+
+    def end(self, status: str, *sheets: Sheet) -> None:
+        """End the job now."""
+        assert self.state is not None
+        completed_at = format_iso_time(time.time())
+        self.state = replace(
+            self.state,
+            status=status,
+            checkpoint_status=status,
+            completed_at=completed_at,
+            sheets=sheets,
+        )
 
     async def read_roster(self) -> Roster:
         await asyncio.sleep(0)
