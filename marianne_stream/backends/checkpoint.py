@@ -6,12 +6,22 @@ so 8 MB take a few milliseconds; the json module takes over 50 ms and holds the 
 """
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
+from marianne_stream.backends.values import (
+    MAX_ERROR_CHARS,
+    AnyValue,
+    Scalar,
+    SkippedArray,
+    SkippedObject,
+    count_or_none,
+    number_or_none,
+    text_or_none,
+)
 from marianne_stream.models import (
     ACTIVE_SHEET_STATUSES,
     Hook,
@@ -33,15 +43,15 @@ MAX_SHEETS = 20_000
 MAX_HOOKS = 100
 
 
-# Characters of an error that are sent with each state; the rest is part of the sheet's details.
-MAX_ERROR_CHARS = 300
+# The year 10000, which ISO 8601 cannot express.
+LATEST_EPOCH_S = 253_402_300_800.0
 
 # Statuses of a sheet whose last attempt has failed: the conductor counts failures.
 FAILED_ATTEMPT_STATUSES = frozenset({"failed", "retry_scheduled"})
 ATTEMPTED_STATUSES = frozenset({"completed", "waiting", *ACTIVE_SHEET_STATUSES})
 
-# A value whose type other releases of the conductor may choose differently.
-Scalar = str | int | float | bool | None
+# Statuses in which the end of a wait counts: the conductor leaves it on sheets that went on.
+WAITING_STATUSES = frozenset({"waiting", "retry_scheduled"})
 
 
 class CheckpointSheet(msgspec.Struct, frozen=True, gc=False):
@@ -51,27 +61,37 @@ class CheckpointSheet(msgspec.Struct, frozen=True, gc=False):
     instrument_name: str | None = None
     movement: int | float | str | None = None
     error_message: str | None = None
-    error_code: Scalar = None
-    normal_attempts: Scalar = None
-    started_at: Scalar = None
-    completed_at: Scalar = None
-    rate_limit_expires_at: Scalar = None
-    fire_at: Scalar = None
-    total_duration_seconds: Scalar = None
-    sheet_timeout_seconds: Scalar = None
+    error_code: AnyValue = None
+    normal_attempts: AnyValue = None
+    started_at: AnyValue = None
+    completed_at: AnyValue = None
+    rate_limit_expires_at: AnyValue = None
+    fire_at: AnyValue = None
+    total_duration_seconds: AnyValue = None
+    sheet_timeout_seconds: AnyValue = None
 
 
-class CheckpointHook(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class CheckpointHook:
     """A result of a hook in a checkpoint or in the registry."""
 
-    hook_type: Scalar = None
-    success: Scalar = None
-    description: Scalar = None
-    error_message: Scalar = None
-    chained_job_id: Scalar = None
+    hook_type: AnyValue = None
+    success: AnyValue = None
+    description: AnyValue = None
+    error_message: AnyValue = None
+    chained_job_id: AnyValue = None
 
 
-HookResults = Annotated[list[CheckpointHook], msgspec.Meta(max_length=MAX_HOOKS)]
+# The first results of hooks: a struct in the form of an array, so that the rest is not decoded.
+HOOK_LIST = msgspec.defstruct(
+    "HookList",
+    [
+        (f"hook_{number}", CheckpointHook | Scalar | SkippedArray, None)
+        for number in range(MAX_HOOKS)
+    ],
+    array_like=True,
+)
+HOOK_RESULTS: Any = HOOK_LIST | Scalar | SkippedObject
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -95,11 +115,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
     submitted_at: str | float | None = None
     workspace: str | None = None
     worktree_path: str | None = None
-    config_path: Scalar = None
-    total_estimated_cost: Scalar = None
-    total_input_tokens: Scalar = None
-    total_output_tokens: Scalar = None
-    hook_results: HookResults = []
+    config_path: AnyValue = None
+    total_estimated_cost: AnyValue = None
+    total_input_tokens: AnyValue = None
+    total_output_tokens: AnyValue = None
+    hook_results: msgspec.Raw = msgspec.Raw(b"null")
 
     @property
     def is_metadata_only(self) -> bool:
@@ -149,37 +169,35 @@ def make_sheet(number: int, sheet: CheckpointSheet) -> Sheet:
         movement=sheet.movement,
         error_message=message[:MAX_ERROR_CHARS] if message is not None else None,
         error_truncated=is_long,
-        error_code=sheet.error_code if isinstance(sheet.error_code, str) else None,
+        error_code=text_or_none(sheet.error_code),
         attempt=attempt_number(sheet),
-        started_at=told_time(sheet.started_at),
-        completed_at=told_time(sheet.completed_at),
-        waiting_until=told_time(sheet.rate_limit_expires_at) or told_time(sheet.fire_at),
-        work_s=told_number(sheet.total_duration_seconds),
-        timeout_s=told_number(sheet.sheet_timeout_seconds),
+        started_at=time_or_none(sheet.started_at),
+        completed_at=time_or_none(sheet.completed_at),
+        waiting_until=wait_end(sheet) if sheet.status in WAITING_STATUSES else None,
+        work_s=number_or_none(sheet.total_duration_seconds),
+        timeout_s=number_or_none(sheet.sheet_timeout_seconds),
     )
 
 
 def attempt_number(sheet: CheckpointSheet) -> int | None:
     """Return the number of a sheet's last attempt; the conductor counts those that have failed."""
-    failures = told_number(sheet.normal_attempts)
+    failures = number_or_none(sheet.normal_attempts)
     if sheet.status in FAILED_ATTEMPT_STATUSES:
         return int(failures) if failures else None
     return int(failures or 0) + 1 if sheet.status in ATTEMPTED_STATUSES else None
 
 
-def told_time(value: Scalar) -> float | None:
+def wait_end(sheet: CheckpointSheet) -> float | None:
+    """Return the end of a rate limit or the time of a retry, in epoch seconds."""
+    return time_or_none(sheet.rate_limit_expires_at) or time_or_none(sheet.fire_at)
+
+
+def time_or_none(value: AnyValue) -> float | None:
     """Return a time in epoch seconds, rounded to milliseconds; None if it is not told."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     seconds = to_epoch_s(value)
-    return round(seconds, 3) if seconds else None
-
-
-def told_number(value: Scalar) -> float | None:
-    """Return a number; None if it is not told, or not above 0: the conductor writes 0 then."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if value > 0 else None
+    return round(seconds, 3) if seconds and 0 < seconds < LATEST_EPOCH_S else None
 
 
 def is_stale(checkpoint: Checkpoint, entry: RosterEntry) -> bool:
@@ -279,9 +297,9 @@ def make_state_from_checkpoint(
         checkpoint_status=checkpoint.status,
         job_name=checkpoint.job_name,
         sheets=sheets,
-        total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
+        total_sheets=max(count_or_none(checkpoint.total_sheets) or 0, len(sheets)),
         completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
-        current_sheet=checkpoint.current_sheet or first_active_sheet(sheets),
+        current_sheet=count_or_none(checkpoint.current_sheet) or first_active_sheet(sheets),
         error_message=checkpoint.error_message or first_sheet_error(checkpoint),
         submitted_at=to_iso_time(checkpoint.submitted_at),
         created_at=to_iso_time(checkpoint.created_at),
@@ -291,38 +309,35 @@ def make_state_from_checkpoint(
         workspace=checkpoint.workspace,
         worktree_path=checkpoint.worktree_path,
         score_path=text_or_none(checkpoint.config_path),
-        estimated_cost=told_number(checkpoint.total_estimated_cost),
-        input_tokens=told_count(checkpoint.total_input_tokens),
-        output_tokens=told_count(checkpoint.total_output_tokens),
+        estimated_cost=number_or_none(checkpoint.total_estimated_cost),
+        input_tokens=count_or_none(checkpoint.total_input_tokens) or None,
+        output_tokens=count_or_none(checkpoint.total_output_tokens) or None,
         hooks=make_hooks(checkpoint.hook_results),
         from_checkpoint=not checkpoint.is_metadata_only,
         run=make_run_id(start),
     )
 
 
-def told_count(value: Scalar) -> int | None:
-    """Return a count; None if it is not told."""
-    number = told_number(value)
-    return int(number) if number is not None else None
+def make_hooks(raw: msgspec.Raw | bytes) -> tuple[Hook, ...]:
+    """Convert the first MAX_HOOKS results of hooks; values of another shape are left out.
 
-
-def make_hooks(hooks: list[CheckpointHook]) -> tuple[Hook, ...]:
-    """Convert the results of hooks."""
+    Raises:
+        ValueError: the text is not JSON.
+    """
+    results = json_text.decode(raw, HOOK_RESULTS)
+    if not isinstance(results, HOOK_LIST):
+        return ()
     return tuple(
         Hook(
-            hook_type=str(hook.hook_type),
+            hook_type=text_or_none(hook.hook_type) or "",
             success=hook.success is True,
             description=text_or_none(hook.description),
             error_message=text_or_none(hook.error_message),
             chained_job_id=text_or_none(hook.chained_job_id),
         )
-        for hook in hooks
+        for hook in msgspec.structs.astuple(results)
+        if isinstance(hook, CheckpointHook)
     )
-
-
-def text_or_none(value: Scalar) -> str | None:
-    """Return a text of at most MAX_ERROR_CHARS; None for other values."""
-    return value[:MAX_ERROR_CHARS] if isinstance(value, str) else None
 
 
 def first_active_sheet(sheets: tuple[Sheet, ...]) -> int | None:

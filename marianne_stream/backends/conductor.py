@@ -13,6 +13,7 @@ from marianne_stream.backends.checkpoint import (
     make_state,
     make_state_from_entry,
 )
+from marianne_stream.backends.values import count_or_none
 from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.client import ConductorClient, TimedResult
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
@@ -201,7 +202,7 @@ class ConductorBackend:
                 if len(errors) < MAX_REPORTED_ERRORS:
                     errors.append(f"{bytes(each)[:80]!r}: {error}")
             else:
-                entries[job.job_id] = RosterEntry(**msgspec.structs.asdict(job))
+                entries[job.job_id] = make_entry(job)
         if invalid_count:
             self._invalid_entries.warn(
                 "roster entries skipped count=%d errors=%s", invalid_count, "; ".join(errors)
@@ -209,6 +210,14 @@ class ConductorBackend:
         else:
             self._invalid_entries.recover()
         return entries
+
+
+def make_entry(job: JobListEntry) -> RosterEntry:
+    """Convert an entry of `job.list`; a count out of range is unknown."""
+    fields = msgspec.structs.asdict(job)
+    for name in ("completed_sheets", "total_sheets"):
+        fields[name] = count_or_none(fields[name])
+    return RosterEntry(**fields)
 
 
 def check_value_count(raw: msgspec.Raw, max_count: int, marker: bytes, description: str) -> bytes:

@@ -1,7 +1,6 @@
 """Rows of the registry, converted to roster entries, checkpoint digests, and job states."""
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,21 +8,18 @@ from typing import Any
 import msgspec
 
 from marianne_stream.backends.checkpoint import (
-    HookResults,
+    LATEST_EPOCH_S,
     decode_checkpoint,
     make_hooks,
     make_state,
     make_state_from_entry,
     to_epoch_s,
 )
+from marianne_stream.backends.values import count_or_none
 from marianne_stream.errors import CorruptStateError
 from marianne_stream.models import Hook, JobState, RosterEntry, format_iso_time
-from marianne_stream.wire import json_text
 
 logger = logging.getLogger(__name__)
-
-# The year 10000, which ISO 8601 cannot express.
-LATEST_EPOCH_S = 253_402_300_800.0
 
 # Column values by name. An older registry has fewer columns.
 Row = Mapping[str, Any]
@@ -65,7 +61,7 @@ def digest_row_checkpoint(row: Row) -> CheckpointDigest:
     return CheckpointDigest(
         end if own_end is None else own_end,
         completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
-        total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
+        total_sheets=max(count_or_none(checkpoint.total_sheets) or 0, len(sheets)),
     )
 
 
@@ -77,13 +73,12 @@ def make_entry_from_row(row: Row) -> RosterEntry | None:
     job_id, status = text_or_none(row["job_id"]), text_or_none(row["status"])
     if job_id is None or status is None:
         return None
-    total_sheets = row.get("total_sheets")
     entry = RosterEntry(
         job_id=job_id,
         status=status,
         submitted_at=epoch_s_or_none(row.get("submitted_at")),
         started_at=epoch_s_or_none(row.get("started_at")),
-        total_sheets=total_sheets if isinstance(total_sheets, int) and total_sheets >= 0 else None,
+        total_sheets=count_or_none(row.get("total_sheets")),
         workspace=text_or_none(row.get("workspace")),
         error_message=text_or_none(row.get("error_message")),
     )
@@ -137,7 +132,7 @@ def decode_hooks(value: object) -> tuple[Hook, ...]:
     if not isinstance(value, str):
         return ()
     try:
-        return make_hooks(json_text.decode(value.encode(errors="replace"), HookResults))
+        return make_hooks(value.encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         logger.debug("hook results not decoded error=%s", error)
         return ()
@@ -150,6 +145,6 @@ def text_or_none(value: object) -> str | None:
 
 def epoch_s_or_none(value: object) -> float | None:
     """Return a value if it is a time in epoch seconds, otherwise None."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < LATEST_EPOCH_S else None

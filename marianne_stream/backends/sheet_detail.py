@@ -11,9 +11,9 @@ import msgspec
 from marianne_stream.backends.checkpoint import (
     CheckpointSheet,
     make_sheet,
-    told_number,
-    told_time,
+    time_or_none,
 )
+from marianne_stream.backends.values import number_or_none
 from marianne_stream.errors import SheetNotFoundError
 from marianne_stream.models import Sheet, format_iso_time
 from marianne_stream.wire import json_text
@@ -83,8 +83,8 @@ def make_fields(told: dict[str, Any]) -> dict[str, Any]:
     """Return the known fields of a sheet."""
     fields = {name: bounded(told.get(name)) for name in PLAIN_FIELDS}
     for name, public_name in NUMBER_FIELDS.items():
-        fields[public_name] = fields.get(public_name) or told_number(told.get(name))
-    fields["last_activity_at"] = format_iso_time(told_time(scalar(told.get("last_activity_at"))))
+        fields[public_name] = fields.get(public_name) or number_or_none(told.get(name))
+    fields["last_activity_at"] = format_iso_time(time_or_none(scalar(told.get("last_activity_at"))))
     # Unlike other zeros, this one is told.
     exit_code = told.get("exit_code")
     fields["exit_code"] = exit_code if isinstance(exit_code, int) else None

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from marianne_stream.backends.checkpoint import MAX_ERROR_CHARS, to_epoch_s
+from marianne_stream.backends.checkpoint import to_epoch_s
+from marianne_stream.backends.values import MAX_ERROR_CHARS
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.jobs.waiting import find_waiting

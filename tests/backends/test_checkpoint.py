@@ -1,5 +1,7 @@
 """Checkpoints and roster entries combined to states."""
 
+import json
+
 import msgspec
 import pytest
 
@@ -186,3 +188,70 @@ def test_end_and_error_missing_from_entry() -> None:
     told = make_checkpoint(status="failed", completed_at=WRITTEN_AT, error_message="disk full")
     shown = state(told, entry)
     assert (shown.completed_at, shown.error_message) == (WRITTEN_AT, "disk full")
+
+
+def decode_state(**fields: object) -> JobState:
+    """Return the state of a decoded checkpoint with one failed sheet, unless `fields` differ."""
+    shown = {"job_id": "a", "status": "running", "sheets": {"1": {"status": "failed"}}, **fields}
+    return state(decode_checkpoint(json.dumps(shown).encode()))
+
+
+@pytest.mark.parametrize(
+    "value", [1e30, 10**30, 2**63, -1, True, "3", [1], {"a": [1]}, float("inf"), [[[]]]]
+)
+def test_count_of_another_type_or_out_of_range_counts_as_missing(value: object) -> None:
+    sheet = {
+        "status": "failed",
+        "normal_attempts": value,
+        "total_duration_seconds": value,
+        "sheet_timeout_seconds": value,
+    }
+    shown = decode_state(
+        sheets={"1": sheet},
+        total_input_tokens=value,
+        total_output_tokens=value,
+        total_estimated_cost=value,
+    )
+    assert (shown.input_tokens, shown.output_tokens, shown.estimated_cost) == (None, None, None)
+    only = shown.sheets[0]
+    assert (only.attempt, only.work_s, only.timeout_s) == (None, None, None)
+
+
+def test_total_of_sheets_out_of_range_counts_as_missing() -> None:
+    shown = decode_state(total_sheets=2**63, current_sheet=2**63)
+    assert (shown.total_sheets, shown.current_sheet) == (1, None)
+
+
+@pytest.mark.parametrize("value", [1e300, 10**30, -5, 0, True, "soon", [], {"at": 1}])
+def test_time_of_another_type_or_out_of_range_counts_as_missing(value: object) -> None:
+    shown = decode_state(
+        sheets={"1": {"status": "waiting", "started_at": value, "rate_limit_expires_at": value}}
+    )
+    assert (shown.sheets[0].started_at, shown.sheets[0].waiting_until) == (None, None)
+
+
+def test_error_code_is_text_and_cut() -> None:
+    for value, code in (({"a": 1}, None), (7, None), ("x" * 1000, "x" * 300)):
+        shown = decode_state(sheets={"1": {"status": "failed", "error_code": value}})
+        assert shown.sheets[0].error_code == code
+
+
+def test_hooks_of_another_shape_left_out_and_the_first_hundred_kept() -> None:
+    others: list[object] = [None, "a", 7, {}, {"0": {}}, ["a", None, [1], 2]]
+    for value in others:
+        assert decode_state(hook_results=value).hooks == ()
+    mixed = [{"hook_type": ["x"], "success": {}}, "a", {"hook_type": "run_job", "success": True}]
+    odd, good = decode_state(hook_results=mixed).hooks
+    assert (odd.hook_type, odd.success) == ("", False)
+    assert (good.hook_type, good.success) == ("run_job", True)
+    many = decode_state(hook_results=[{"hook_type": str(number)} for number in range(150)])
+    assert [hook.hook_type for hook in many.hooks] == [str(number) for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("status", "until"),
+    [("waiting", 1.7e9), ("retry_scheduled", 1.7e9), ("completed", None), ("dispatched", None)],
+)
+def test_end_of_wait_only_while_sheet_waits(status: str, until: float | None) -> None:
+    sheet = {"status": status, "rate_limit_expires_at": 1.7e9, "fire_at": 1.6e9}
+    assert decode_state(sheets={"1": sheet}).sheets[0].waiting_until == until

@@ -99,3 +99,20 @@ async def test_sheet_of_a_recorded_run(conductor: SimulatedConductor, client: Cl
             assert recorded[field] == current[field]
     async with client.get("/api/jobs/a/sheets/9", params={"run": "latest"}) as response:
         assert (response.status, (await response.json())["code"]) == (404, "sheet_not_found")
+
+
+async def test_job_with_values_of_other_types_is_shown_and_recorded(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    job = conductor.launch("a", 2)
+    job.sheet(1).update(normal_attempts=1e30, error_code={"a": 1}, total_duration_seconds=10**30)
+    assert job.checkpoint is not None
+    job.checkpoint.update(
+        total_sheets=2**63, total_input_tokens=1e30, total_output_tokens=2**63, hook_results=["a"]
+    )
+    shown = await get_json(client, "/api/jobs/a")
+    assert (shown["source"], shown["total_sheets"]) == ("conductor", 2)
+    runs = await wait_for_value(
+        lambda: get_json(client, "/api/jobs/a/runs"), lambda page: page["runs"]
+    )
+    assert runs["runs"][0]["total_sheets"] == 2
