@@ -94,6 +94,12 @@ HOOK_LIST = msgspec.defstruct(
 HOOK_RESULTS: Any = HOOK_LIST | Scalar | SkippedObject
 
 
+class CheckpointId(msgspec.Struct, frozen=True):
+    """The job of a checkpoint."""
+
+    job_id: str
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
     """A checkpoint, or the bare metadata of a job that has no checkpoint yet.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from marianne_stream.backends.checkpoint import (
     Checkpoint,
+    CheckpointId,
     decode_checkpoint,
     make_state,
     to_epoch_s,
@@ -24,6 +25,7 @@ from marianne_stream.backends.checkpoint import (
 from marianne_stream.backends.reader_thread import READ_TIMEOUT_S, ReaderThread
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
+from marianne_stream.wire import json_text
 
 logger = logging.getLogger(__name__)
 
@@ -94,16 +96,18 @@ class CheckpointDirBackend:
 
     async def read_checkpoint(self, job_id: str) -> bytes:
         """Return the content of a job's file, as `Backend.read_checkpoint` does."""
+        name = checkpoint_file_name(job_id)
 
-        def find(_abandoned: threading.Event) -> bytes:
-            with open_dir(self.folder) as folder_fd:
-                return read_file(folder_fd, checkpoint_file_name(job_id))
+        def find(_abandoned: threading.Event) -> tuple[bytes, str]:
+            with open_dir(self.folder) as folder_fd, translate_errors(name):
+                content = read_file(folder_fd, name)
+                return content, json_text.decode(content, CheckpointId).job_id
 
         try:
-            content = await self._thread.run(find)
-        except OSError as error:
+            content, found_id = await self._thread.run(find)
+        except FileNotFoundError as error:
             raise JobNotFoundError(job_id) from error
-        if decode_checkpoint(content).job_id != job_id:
+        if found_id != job_id:
             raise JobNotFoundError(job_id)
         return content
 
@@ -200,11 +204,18 @@ def load_checkpoint(folder_fd: int, name: str) -> tuple[Checkpoint, JobState]:
         FileNotFoundError: there is no such file.
         CorruptStateError: it cannot be read or decoded.
     """
-    try:
+    with translate_errors(name):
         checkpoint = decode_checkpoint(read_file(folder_fd, name))
         return checkpoint, make_state(
             checkpoint, None, source="json", live=False, trust_status=True
         )
+
+
+@contextmanager
+def translate_errors(name: str) -> Iterator[None]:
+    """Turn the errors of a file that cannot be read or decoded into those of `load_checkpoint`."""
+    try:
+        yield
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -10,6 +10,7 @@ import msgspec
 from marianne_stream.backends.checkpoint import (
     MAX_SHEETS,
     Checkpoint,
+    CheckpointId,
     make_state,
     make_state_from_entry,
 )
@@ -120,7 +121,10 @@ class ConductorBackend:
     async def read_checkpoint(self, job_id: str) -> bytes:
         """Request `job.status`, as `Backend.read_checkpoint` does."""
         answer = await self._request_checkpoint(job_id)
-        return check_value_count(answer.result, MAX_OBJECTS, b"{", f"job.status of {job_id!r}")
+        data = check_value_count(answer.result, MAX_OBJECTS, b"{", f"job.status of {job_id!r}")
+        found = await asyncio.to_thread(decode_result, data, CheckpointId)
+        check_job_id(job_id, found.job_id)
+        return data
 
     async def _request_checkpoint(self, job_id: str) -> TimedResult[msgspec.Raw]:
         params = {"job_id": job_ids.unescape(job_id), "workspace": ""}
@@ -142,10 +146,7 @@ class ConductorBackend:
             check_value_count(answer.result, MAX_OBJECTS, b"{", f"job.status of {job_id!r}"),
             Checkpoint,
         )
-        if checkpoint.job_id != job_id:
-            raise ConductorProtocolError(
-                f"requested job {job_id!r}, the conductor answered with {checkpoint.job_id!r}"
-            )
+        check_job_id(job_id, checkpoint.job_id)
         try:
             state = make_state(checkpoint, entry, source="conductor", live=True)
         except ValueError as error:
@@ -218,6 +219,14 @@ def make_entry(job: JobListEntry) -> RosterEntry:
     for name in ("completed_sheets", "total_sheets"):
         fields[name] = count_or_none(fields[name])
     return RosterEntry(**fields)
+
+
+def check_job_id(requested: str, received: str) -> None:
+    """Raise ConductorProtocolError if the conductor answered with another job."""
+    if received != requested:
+        raise ConductorProtocolError(
+            f"requested job {requested!r}, the conductor answered with {received!r}"
+        )
 
 
 def check_value_count(raw: msgspec.Raw, max_count: int, marker: bytes, description: str) -> bytes:

@@ -1,19 +1,16 @@
 """Details of one sheet of a checkpoint, decoded only when they are asked for.
 
 Values are passed on as the conductor wrote them, without those that mean "not known": null, empty
-lists and texts, and zeros (docs/explanation/conductor.md).
+lists and texts, and zeros (docs/explanation/conductor.md). Values of an unexpected type count as
+missing. No more is decoded than is sent: a huge value would hold the interpreter.
 """
 
 from typing import Any
 
 import msgspec
 
-from marianne_stream.backends.checkpoint import (
-    CheckpointSheet,
-    make_sheet,
-    time_or_none,
-)
-from marianne_stream.backends.values import number_or_none
+from marianne_stream.backends.checkpoint import CheckpointSheet, make_sheet, time_or_none
+from marianne_stream.backends.values import AnyValue, number_or_none
 from marianne_stream.errors import SheetNotFoundError
 from marianne_stream.models import Sheet, format_iso_time
 from marianne_stream.wire import json_text
@@ -21,18 +18,24 @@ from marianne_stream.wire import json_text
 # Limit of each text, in characters: the conductor keeps up to 50 KB of an output.
 MAX_TEXT_CHARS = 64 * 1024
 
-# Limits of nested values: items of each list or object, and depth.
+# Limits of other values: size as JSON, items of each list or object, and depth.
+MAX_VALUE_BYTES = 64 * 1024
 MAX_ITEMS = 200
 MAX_DEPTH = 6
 
-# Fields that are passed on as they are, and those that are numbers above 0.
-PLAIN_FIELDS = (
-    *("movement", "voice", "instrument_model", "model", "execution_mode", "exit_signal"),
-    *("exit_reason", "error_category", "error_message", "validation_passed", "validation_details"),
-    *("passed_validations", "failed_validations", "stdout_tail", "stderr_tail"),
-    *("output_truncated", "error_history", "instrument_fallback_history", "fallback_attempts"),
-    *("fallback_chain", "preflight_warnings", "outcome_category", "display_status"),
+TEXT_FIELDS = (
+    *("instrument_model", "model", "execution_mode", "exit_reason", "error_category"),
+    *("error_message", "outcome_category", "display_status", "stdout_tail", "stderr_tail"),
 )
+
+# Fields that are passed on whatever their type is.
+VALUE_FIELDS = (
+    *("movement", "voice", "exit_signal", "validation_passed", "validation_details"),
+    *("passed_validations", "failed_validations", "output_truncated", "error_history"),
+    *("instrument_fallback_history", "fallback_attempts", "fallback_chain", "preflight_warnings"),
+)
+
+# Fields that are numbers above 0, and their names in responses.
 NUMBER_FIELDS = {
     "normal_attempts": "failed_attempts",
     "completion_attempts": "completion_attempts",
@@ -50,11 +53,16 @@ NUMBER_FIELDS = {
     "confidence_score": "confidence_score",
 }
 
-
-class RawSheets(msgspec.Struct, frozen=True):
-    """The sheets of a checkpoint, not decoded."""
-
-    sheets: dict[str, msgspec.Raw] = {}
+DETAIL_FIELDS = msgspec.defstruct(
+    "DetailFields",
+    [
+        *(
+            (name, AnyValue, None)
+            for name in (*TEXT_FIELDS, *NUMBER_FIELDS, "last_activity_at", "exit_code")
+        ),
+        *((name, msgspec.Raw, msgspec.Raw(b"null")) for name in VALUE_FIELDS),
+    ],
+)
 
 
 def decode_sheet_detail(checkpoint: bytes, number: int) -> tuple[Sheet, dict[str, Any]]:
@@ -71,36 +79,54 @@ def decode_sheet_detail(checkpoint: bytes, number: int) -> tuple[Sheet, dict[str
         SheetNotFoundError: it has no such sheet.
         ValueError: invalid JSON, or not a checkpoint.
     """
-    raw = json_text.decode(checkpoint, RawSheets).sheets.get(str(number))
+    raw = find_sheet(checkpoint, number)
     if raw is None:
         raise SheetNotFoundError(detail=f"The job has no sheet {number}.")
     sheet = make_sheet(number, json_text.decode(raw, CheckpointSheet))
-    told = json_text.decode(raw, dict[str, Any])
-    return sheet, make_fields(told)
+    return sheet, make_fields(json_text.decode(raw, DETAIL_FIELDS))
 
 
-def make_fields(told: dict[str, Any]) -> dict[str, Any]:
-    """Return the known fields of a sheet."""
-    fields = {name: bounded(told.get(name)) for name in PLAIN_FIELDS}
+def find_sheet(checkpoint: bytes, number: int) -> msgspec.Raw | None:
+    """Return a sheet of a checkpoint, not decoded; None if it has no such sheet."""
+    # A type for this number alone: a dictionary would have all sheets.
+    sheets = msgspec.defstruct(
+        "Sheets",
+        [("sheet", msgspec.Raw, msgspec.Raw())],
+        rename={"sheet": str(number)},
+        frozen=True,
+    )
+    document: Any = msgspec.defstruct("Document", [("sheets", sheets, sheets())])
+    found: msgspec.Raw = json_text.decode(checkpoint, document).sheets.sheet
+    return found if bytes(found) else None
+
+
+def make_fields(detail: Any) -> dict[str, Any]:
+    """Return the fields of a sheet that are known, and the names of those that are too large."""
+    fields: dict[str, Any] = {
+        name: text[-MAX_TEXT_CHARS:] if isinstance(text := getattr(detail, name), str) else None
+        for name in TEXT_FIELDS
+    }
+    omitted = []
+    for name in VALUE_FIELDS:
+        raw = getattr(detail, name)
+        if len(bytes(raw)) > MAX_VALUE_BYTES:
+            omitted.append(name)
+        else:
+            fields[name] = bounded(json_text.decode(raw, object))
     for name, public_name in NUMBER_FIELDS.items():
-        fields[public_name] = fields.get(public_name) or number_or_none(told.get(name))
-    fields["last_activity_at"] = format_iso_time(time_or_none(scalar(told.get("last_activity_at"))))
+        fields[public_name] = fields.get(public_name) or number_or_none(getattr(detail, name))
+    fields["last_activity_at"] = format_iso_time(time_or_none(detail.last_activity_at))
     # Unlike other zeros, this one is told.
-    exit_code = told.get("exit_code")
-    fields["exit_code"] = exit_code if isinstance(exit_code, int) else None
-    if not fields["output_truncated"]:
-        del fields["output_truncated"]
+    exit_code = detail.exit_code
+    fields["exit_code"] = exit_code if type(exit_code) is int else None
+    fields["output_truncated"] = fields.get("output_truncated") or None
+    fields["omitted"] = omitted
     return {name: value for name, value in fields.items() if is_known(value)}
 
 
 def is_known(value: object) -> bool:
     """Return whether a value says something: the conductor writes null, "" and [] otherwise."""
     return value is not None and value not in ("", [], {})
-
-
-def scalar(value: object) -> str | int | float | None:
-    """Return a text or number; None for other values."""
-    return value if isinstance(value, str | int | float) else None
 
 
 def bounded(value: object, depth: int = MAX_DEPTH) -> object:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from marianne_stream.backends.base import Backend
+from marianne_stream.backends.shared_checkpoints import SharedCheckpoints
 from marianne_stream.backends.sheet_detail import decode_sheet_detail
 from marianne_stream.common.task_set import KeyedTasks
 from marianne_stream.errors import CorruptStateError, StateUnavailableError
@@ -57,6 +58,7 @@ class JobHub:
         self._find_limiter = find_limiter or make_shared_limiter()
         self._watchers: dict[str, JobWatcher] = {}
         self._watcher_tasks: KeyedTasks[JobWatcher] = KeyedTasks(self._on_watcher_failed)
+        self._checkpoints = SharedCheckpoints(self._read_checkpoint)
         self._is_shutting_down = False
         self._load_run: LoadRun = load_nothing
         self._recorder: Subscriber[JobSnapshot] | None = None
@@ -83,6 +85,7 @@ class JobHub:
         finally:
             await self.roster.close()
             await self._watcher_tasks.close()
+            await self._checkpoints.close()
 
     async def subscribe_job(
         self, job_id: str, interval_s: float
@@ -121,21 +124,23 @@ class JobHub:
             raise StateUnavailableError
         return subscription.watcher.current_state() or snapshot.state
 
-    async def read_sheet(self, job_id: str, number: int) -> tuple[Sheet, dict[str, Any]]:
-        """Read one sheet of a job's checkpoint, as `decode_sheet_detail` returns it.
+    async def read_sheet(self, state: JobState, number: int) -> tuple[Sheet, dict[str, Any]]:
+        """Read a sheet of the checkpoint of a state, or of a newer one.
+
+        Returns:
+            the sheet and its details, as `decode_sheet_detail` does.
 
         Raises:
             JobNotFoundError: there is no such job.
             SheetNotFoundError: its checkpoint has no such sheet.
             StateUnavailableError: the checkpoint cannot be read.
         """
-        async with self._find_limiter(job_id).acquire(on_demand=True):
-            checkpoint = await self._backend.read_checkpoint(job_id)
+        checkpoint = await self._checkpoints.read(state.job_id, state.updated_at)
         try:
             return await asyncio.to_thread(decode_sheet_detail, checkpoint, number)
         except ValueError as error:
             raise CorruptStateError(
-                f"sheet {number} of {job_id!r} is not readable: {error}"
+                f"sheet {number} of {state.job_id!r} is not readable: {error}"
             ) from error
 
     async def ensure_exists(self, job_id: str) -> None:
@@ -213,6 +218,10 @@ class JobHub:
         if not self._is_shutting_down:
             self.events.on_subscription_lost()
             self.roster.poller.invalidate()
+
+    async def _read_checkpoint(self, job_id: str) -> bytes:
+        async with self._find_limiter(job_id).acquire(on_demand=True):
+            return await self._backend.read_checkpoint(job_id)
 
     def _open_subscription(self, job_id: str, interval_s: float) -> JobSubscription:
         """Subscribe to a job; the first subscription starts its watcher."""

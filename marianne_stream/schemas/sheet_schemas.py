@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from marianne_stream.models import OptionalTime, is_false, is_none
-from marianne_stream.schemas.payload import Payload
+from marianne_stream.schemas.payload import Payload, is_empty
 
 ToldText = Annotated[str | None, Field(exclude_if=is_none)]
 
@@ -77,3 +77,8 @@ class SheetDetail(Payload):
     stdout_tail: Annotated[ToldText, Field(description="End of the output, up to 64 KiB.")] = None
     stderr_tail: ToldText = None
     output_truncated: Told = None
+    omitted: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=is_empty,
+        description="Names of fields that have more than 64 KiB, and are left out; absent if none.",
+    )

@@ -1,5 +1,6 @@
 """Handler for one sheet of a job, with everything that is known of it."""
 
+import asyncio
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -7,7 +8,6 @@ from aiohttp import web
 
 from marianne_stream.errors import BadParameterError, SheetNotFoundError
 from marianne_stream.history import pages
-from marianne_stream.jobs.hub import JobHub
 from marianne_stream.models import JobState, Sheet
 from marianne_stream.schemas.sheet_schemas import SheetDetail
 from marianne_stream.web.app_keys import JOB_HUB
@@ -33,23 +33,29 @@ async def get_sheet(request: web.Request) -> web.Response:
             if sheet.number == number:
                 return json_response(SheetDetail(job_id=job_id, run=recorded.run, **dict(sheet)))
         raise SheetNotFoundError(detail=f"Run {recorded.run} of {job_id!r} has no sheet {number}.")
-    return json_response(await read_current_sheet(hub, job_id, number))
-
-
-async def read_current_sheet(hub: JobHub, job_id: str, number: int) -> SheetDetail:
-    """Return a sheet of a job's current run.
-
-    Raises:
-        JobNotFoundError: there is no such job.
-        SheetNotFoundError: the job has no such sheet.
-        StateUnavailableError: the state cannot be read.
-    """
     state = await hub.get_state(job_id)
     known = next((sheet for sheet in state.sheets if sheet.number == number), None)
     if known is None:
         raise SheetNotFoundError(detail=f"{job_id!r} has no sheet {number}.")
-    told, fields = await hub.read_sheet(job_id, number)
-    return make_sheet_detail(state, merge_sheet(told, known), fields)
+    told, fields = await hub.read_sheet(state, number)
+    merged = merge_sheet(told, known)
+    return json_response(await asyncio.to_thread(make_sheet_json, state, merged, fields))
+
+
+def make_sheet_json(state: JobState, sheet: Sheet, fields: dict[str, Any]) -> bytes:
+    """Return the response about a sheet of the current run; call it in a thread.
+
+    Args:
+        state: the job.
+        sheet: the sheet with the times and the status that are shown elsewhere.
+        fields: its details by their names in the response.
+    """
+    values = {**asdict(sheet), **fields}
+    # The message is complete here.
+    del values["error_truncated"]
+    times = state.progress.times if state.progress is not None else None
+    run = times.run if times is not None else None
+    return SheetDetail(**{**values, "job_id": state.job_id, "run": run}).json_bytes()
 
 
 def merge_sheet(told: Sheet, known: Sheet) -> Sheet:
@@ -62,16 +68,6 @@ def merge_sheet(told: Sheet, known: Sheet) -> Sheet:
         observed=known.observed,
         estimated=known.estimated,
     )
-
-
-def make_sheet_detail(state: JobState, sheet: Sheet, fields: dict[str, Any]) -> SheetDetail:
-    """Return the response about a sheet."""
-    values = {**asdict(sheet), **fields}
-    # The message is complete here.
-    del values["error_truncated"]
-    times = state.progress.times if state.progress is not None else None
-    run = times.run if times is not None else None
-    return SheetDetail(**{**values, "job_id": state.job_id, "run": run})
 
 
 def read_sheet_number(request: web.Request) -> int:

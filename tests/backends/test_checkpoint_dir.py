@@ -308,3 +308,20 @@ async def test_cancelled_read_leaks_nothing_and_folder_readable(
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     await source.close()
     assert list((await source.read_roster()).entries) == ["a"]
+
+
+async def test_checkpoint_as_json_of_the_job_alone(
+    source: CheckpointDirBackend, folder: Path
+) -> None:
+    path = save(folder, "a b")
+    assert await source.read_checkpoint("a b") == path.read_bytes()
+    for job_id in ("a_b", "none", "x" * 300, ""):
+        with pytest.raises(JobNotFoundError):
+            await source.read_checkpoint(job_id)
+    path.write_text("{broken")
+    with pytest.raises(CorruptStateError):
+        await source.read_checkpoint("a b")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CorruptStateError):
+        await source.read_checkpoint("a b")

@@ -1,10 +1,11 @@
 """One sheet in full, of the current run and of recorded ones."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from marianne_stream.backends.sheet_detail import MAX_TEXT_CHARS
+from marianne_stream.backends.sheet_detail import MAX_TEXT_CHARS, MAX_VALUE_BYTES
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.viewers import open_viewer
@@ -116,3 +117,74 @@ async def test_job_with_values_of_other_types_is_shown_and_recorded(
         lambda: get_json(client, "/api/jobs/a/runs"), lambda page: page["runs"]
     )
     assert runs["runs"][0]["total_sheets"] == 2
+
+
+async def test_details_of_other_types_are_absent(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    deep: list[object] = []
+    for _ in range(500):
+        deep = [deep]
+    conductor.launch("a", 1)
+    conductor.jobs["a"].sheet(1).update(
+        error_category=5,
+        exit_reason={"a": 1},
+        stdout_tail=["a"],
+        model=3,
+        exit_code=True,
+        execution_mode=["x"],
+        max_retries=1e30,
+        last_activity_at=[1],
+        outcome_category={},
+        validation_details=deep,
+    )
+    sheet = await get_json(client, "/api/jobs/a/sheets/1")
+    assert not sheet.keys() & {
+        *("error_category", "exit_reason", "stdout_tail", "model", "exit_code", "execution_mode"),
+        *("max_retries", "last_activity_at", "outcome_category"),
+    }
+
+
+async def test_detail_that_is_too_large_is_named(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    conductor.jobs["a"].sheet(1).update(
+        error_history=[[]] * 100_000, fallback_chain=["x" * (MAX_VALUE_BYTES - 4)], exit_code=1
+    )
+    sheet = await get_json(client, "/api/jobs/a/sheets/1")
+    assert sheet["omitted"] == ["error_history"]
+    assert "error_history" not in sheet
+    assert len(sheet["fallback_chain"][0]) == MAX_VALUE_BYTES - 4
+    assert sheet["exit_code"] == 1
+
+
+async def test_requests_for_sheets_of_a_job_share_one_read(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 30)
+    async with open_viewer(client.session, str(client.make_url("/api/jobs/a/stream"))) as viewer:
+        await viewer.wait_for("job_sheets")
+        before = conductor.statistics.requests["job.status"]
+        numbers = range(1, 31)
+        sheets = await asyncio.gather(
+            *(get_json(client, f"/api/jobs/a/sheets/{number}") for number in numbers)
+        )
+        assert [sheet["number"] for sheet in sheets] == list(numbers)
+        assert conductor.statistics.requests["job.status"] - before < 5
+
+
+async def test_changed_job_is_not_answered_with_an_earlier_read(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    conductor.dispatch("a", 1)
+    async with open_viewer(client.session, str(client.make_url("/api/jobs/a/stream"))) as viewer:
+        await viewer.wait_for("job_sheets")
+        await get_json(client, "/api/jobs/a/sheets/1")
+        conductor.fail_sheet("a", 1, "no memory")
+        sheet = await wait_for_value(
+            lambda: get_json(client, "/api/jobs/a/sheets/1"),
+            lambda sheet: sheet["status"] == "failed",
+        )
+        assert sheet["error_message"] == "no memory"
