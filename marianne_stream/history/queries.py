@@ -1,8 +1,11 @@
 """Queries of the history. Each takes a connection, and is called in the thread of the reader."""
 
+import heapq
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 from marianne_stream.fanout.epochs import Epoch
 from marianne_stream.history.records import RecordedRun, RunRecord, SheetRecord, Transition
@@ -187,15 +190,10 @@ def select_events_after(
     Returns:
         the events, and the sequence number up to which they are complete.
     """
-    jobs, values = match_jobs(job_ids)
     (last_seq,) = database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-    rows = database.execute(
-        f"SELECT * FROM events WHERE seq > ? AND {jobs} ORDER BY seq LIMIT ?",  # noqa: S608
-        (seq, *values, MAX_PAGE_EVENTS),
-    )
     events: list[StoredEvent] = []
     size = 0
-    for row in rows:
+    for row in find_event_rows(database, seq, last_seq, job_ids):
         events.append(event := StoredEvent(*row))
         size += len(event.data)
         if size > MAX_PAGE_BYTES or len(events) == MAX_PAGE_EVENTS:
@@ -215,8 +213,19 @@ def select_events_before(
     return [StoredEvent(*row) for row in rows]
 
 
-def match_jobs(job_ids: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the condition for the events of some jobs and for gaps, and its values."""
+def find_event_rows(
+    database: sqlite3.Connection, seq: int, last_seq: int, job_ids: Sequence[str]
+) -> Iterable[tuple[Any, ...]]:
+    """Return the events of some jobs, with all gaps, or of all jobs, in order.
+
+    Events after `last_seq` are left out: each query would see others of them.
+    """
+    limits = (seq, last_seq, MAX_PAGE_EVENTS)
     if not job_ids:
-        return "1", []
-    return f"(job_id IS NULL OR job_id IN ({', '.join('?' * len(job_ids))}))", list(job_ids)
+        return database.execute(
+            "SELECT * FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", limits
+        )
+    # Each query reads the index of its job in order; one for all would sort all of their events.
+    query = "SELECT * FROM events WHERE job_id IS ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+    rows = (database.execute(query, (job_id, *limits)) for job_id in (None, *set(job_ids)))
+    return heapq.merge(*rows, key=itemgetter(0))
