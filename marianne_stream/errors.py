@@ -12,7 +12,8 @@
     ├── RunNotFoundError                           404 run_not_found
     ├── NoConductorError                           404 no_conductor
     ├── HistoryUnavailableError                    404 history_disabled
-    │   └── HistoryLockedError                     404 history_disabled
+    │   ├── HistoryLockedError                     404 history_disabled
+    │   └── HistoryBusyError                       404 history_disabled
     ├── NotOnEdgeError                             501 not_available_on_edge
     ├── CursorExpiredError                         410 cursor_expired
     ├── UnauthenticatedError                       401 unauthenticated
@@ -160,6 +161,10 @@ class HistoryUnavailableError(MarianneStreamError, status=404, code="history_dis
 
 class HistoryLockedError(HistoryUnavailableError):
     """Another process writes the history."""
+
+
+class HistoryBusyError(HistoryUnavailableError):
+    """Another program has locked the database of the history for longer than a moment."""
 
 
 class NotOnEdgeError(MarianneStreamError, status=501, code="not_available_on_edge"):

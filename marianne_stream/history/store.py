@@ -14,7 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from marianne_stream.errors import HistoryLockedError, HistoryUnavailableError
+from marianne_stream.errors import (
+    HistoryBusyError,
+    HistoryLockedError,
+    HistoryUnavailableError,
+)
 from marianne_stream.fanout.epochs import Epoch
 from marianne_stream.history import retention, writes
 from marianne_stream.history.migrations import check_version, migrate
@@ -24,6 +28,9 @@ T = TypeVar("T")
 
 # Time to wait for a process that copies or inspects the file.
 BUSY_TIMEOUT_S = 2.0
+
+# Errors of statements: the file cannot be used, or a value does not fit SQLite's types.
+STATEMENT_ERRORS = (sqlite3.Error, OverflowError, ValueError, TypeError)
 
 
 def history_path(data_dir: Path, source: Path) -> Path:
@@ -136,6 +143,7 @@ class HistoryStore:
 
         Raises:
             HistoryLockedError: another process writes it; it can be read all the same.
+            HistoryBusyError: another program has locked the database.
             HistoryUnavailableError: it is no history or a newer one, or cannot be written.
         """
         try:
@@ -145,25 +153,25 @@ class HistoryStore:
             await self._writer.run(prepare)
             self.is_writable = True
         except (OSError, sqlite3.Error) as error:
-            raise HistoryUnavailableError(f"{self.path}: {error}") from error
+            raise self._translate(error) from error
         finally:
             if not self.is_writable:
                 await self._writer.close()
                 self._unlock()
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Call a query with a connection that cannot write.
+        """Call a query in one transaction, with a connection that cannot write.
 
         Raises:
-            HistoryUnavailableError: the file cannot be read.
+            HistoryUnavailableError: the file cannot be read, or another release wrote it.
         """
         try:
             async with self._open_lock:
                 if not self._reader.is_open:
-                    await self._open_reader()
-            return await self._reader.run(query)
-        except sqlite3.Error as error:
-            raise HistoryUnavailableError(f"{self.path}: {error}") from error
+                    await self._reader.open(self.path, read_only=True)
+            return await self._reader.run(lambda database: read_consistently(database, query))
+        except STATEMENT_ERRORS as error:
+            raise self._translate(error) from error
 
     async def write(self, batch: WriteBatch, epoch: str) -> None:
         """Write a batch in one transaction.
@@ -173,6 +181,7 @@ class HistoryStore:
             epoch: the epoch of its events.
 
         Raises:
+            HistoryBusyError: another program has locked the database.
             HistoryUnavailableError: it cannot be written.
         """
         await self._write(lambda database: writes.write_batch(database, batch, epoch))
@@ -201,19 +210,17 @@ class HistoryStore:
             await self._writer.close()
         self._unlock()
 
-    async def _open_reader(self) -> None:
-        await self._reader.open(self.path, read_only=True)
-        try:
-            await self._reader.run(check_version)
-        except BaseException:
-            await self._reader.close()
-            raise
-
     async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return await self._writer.run(function)
-        except sqlite3.Error as error:
-            raise HistoryUnavailableError(f"{self.path}: {error}") from error
+        except STATEMENT_ERRORS as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: Exception) -> HistoryUnavailableError:
+        message = f"{self.path}: {error}"
+        if isinstance(error, sqlite3.Error) and is_busy(error):
+            return HistoryBusyError(message)
+        return HistoryUnavailableError(message)
 
     def _unlock(self) -> None:
         if self._lock_fd is not None:
@@ -227,6 +234,25 @@ def prepare(database: sqlite3.Connection) -> None:
     migrate(database)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")
+
+
+def read_consistently(database: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
+    """Return the result of a query whose statements all see the same state of the database."""
+    database.execute("BEGIN")
+    try:
+        # A newer release may have taken the file over since the last query.
+        check_version(database)
+        return query(database)
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return whether a statement failed because another program has locked the database."""
+    # The low byte is the kind of the error (https://sqlite.org/rescode.html).
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def is_unchangeable(path: Path) -> bool:

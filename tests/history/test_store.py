@@ -170,6 +170,42 @@ async def test_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+async def test_newer_schema_of_a_file_that_is_being_read_is_refused(store: HistoryStore) -> None:
+    query = partial(queries.select_runs, job_id="a", limit=1)
+    assert await store.read(query) == []
+    with sqlite3.connect(store.path) as database:
+        database.execute("ALTER TABLE runs ADD COLUMN later TEXT")
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    database.close()
+    with pytest.raises(HistoryUnavailableError, match="schema version"):
+        await store.read(query)
+
+
+async def test_statements_of_a_query_see_one_state(store: HistoryStore) -> None:
+    await store.begin_epoch(EPOCH, None)
+
+    def count_twice(database: sqlite3.Connection) -> list[int]:
+        counts = []
+        for _ in range(2):
+            counts += database.execute("SELECT count(*) FROM events").fetchone()
+            with sqlite3.connect(store.path) as writer:
+                writer.execute("INSERT INTO events VALUES (NULL, 'a', 'x', '', 0)")
+            writer.close()
+        return counts
+
+    assert await store.read(count_twice) == [0, 0]
+    assert await store.read(count_twice) == [2, 2]
+
+
+@pytest.mark.parametrize("value", [2**63, [], "\ud800"])
+async def test_value_that_sqlite_cannot_hold_is_an_error_of_the_store(
+    store: HistoryStore, value: object
+) -> None:
+    with pytest.raises(HistoryUnavailableError):
+        await store.write(WriteBatch([make_run(error_message=value)]), EPOCH)
+    await store.write(WriteBatch([make_run()]), EPOCH)
+
+
 async def test_file_is_private_and_named_after_the_socket(tmp_path: Path) -> None:
     paths = {history_path(tmp_path, Path(name)) for name in ("/tmp/a.sock", "/tmp/b.sock")}
     assert len(paths) == 2
