@@ -8,7 +8,7 @@ from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.feeds.event_feed import EventFeed, EventFilter, make_event_gap_frame
 from marianne_stream.feeds.feed import FeedKind
-from marianne_stream.history.event_log import EventLog
+from marianne_stream.history.event_log import EventLog, StoredPage
 from marianne_stream.wire.cursors import TimelineCursor
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ class StoredEventFeed:
         stored_events: source of the stored events.
         after: sequence number of the last event that the client has.
         event_filter: filter of the client.
-        first_frames: frames to send first.
         open_feed: opens the feed of the replay buffer at a cursor.
     """
 
@@ -34,13 +33,11 @@ class StoredEventFeed:
         stored_events: EventLog,
         after: int,
         event_filter: EventFilter,
-        first_frames: bytes,
         open_feed: Callable[[str], EventFeed],
     ) -> None:
         self._stored_events = stored_events
         self._after = after
         self._event_filter = event_filter
-        self._first_frames = first_frames
         self._open_feed = open_feed
         self._feed: EventFeed | None = None
         self._sink: Sink | None = None
@@ -57,26 +54,28 @@ class StoredEventFeed:
 
     async def frames(self) -> AsyncIterator[bytes]:
         """Yield the stored events, then those of the replay buffer."""
-        if self._first_frames:
-            yield self._first_frames
+        lost_until = self._after
+        is_first = True
         while not self._finished:
             first_buffered = self._stored_events.first_buffered_seq()
-            if first_buffered is None or self._after >= first_buffered - 1:
+            if self._after >= first_buffered - 1:
                 break
             try:
-                entries, complete = await self._stored_events.read_after(
-                    self._after, self._event_filter.job_ids
-                )
+                page = await self._stored_events.read_after(self._after, self._event_filter.job_ids)
             except HistoryUnavailableError as error:
                 logger.debug("stored events not read error=%s", error)
-                entries, complete = [], self._after
-            if frames := b"".join([one.frame for one in entries if self._event_filter(one)]):
+                page = StoredPage((), self._after, 0)
+            if page.lost_until > max(lost_until, self._after):
+                yield make_event_gap_frame(None, "cursor_expired" if is_first else "slow_consumer")
+                lost_until = page.lost_until
+            is_first = False
+            if frames := b"".join([one.frame for one in page.entries if self._event_filter(one)]):
                 yield frames
-            if complete == self._after:
+            if page.complete_until <= self._after:
                 # The buffer has lost events that are not stored, or can no longer be read.
                 yield make_event_gap_frame(None, "slow_consumer")
                 self._after = first_buffered - 1
-            self._after = max(self._after, complete)
+            self._after = max(self._after, page.complete_until)
         if self._finished:
             return
         # No await from here on, so that no entry is lost and none comes twice.
@@ -124,12 +123,10 @@ async def open_stored_event_feed(
     if parsed is None or replay_buffer.resolve_cursor(parsed) is not None:
         return None
     try:
-        position = await stored_events.find(parsed)
+        after = await stored_events.find(parsed)
     except HistoryUnavailableError as error:
         logger.debug("stored events not read error=%s", error)
         return None
-    if position is None:
+    if after is None:
         return None
-    has_lost = position.has_lost(event_filter.job_ids)
-    gap = make_event_gap_frame(None, "cursor_expired") if has_lost else b""
-    return StoredEventFeed(stored_events, position.seq, event_filter, gap, open_feed)
+    return StoredEventFeed(stored_events, after, event_filter, open_feed)

@@ -1,6 +1,7 @@
 """Stored events: those of earlier processes, for clients that resume after a restart."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,33 +15,26 @@ from marianne_stream.fanout.replay_buffer import (
 )
 from marianne_stream.fanout.replay_entry import ReplayEntry, to_sse_name
 from marianne_stream.history import queries
-from marianne_stream.history.queries import DroppedEvents, StoredEvent
+from marianne_stream.history.queries import StoredEvent
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPosition:
-    """Position of a client in the stored events.
+class StoredPage:
+    """Part of the stored events.
 
     Attributes:
-        seq: sequence number of the last event that the client has received.
-        dropped: what was removed of the events: of all jobs, and of single ones.
+        entries: the events, numbered as in the store.
+        complete_until: sequence number up to which they are complete.
+        lost_until: sequence number of the last event of the same jobs that was removed; 0 if none
+            was.
     """
 
-    seq: int
-    dropped: DroppedEvents
-
-    def has_lost(self, job_ids: Iterable[str]) -> bool:
-        """Return whether events of some jobs after the position were removed.
-
-        Args:
-            job_ids: the jobs; empty for all.
-        """
-        by_job = self.dropped.by_job
-        of_jobs = [by_job.get(job_id, 0) for job_id in job_ids] or list(by_job.values())
-        return self.seq < max(self.dropped.of_all, *of_jobs, 0)
+    entries: Sequence[ReplayEntry]
+    complete_until: int
+    lost_until: int
 
 
 class EventLog:
@@ -82,54 +76,64 @@ class EventLog:
             buffer.restore(entries, epochs, epoch.last_seq)
         self._epoch = epoch
 
-    def first_buffered_seq(self) -> int | None:
+    def first_buffered_seq(self) -> int:
         """Return the sequence number from which the replay buffer goes on.
 
-        It is None if this process stores no events.
+        Raises LookupError, as `to_cursor` does, if `find` has returned no position.
         """
-        if self._epoch is None:
-            return None
+        epoch = self._require_epoch()
         oldest = self._replay_buffer.oldest_number
-        if self._epoch.first_number == self._epoch.first_seq:
+        if epoch.first_number == epoch.first_seq:
             return oldest
         # The gap at the beginning of the epoch is in the store only.
-        return self._epoch.first_seq + max(1, oldest - self._epoch.first_number)
+        return epoch.first_seq + max(1, oldest - epoch.first_number)
 
     def to_cursor(self, seq: int) -> str:
         """Return the cursor of this process for a sequence number that the buffer goes on from."""
-        if self._epoch is None:
-            raise LookupError("this process has stored no epoch")
-        return self._replay_buffer.cursor_at(self._epoch.to_number(seq))
+        return self._replay_buffer.cursor_at(self._require_epoch().to_number(seq))
 
-    async def find(self, cursor: TimelineCursor) -> StoredPosition | None:
-        """Return the position of a cursor; None if no process that stored events made it.
+    async def find(self, cursor: TimelineCursor) -> int | None:
+        """Return the sequence number of the last event that the client with a cursor has.
+
+        It is None if no process that stored events made the cursor, or this one stores none.
 
         Raises:
             HistoryUnavailableError: the store cannot be read.
         """
+        if self._epoch is None:
+            return None
         for epoch in await self._store.read(queries.select_epochs):
             if epoch.epoch == cursor.epoch and (seq := epoch.to_seq(cursor.number)) is not None:
-                return StoredPosition(seq, await self._store.read(queries.select_dropped))
+                return seq
         return None
 
-    async def read_after(self, seq: int, job_ids: Iterable[str]) -> tuple[list[ReplayEntry], int]:
+    async def read_after(self, seq: int, job_ids: Iterable[str]) -> StoredPage:
         """Read the next events after a sequence number.
 
         Args:
             seq: the sequence number.
             job_ids: jobs whose events are returned, with all gaps; empty for all jobs.
 
-        Returns:
-            the events, numbered as in the store, and the sequence number up to which they are
-            complete.
-
         Raises:
             HistoryUnavailableError: the store cannot be read.
         """
-        query = partial(queries.select_events_after, seq=seq, job_ids=tuple(job_ids))
-        events, last_seq = await self._store.read(query)
-        epochs = await self._store.read(queries.select_epochs)
-        return make_entries(events, epochs), last_seq
+        return await self._store.read(partial(read_page, seq=seq, job_ids=tuple(job_ids)))
+
+    def _require_epoch(self) -> Epoch:
+        if self._epoch is None:
+            raise LookupError("this process has stored no epoch")
+        return self._epoch
+
+
+def read_page(database: sqlite3.Connection, seq: int, job_ids: Sequence[str]) -> StoredPage:
+    """Return the next events after a sequence number; see EventLog.read_after."""
+    dropped = queries.select_dropped(database)
+    by_job = [dropped.by_job.get(job_id, 0) for job_id in job_ids] or list(dropped.by_job.values())
+    # Up to here all events were removed.
+    seq = max(seq, dropped.of_all)
+    events, complete_until = queries.select_events_after(database, seq, job_ids)
+    entries = make_entries(events, queries.select_epochs(database))
+    return StoredPage(entries, complete_until, max(dropped.of_all, *by_job, 0))
 
 
 def newest_contiguous(events: Sequence[StoredEvent]) -> list[StoredEvent]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.feeds.event_feed import ALL_EVENTS, EventFeed, open_event_feed
 from marianne_stream.feeds.stored_event_feed import StoredEventFeed, open_stored_event_feed
-from marianne_stream.history import queries
+from marianne_stream.history import queries, retention
 from marianne_stream.history.event_log import EventLog
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.store import HistoryStore
@@ -135,3 +136,43 @@ async def test_store_that_can_no_longer_be_read_is_named_by_a_gap(
     (tmp_path / "history.db").unlink()
     assert await read_steps(after, 6) == ["slow_consumer", 5, 6]
     assert await read_steps(await later.open_feed(cursor), 6) == ["cursor_expired", 5, 6]
+
+
+async def test_events_removed_while_a_client_reads_are_named_by_a_gap(
+    earlier: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first page has the first event; then a prune removes the two events after it."""
+    monkeypatch.setattr(queries, "MAX_PAGE_EVENTS", 1)
+    await earlier.recorder.close()
+    later = Recording(tmp_path / "history.db", max_events=2)
+    await later.recorder.open(restore=True)
+    later.add(4, 5)
+    feed = await later.open_feed(str(TimelineCursor(earlier.buffer.epoch, 0)))
+    frames = feed.frames()
+    (first,) = EventParser().feed(await anext(frames))
+    assert json.loads(first.data) == {"step": 1}
+    with sqlite3.connect(later.store.path) as database:
+        retention.drop_events(database, 3)
+    database.close()
+    rest = EventParser().feed(b"".join([await anext(frames) for _ in range(3)]))
+    found = [json.loads(event.data) for event in rest if event.event != "source"]
+    assert [data.get("step", data.get("reason")) for data in found] == [
+        "slow_consumer",
+        "monitor_lost",
+        4,
+        5,
+    ]
+    await frames.aclose()  # type: ignore[attr-defined]
+    feed.close()
+    await later.recorder.close()
+
+
+async def test_process_that_waits_for_the_lock_serves_no_stored_events(
+    earlier: Recording, tmp_path: Path
+) -> None:
+    waiting = Recording(tmp_path / "history.db")
+    waiting.add(100)
+    assert not await waiting.recorder.open(restore=False)
+    feed = await waiting.open_feed(str(TimelineCursor(earlier.buffer.epoch, 1)))
+    assert await read_steps(feed, 100) == ["cursor_expired", 100]
+    await waiting.recorder.close()
