@@ -50,6 +50,7 @@ class EventLog:
         self._replay_buffer = replay_buffer
         # The epoch of this process; None while it is not stored.
         self._epoch: Epoch | None = None
+        self._has_ended = False
 
     async def begin(self, *, restore: bool) -> None:
         """Store this process's epoch. Its later events must be stored as well.
@@ -76,6 +77,10 @@ class EventLog:
             buffer.restore(entries, epochs, epoch.last_seq)
         self._epoch = epoch
 
+    def end(self) -> None:
+        """Open no position any more: later events of this process are not stored."""
+        self._has_ended = True
+
     def first_buffered_seq(self) -> int:
         """Return the sequence number from which the replay buffer goes on.
 
@@ -100,7 +105,7 @@ class EventLog:
         Raises:
             HistoryUnavailableError: the store cannot be read.
         """
-        if self._epoch is None:
+        if self._epoch is None or self._has_ended:
             return None
         for epoch in await self._store.read(queries.select_epochs):
             if epoch.epoch == cursor.epoch and (seq := epoch.to_seq(cursor.number)) is not None:

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from marianne_stream.common.repeated_logs import WarnOnce
-from marianne_stream.errors import HistoryLockedError, HistoryUnavailableError
+from marianne_stream.errors import (
+    HistoryBusyError,
+    HistoryLockedError,
+    HistoryUnavailableError,
+)
 from marianne_stream.fanout.replay_buffer import LOST_DATA, ReplayBuffer
 from marianne_stream.fanout.replay_entry import ReplayEntry
 from marianne_stream.history.event_log import EventLog
@@ -119,7 +123,8 @@ class ChangeRecorder:
 class Recorder:
     """Takes snapshots and events as they are published, and writes them in batches.
 
-    Recording ends for good when the store cannot be written: what it has is still served.
+    Recording ends for good when the store cannot be written: what it has is still served. Another
+    program that locks the database only delays it.
 
     Args:
         store: the history.
@@ -152,10 +157,10 @@ class Recorder:
     @property
     def pending_count(self) -> int:
         """Number of records that wait to be written."""
-        return len(self._pending)
+        return len(self._pending) + len(self._writing)
 
     async def open(self, *, restore: bool) -> bool:
-        """Open the store and begin to record; return False while another process records.
+        """Open the store and begin to record; return False if that must be tried again.
 
         Without a store that can be used, log a warning once, and record nothing.
 
@@ -167,11 +172,14 @@ class Recorder:
             # Events that come while the epoch is being stored belong to it.
             self._start()
             await self._event_log.begin(restore=restore)
-        except HistoryLockedError as error:
+        except (HistoryLockedError, HistoryBusyError) as error:
             self._warning.warn("history not recorded path=%s error=%s", self._store.path, error)
+            self._stop()
+            await self._store.stop_writing()
             return False
         except HistoryUnavailableError as error:
             self._fail(error)
+            await self._store.stop_writing()
             return True
         self._warning.recover("history recorded path=%s", self._store.path)
         return True
@@ -181,23 +189,29 @@ class Recorder:
         next_prune_at = 0.0
         while self.is_recording:
             try:
-                if (now := time.monotonic()) >= next_prune_at:
-                    next_prune_at = now + PRUNE_INTERVAL_S
+                if time.monotonic() >= next_prune_at:
                     await self._store.prune()
+                    next_prune_at = time.monotonic() + PRUNE_INTERVAL_S
                 async with asyncio.timeout(PRUNE_INTERVAL_S):
                     await self._has_pending.wait()
                 await asyncio.sleep(FLUSH_INTERVAL_S)
                 await self._flush()
+                self._warning.recover("history recorded path=%s", self._store.path)
             except TimeoutError:
                 continue
+            except HistoryBusyError as error:
+                self._warning.warn("history waits path=%s error=%s", self._store.path, error)
+                await asyncio.sleep(FLUSH_INTERVAL_S)
             except HistoryUnavailableError as error:
                 self._fail(error)
+        await self._store.stop_writing()
 
     async def close(self) -> None:
         """Write what waits, and let another process record."""
         if self.is_recording:
             try:
-                await self._flush()
+                while self.pending_count:
+                    await self._flush()
             except HistoryUnavailableError as error:
                 self._fail(error)
         if self.is_recording:
@@ -243,23 +257,26 @@ class Recorder:
 
     def _check_pending(self) -> None:
         self._has_pending.set()
-        if len(self._pending) > MAX_PENDING:
+        if self.pending_count > MAX_PENDING:
             self._fail(HistoryUnavailableError(f"{self._store.path} is too slow to be written"))
 
     async def _flush(self) -> None:
-        self._writing, self._pending = self._pending, Pending()
-        self._has_pending.clear()
-        if self._writing:
-            await self._store.write(self._writing.to_batch(), self._replay_buffer.epoch)
-            self.written_records += len(self._writing)
-        self._writing = Pending()
+        """Write one batch: the one that could not be written before, or else all that waits."""
+        if not self._writing:
+            self._writing, self._pending = self._pending, Pending()
+        if batch := self._writing:
+            await self._store.write(batch.to_batch(), self._replay_buffer.epoch)
+            self.written_records += len(batch)
+            self._writing = Pending()
+        if not self._pending:
+            self._has_pending.clear()
 
     def _fail(self, error: HistoryUnavailableError) -> None:
         """End recording for good."""
         self.errors += 1
         self._warning.warn("history turned off path=%s error=%s", self._store.path, error)
-        if self.is_recording:
-            self._stop()
+        self._event_log.end()
+        self._stop()
 
     def _start(self) -> None:
         self.is_recording = True
@@ -268,7 +285,7 @@ class Recorder:
     def _stop(self) -> None:
         self.is_recording = False
         self._replay_buffer.record_to(None)
-        self._pending = Pending()
+        self._pending, self._writing = Pending(), Pending()
         self._known.clear()
         self._has_pending.set()
 

@@ -205,6 +205,10 @@ class HistoryStore:
     async def close(self) -> None:
         """Close the file, and let another process write it."""
         await self._reader.close()
+        await self.stop_writing()
+
+    async def stop_writing(self) -> None:
+        """Let another process write the file; it can still be read."""
         if self.is_writable:
             self.is_writable = False
             await self._writer.close()
