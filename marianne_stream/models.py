@@ -238,6 +238,8 @@ class RunTimes:
         waited_s: time since its start in which it was paused, or only waited, in seconds.
         seen_at: time until which `waited_s` counts.
         is_waiting: True if it waits since then.
+        measured_sheets: number of completed sheets when that number was last seen to rise.
+        measured_s: time in which the run had worked then, in seconds.
     """
 
     run: str
@@ -247,6 +249,8 @@ class RunTimes:
     waited_s: float = 0.0
     seen_at: float = 0.0
     is_waiting: bool = False
+    measured_sheets: int = 0
+    measured_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ def estimate_end(
 ) -> float | None:
     """Return the estimated end of a job, in epoch seconds; None if there is none.
 
-    A running job needs as long for each remaining sheet as it needed for each completed one, waits
-    left out. Before the third completed sheet, it needs as long as the last completed run did. The
-    rest of a rate limit is added.
+    A running job needs as long for each remaining sheet as it needed for each completed one until
+    the last of these was completed, waits left out. Before the third completed sheet, it needs as
+    long as the last completed run did. The rest of a rate limit is added.
 
     Args:
         state: state of the job.
@@ -33,7 +33,11 @@ def estimate_end(
     worked = worked_s(times, now)
     if worked is None:
         return None
-    if state.completed_sheets >= MIN_COMPLETED:
+    if times.measured_sheets == state.completed_sheets >= MIN_COMPLETED:
+        # Sheets that are at work have not ended in the time since.
+        needed_s = count_remaining(state) * times.measured_s / times.measured_sheets
+        rest_s = max(0.0, needed_s - (worked - times.measured_s))
+    elif state.completed_sheets >= MIN_COMPLETED:
         rest_s = count_remaining(state) * worked / state.completed_sheets
     elif previous_s is not None:
         rest_s = max(0.0, previous_s - worked)

@@ -82,7 +82,7 @@ def update_run_times(
         wait_began_at = max(known.seen_at, started_at)
         wait_ended_at = find_resume(state, wait_began_at) or until
         waited_s += max(0.0, min(wait_ended_at, until) - wait_began_at)
-    return replace(
+    times = replace(
         known,
         started_at=started_at,
         completed_at=completed_at,
@@ -90,6 +90,10 @@ def update_run_times(
         seen_at=until,
         is_waiting=is_waiting,
     )
+    if sees_changes and state.completed_sheets > known.measured_sheets:
+        measured_s = worked_s(times, now) or 0.0
+        return replace(times, measured_sheets=state.completed_sheets, measured_s=measured_s)
+    return times
 
 
 def find_end(known: RunTimes, state: JobState, seen_at: float | None) -> float | None:

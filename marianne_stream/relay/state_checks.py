@@ -75,8 +75,9 @@ def check_run_times(times: RunTimes) -> None:
     check_texts(times.run)
     check_times(
         *(times.submitted_at, times.started_at, times.completed_at),
-        *(times.waited_s, times.seen_at),
+        *(times.waited_s, times.seen_at, times.measured_s),
     )
+    check_counts(times.measured_sheets)
 
 
 def check_conductor(info: ConductorInfo) -> None:

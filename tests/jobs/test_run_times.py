@@ -59,9 +59,10 @@ def test_resume_keeps_start_and_pause_is_left_out() -> None:
 def test_wait_for_the_start_is_no_part_of_the_time_at_work() -> None:
     queued = replace(make_state("queued"), started_at=None)
     sheets = [Sheet(number, "completed" if number <= 3 else "pending") for number in range(1, 7)]
+    starting = make_state("running", Sheet(1, "dispatched"), started=600)
     working = make_state("running", *sheets, Sheet(7, "dispatched"), started=600)
     for first_s in (601, 610):
-        times = follow((0, queued), (600, queued), (first_s, working), (900, working))
+        times = follow((0, queued), (600, queued), (first_s, starting), (900, working))
         assert worked_s(times, T + 900) == 300
         assert estimate_end(working, times, None, T + 900) == T + 900 + 400
 
@@ -124,6 +125,13 @@ def test_estimate(state: JobState, previous_s: float | None, expected: float | N
     times = RunTimes("r", T, started_at=T, seen_at=T + 100)
     end = estimate_end(state, times, previous_s, T + 100)
     assert end == (None if expected is None else T + expected)
+
+
+def test_time_since_the_last_completed_sheet_is_not_counted_twice() -> None:
+    times = RunTimes("r", T, started_at=T, seen_at=T + 100, measured_sheets=5, measured_s=90.0)
+    # 5 sheets need 18 s each, of which 10 s have passed.
+    assert estimate_end(completed(5, 10), times, None, T + 100) == T + 100 + 80
+    assert estimate_end(completed(6, 10), times, None, T + 100) == T + 100 + 4 * 100 / 6
 
 
 @pytest.mark.parametrize(
