@@ -26,7 +26,7 @@ from marianne_stream.history.records import (
     merge_records,
 )
 from marianne_stream.history.store import HistoryStore
-from marianne_stream.jobs.sheet_times import NOT_STARTED
+from marianne_stream.jobs.sheet_times import NOT_STARTED, is_same_execution
 from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet
 from marianne_stream.wire.sse import EncodedFrames
@@ -109,7 +109,7 @@ class ChangeRecorder:
         self._pending.sheets[key] = make_sheet_record(self._job_id, self._times.run, sheet)
         if known is None and sheet.status in NOT_STARTED:
             return
-        if known is None or (known.status, known.attempt) != (sheet.status, sheet.attempt):
+        if known is None or not is_same_execution(sheet, known):
             self._add_transition(sheet.number, sheet.status, sheet.attempt)
 
     def _add_transition(self, number: int, status: str, attempt: int | None) -> None:

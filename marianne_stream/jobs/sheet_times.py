@@ -109,7 +109,7 @@ def merge_times(
 
 
 def is_same_execution(reported: Sheet, known: Sheet) -> bool:
-    """Return whether an ended sheet has not been executed again.
+    """Return whether a sheet has the status and attempt that are known: it goes on or has ended.
 
     A conductor that restarts counts the attempts of completed sheets anew, and may report fewer.
     """

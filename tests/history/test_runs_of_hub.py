@@ -16,7 +16,7 @@ from marianne_stream.history import ended_runs, queries, recorder
 from marianne_stream.history.history import History
 from marianne_stream.jobs import roster_poller
 from marianne_stream.jobs.hub import JobHub
-from marianne_stream.models import JobState, Sheet, format_iso_time
+from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet, format_iso_time
 from tests.support.backends import OneJobBackend
 from tests.support.waiting import wait_for_value, wait_until
 
@@ -70,6 +70,17 @@ async def test_end_is_known_before_it_is_written(
         assert ended.completed_at is not None
         # The job is read by another watcher.
         assert (await hub.get_state("a")).sheets == (ended,)
+
+
+def test_attempts_that_are_counted_anew_are_no_transition() -> None:
+    pending = recorder.Pending()
+    progress = JobProgress(RunTimes("r", 1.0), sees_changes=True)
+    changes = recorder.ChangeRecorder(pending, "a", progress)
+    first, second = Sheet(1, "completed", attempt=1), Sheet(1, "completed", attempt=2)
+    changes.record_sheet(first, second)
+    assert pending.transitions == []
+    changes.record_sheet(second, first)
+    assert [transition.attempt for transition in pending.transitions] == [2]
 
 
 @pytest.fixture
