@@ -7,7 +7,12 @@ import time
 from functools import partial
 
 from marianne_stream.common.intervals import RELAXED_INTERVAL_S
-from marianne_stream.errors import HistoryUnavailableError, JobNotFoundError, MarianneStreamError
+from marianne_stream.errors import (
+    CorruptStateError,
+    HistoryUnavailableError,
+    JobNotFoundError,
+    MarianneStreamError,
+)
 from marianne_stream.history import queries
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.records import RecordedRun, merge_records
@@ -90,8 +95,9 @@ class EndedRuns:
         """Read a job, which records its state; return False if that must be tried again."""
         try:
             snapshot, subscription = await self._hub.subscribe_job(job_id, RELAXED_INTERVAL_S)
-        except JobNotFoundError:
+        except (JobNotFoundError, CorruptStateError) as error:
             # Its run ends as it was last seen.
+            logger.debug("end not recorded job=%r error=%s", job_id, error)
             return True
         except MarianneStreamError as error:
             logger.debug("job not read job=%r error=%s", job_id, error)

@@ -81,7 +81,10 @@ class ProgressTracker:
 
     def find_stalled(self, state: JobState) -> tuple[int, ...]:
         """Return the numbers of the sheets that have stalled."""
-        last_activity_at = self._progress.get_activity(state.job_id) or self._watched_since
+        # Before that, nobody looked at the job's log.
+        last_activity_at = max(
+            self._progress.get_activity(state.job_id) or 0.0, self._watched_since
+        )
         return find_stalled(state, last_activity_at, time.time(), self._progress.stalled_after_s)
 
     def _is_new_run(self, state: JobState) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.backends.checkpoint import to_epoch_s
+from marianne_stream.errors import CorruptStateError, MarianneStreamError, StateUnavailableError
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.history import ended_runs, queries, recorder
 from marianne_stream.history.history import History
@@ -139,3 +140,19 @@ async def test_run_that_ended_while_no_server_recorded_is_ended(tmp_path: Path) 
     async with recording(tmp_path / "history.db", backend) as (_, history):
         expected = [("cancelled", ended_at, ["stopped"])]
         await wait_for_value(partial(read_runs, history), lambda runs: runs == expected)
+
+
+@pytest.mark.usefixtures("_polls_often")
+@pytest.mark.parametrize("error", [CorruptStateError(), StateUnavailableError()])
+async def test_ended_job_that_cannot_be_read_is_read_again_only_if_that_may_help(
+    tmp_path: Path, error: MarianneStreamError
+) -> None:
+    backend = OneJobBackend(None)
+    backend.error = error
+    async with recording(tmp_path / "history.db", backend) as (hub, _):
+        await wait_until(lambda: hub.roster.poller.latest is not None)
+        backend.state = make_state("failed", "failed")
+        await wait_until(lambda: backend.job_reads)
+        first_roster = hub.roster.poller.latest_requested_at
+        await wait_until(lambda: hub.roster.poller.latest_requested_at > first_roster + 0.3)
+    assert (backend.job_reads > 1) == (not isinstance(error, CorruptStateError))

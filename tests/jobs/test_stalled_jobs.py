@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.fanout.replay_entry import ReplayEntry
 from marianne_stream.jobs.hub import JobHub
@@ -104,12 +105,19 @@ async def test_stalled_sheet_is_announced_again_after_a_sign_of_life(watched: Wa
 
 
 async def test_job_that_cannot_be_read_does_not_stall(watched: Watched) -> None:
-    watched.backend.is_away = True
+    watched.backend.error = StateUnavailableError()
     await watched.read()
     snapshot = watched.subscription.watcher.snapshot
     assert snapshot is not None
     assert snapshot.source == "none"
     watched.hub.roster.progress.stalled_after_s = AT_ONCE_S
     watched.hub.update_stalled()
+    await watched.read()
+    assert (watched.stalled, "sheet.stalled" in watched.events.names) == ((), False)
+
+
+async def test_job_that_was_not_watched_has_not_stalled(watched: Watched) -> None:
+    watched.hub.roster.progress.record_activity("a", time.time() - 3600)
+    watched.hub.roster.progress.stalled_after_s = 60.0
     await watched.read()
     assert (watched.stalled, "sheet.stalled" in watched.events.names) == ((), False)

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 from marianne_stream.backends.checkpoint import to_epoch_s
-from marianne_stream.errors import JobNotFoundError, StateUnavailableError
+from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateUnavailableError
 from marianne_stream.models import (
     JobState,
     Roster,
@@ -51,13 +51,13 @@ class OneJobBackend:
 
     Attributes:
         state: state of the job.
-        is_away: True while no job can be read.
+        error: error of each read of the job; None if it can be read.
         job_reads: number of times that the job was read.
     """
 
     def __init__(self, state: JobState | None) -> None:
         self.state = state
-        self.is_away = False
+        self.error: MarianneStreamError | None = None
         self.job_reads = 0
 
     def end(self, status: str, *sheets: Sheet) -> None:
@@ -88,8 +88,8 @@ class OneJobBackend:
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         self.job_reads += 1
         await asyncio.sleep(0)
-        if self.is_away:
-            raise StateUnavailableError
+        if self.error is not None:
+            raise self.error
         if self.state is None:
             raise JobNotFoundError(job_id)
         return self.state
