@@ -1,27 +1,30 @@
 """Responses about recorded runs and events, read from the store."""
 
+import asyncio
 import sqlite3
 from dataclasses import asdict
 from functools import partial
 
 import msgspec
 
-from marianne_stream.errors import RunNotFoundError
+from marianne_stream.errors import RunNotFoundError, SheetNotFoundError
 from marianne_stream.history import queries
-from marianne_stream.history.records import RecordedRun, RunRecord, SheetRecord
+from marianne_stream.history.records import RecordedRun, RunRecord, SheetRecord, Transition
 from marianne_stream.history.store import HistoryStore
+from marianne_stream.models import format_iso_time
 from marianne_stream.schemas.history_schemas import (
     EndedRun,
-    RunData,
     RunPage,
-    RunSheetData,
+    RunSummary,
     StalledSheet,
-    TransitionData,
 )
 from marianne_stream.wire.job_patterns import JobPatterns
 
 # Largest number of ended runs, and of stalled sheets, in a summary.
 MAX_SUMMARY_ITEMS = 500
+
+# Characters of an error in a list.
+MAX_LISTED_ERROR_CHARS = 300
 
 # Name of the newest run of a job in addresses.
 LATEST_RUN = "latest"
@@ -41,17 +44,18 @@ async def read_run_page(
     Raises:
         HistoryUnavailableError: the store cannot be read.
     """
-    runs = await store.read(partial(select_page, job_id=job_id, limit=limit + 1, before=before))
+    query = partial(queries.select_runs, job_id=job_id, limit=limit + 1, before=before)
+    runs = await store.read(query)
     page = runs[:limit]
     return RunPage(
         job_id=job_id,
-        runs=tuple(make_run_data(run) for run in page),
-        next=page[-1].run.run if len(runs) > limit else None,
+        runs=tuple(make_run_summary(run) for run in page),
+        next=page[-1].run if len(runs) > limit else None,
     )
 
 
-async def read_run(store: HistoryStore, job_id: str, run: str) -> RunData:
-    """Return a recorded run of a job with its transitions.
+async def read_run(store: HistoryStore, job_id: str, run: str) -> bytes:
+    """Return a recorded run of a job as the JSON of a RunData.
 
     Args:
         store: the history.
@@ -63,25 +67,31 @@ async def read_run(store: HistoryStore, job_id: str, run: str) -> RunData:
         RunNotFoundError: it was not recorded.
     """
     recorded = await store.read(partial(find_named_run, job_id=job_id, run=run))
-    if recorded is None:
-        raise RunNotFoundError(detail=f"No run {run!r} of {job_id!r} was recorded.")
-    transitions = tuple(
-        TransitionData(
-            number=each.number,
-            status=each.status,
-            at=each.seen_at,
-            attempt=each.attempt,
-            late=bool(each.late),
-        )
-        for each in recorded.transitions
-    )
-    return make_run_data(recorded).model_copy(update={"transitions": transitions})
+    # Not in the thread of the reader, for which watchers wait.
+    return await asyncio.to_thread(encode_run, recorded)
+
+
+async def read_run_sheet(store: HistoryStore, job_id: str, run: str, number: int) -> SheetRecord:
+    """Return a sheet of a recorded run; raises as `read_run` does.
+
+    Raises:
+        SheetNotFoundError: the run has no such sheet.
+    """
+
+    def find(database: sqlite3.Connection) -> SheetRecord:
+        name = find_run_name(database, job_id, run)
+        sheet = queries.select_sheet(database, job_id, name, number)
+        if sheet is None:
+            raise SheetNotFoundError(detail=f"Run {name} of {job_id!r} has no sheet {number}.")
+        return sheet
+
+    return await store.read(find)
 
 
 async def read_event_page(
     store: HistoryStore, job_id: str, limit: int, before: int | None
-) -> bytes:
-    """Return recorded events of a job, newest first, as the JSON of an EventPage.
+) -> tuple[bytes, int]:
+    """Return recorded events of a job, newest first, as the JSON of an EventPage; and how many.
 
     Args:
         store: the history.
@@ -92,17 +102,15 @@ async def read_event_page(
     Raises:
         HistoryUnavailableError: the store cannot be read.
     """
-    events = await store.read(
-        partial(queries.select_events_before, job_id=job_id, before=before, limit=limit + 1)
+    events, has_more = await store.read(
+        partial(queries.select_events_before, job_id=job_id, before=before, limit=limit)
     )
-    page = events[:limit]
-    return msgspec.json.encode(
-        {
-            "job_id": job_id,
-            "events": [msgspec.Raw(event.data) for event in page],
-            "next": str(page[-1].seq) if len(events) > limit else None,
-        }
-    )
+    page = {
+        "job_id": job_id,
+        "events": [msgspec.Raw(event.data) for event in events],
+        "next": str(events[-1].seq) if has_more else None,
+    }
+    return msgspec.json.encode(page), len(events)
 
 
 async def read_ended_runs(
@@ -141,38 +149,100 @@ async def read_stalled_sheets(
     )
 
 
-def select_page(
-    database: sqlite3.Connection, job_id: str, limit: int, before: str | None
-) -> list[RecordedRun]:
-    """Return runs of a job with their sheets, newest first."""
-    runs = queries.select_runs(database, job_id, limit, before)
-    return [RecordedRun(run, queries.select_sheets(database, job_id, run.run)) for run in runs]
+def find_named_run(database: sqlite3.Connection, job_id: str, run: str) -> RecordedRun:
+    """Return a run by its name, or the newest for LATEST_RUN; raise RunNotFoundError."""
+    recorded = queries.select_run(database, job_id, find_run_name(database, job_id, run))
+    if recorded is None:
+        raise make_run_error(job_id, run)
+    return recorded
 
 
-def find_named_run(database: sqlite3.Connection, job_id: str, run: str) -> RecordedRun | None:
-    """Return a run by its name, or the newest for LATEST_RUN; None if there is none."""
-    if run == LATEST_RUN:
-        newest = queries.select_runs(database, job_id, 1)
-        if not newest:
-            return None
-        run = newest[0].run
-    return queries.select_run(database, job_id, run)
+def find_run_name(database: sqlite3.Connection, job_id: str, run: str) -> str:
+    """Return the name of a recorded run, which may be LATEST_RUN; raise RunNotFoundError."""
+    found = queries.select_run_name(database, job_id, None if run == LATEST_RUN else run)
+    if found is None:
+        raise make_run_error(job_id, run)
+    return found
 
 
-def make_run_data(recorded: RecordedRun) -> RunData:
-    """Convert a recorded run, without its transitions."""
-    fields = asdict(recorded.run)
+def make_run_error(job_id: str, run: str) -> RunNotFoundError:
+    """Return the error about a run that was not recorded."""
+    return RunNotFoundError(detail=f"No run {run!r} of {job_id!r} was recorded.")
+
+
+def make_run_summary(record: RunRecord) -> RunSummary:
+    """Convert a run for a list."""
+    fields = asdict(record)
     for internal in ("submitted_at", "changed_at"):
         del fields[internal]
-    return RunData(**fields, sheets=tuple(map(make_run_sheet, recorded.sheets.values())))
+    return RunSummary(**{**fields, "error_message": cut_error(record.error_message)})
 
 
-def make_run_sheet(record: SheetRecord) -> RunSheetData:
-    """Convert a recorded sheet."""
-    fields = asdict(record)
-    for key in ("job_id", "run"):
-        del fields[key]
-    return RunSheetData(**fields)
+def cut_error(message: str | None) -> str | None:
+    """Return the beginning of an error for a list."""
+    return None if message is None else message[:MAX_LISTED_ERROR_CHARS]
+
+
+def encode_run(recorded: RecordedRun) -> bytes:
+    """Return the JSON of a RunData; it may have 20,000 sheets, so call it in a thread."""
+    run = recorded.run
+    fields: dict[str, object] = {
+        "job_id": run.job_id,
+        "run": run.run,
+        "status": run.status,
+        "started_at": format_iso_time(run.started_at),
+        "completed_at": format_iso_time(run.completed_at),
+        "total_sheets": run.total_sheets,
+        "completed_sheets": run.completed_sheets,
+        "error_message": run.error_message,
+        "waited_s": run.waited_s,
+        "estimated_cost": run.estimated_cost,
+        "input_tokens": run.input_tokens,
+        "output_tokens": run.output_tokens,
+        "sheets": [make_sheet_fields(sheet) for sheet in recorded.sheets.values()],
+        "transitions": [make_transition_fields(each) for each in recorded.transitions],
+    }
+    return msgspec.json.encode(drop_unknown(fields))
+
+
+def make_sheet_fields(sheet: SheetRecord) -> dict[str, object]:
+    """Return the fields of a RunSheetData."""
+    return drop_unknown(
+        {
+            "number": sheet.number,
+            "status": sheet.status,
+            "attempt": sheet.attempt,
+            "started_at": format_iso_time(sheet.started_at),
+            "completed_at": format_iso_time(sheet.completed_at),
+            "observed": bool(sheet.observed),
+            "estimated": bool(sheet.estimated),
+            "work_s": sheet.work_s,
+            "error_code": sheet.error_code,
+            "error_message": sheet.error_message,
+            "instrument_name": sheet.instrument_name,
+            "movement": sheet.movement,
+        }
+    )
+
+
+def make_transition_fields(transition: Transition) -> dict[str, object]:
+    """Return the fields of a TransitionData."""
+    return drop_unknown(
+        {
+            "number": transition.number,
+            "status": transition.status,
+            "at": format_iso_time(transition.seen_at),
+            "attempt": transition.attempt,
+            "late": bool(transition.late),
+        }
+    )
+
+
+def drop_unknown(fields: dict[str, object]) -> dict[str, object]:
+    """Return the fields that are known, without flags that are not set."""
+    return {
+        name: value for name, value in fields.items() if value is not None and value is not False
+    }
 
 
 def make_ended_run(record: RunRecord) -> EndedRun:
@@ -187,5 +257,5 @@ def make_ended_run(record: RunRecord) -> EndedRun:
         started_at=record.started_at,
         completed_at=record.completed_at,
         duration_s=duration_s,
-        error_message=record.error_message,
+        error_message=cut_error(record.error_message),
     )

@@ -13,6 +13,9 @@ from marianne_stream.history.records import RecordedRun, RunRecord, SheetRecord,
 # A submission's times in two answers of the conductor differ by less than this.
 SAME_RUN_S = 1.0
 
+# Largest number of transitions that are read of a run: those of the last sheets to change.
+MAX_TRANSITIONS = 20_000
+
 # Limits of a read of events, which is repeated until all are read.
 MAX_PAGE_EVENTS = 500
 MAX_PAGE_BYTES = 1024 * 1024
@@ -63,13 +66,33 @@ def select_run(database: sqlite3.Connection, job_id: str, run: str) -> RecordedR
     if row is None:
         return None
     transitions = database.execute(
-        "SELECT * FROM transitions WHERE job_id = ? AND run = ? ORDER BY seen_at, rowid", key
-    )
+        "SELECT * FROM transitions WHERE job_id = ? AND run = ? "
+        "ORDER BY seen_at DESC, rowid DESC LIMIT ?",
+        (*key, MAX_TRANSITIONS),
+    ).fetchall()
     return RecordedRun(
         RunRecord(*row),
         select_sheets(database, job_id, run),
-        tuple(Transition(*row) for row in transitions),
+        tuple(Transition(*row) for row in reversed(transitions)),
     )
+
+
+def select_run_name(database: sqlite3.Connection, job_id: str, run: str | None) -> str | None:
+    """Return the name of a run if it is stored; for None, that of the newest."""
+    (name,) = database.execute(
+        "SELECT max(run) FROM runs WHERE job_id = ?1 AND (?2 IS NULL OR run = ?2)", (job_id, run)
+    ).fetchone()
+    return str(name) if name is not None else None
+
+
+def select_sheet(
+    database: sqlite3.Connection, job_id: str, run: str, number: int
+) -> SheetRecord | None:
+    """Return a sheet of a run; None if it is not stored."""
+    row = database.execute(
+        "SELECT * FROM sheets WHERE job_id = ? AND run = ? AND number = ?", (job_id, run, number)
+    ).fetchone()
+    return SheetRecord(*row) if row is not None else None
 
 
 def select_sheets(database: sqlite3.Connection, job_id: str, run: str) -> dict[int, SheetRecord]:
@@ -203,14 +226,32 @@ def select_events_after(
 
 def select_events_before(
     database: sqlite3.Connection, job_id: str, before: int | None, limit: int
-) -> list[StoredEvent]:
-    """Return the newest events of a job before a sequence number, newest first; no gaps."""
+) -> tuple[list[StoredEvent], bool]:
+    """Return the newest events of a job before a sequence number, newest first; no gaps.
+
+    Args:
+        database: the database.
+        job_id: the job.
+        before: sequence number before which they end; None for the newest.
+        limit: largest number of events; they end earlier above MAX_PAGE_BYTES.
+
+    Returns:
+        the events, and True if there are older ones.
+    """
     rows = database.execute(
         "SELECT * FROM events WHERE job_id = ?1 AND (?2 IS NULL OR seq < ?2) "
         "ORDER BY seq DESC LIMIT ?3",
-        (job_id, before, limit),
+        (job_id, before, limit + 1),
     )
-    return [StoredEvent(*row) for row in rows]
+    events: list[StoredEvent] = []
+    size = 0
+    for row in rows:
+        event = StoredEvent(*row)
+        size += len(event.data)
+        if len(events) == limit or (events and size > MAX_PAGE_BYTES):
+            return events, True
+        events.append(event)
+    return events, False
 
 
 def find_event_rows(

@@ -54,8 +54,8 @@ class RunSheetData(Payload):
     movement: str | None = Field(default=None, exclude_if=is_none)
 
 
-class RunData(Payload):
-    """A recorded run of a job, with the span of each sheet."""
+class RunSummary(Payload):
+    """A recorded run of a job."""
 
     job_id: str
     run: str = Field(description="Name of the run: its time of submission.")
@@ -64,16 +64,21 @@ class RunData(Payload):
     completed_at: OptionalTime = Field(default=None, description="First end, ISO 8601.")
     total_sheets: int
     completed_sheets: int
-    error_message: str | None = Field(default=None, exclude_if=is_none)
+    error_message: str | None = Field(
+        default=None, exclude_if=is_none, description="In a list, the first 300 characters."
+    )
     waited_s: float = Field(description="Time in which it was paused or only waited, seconds.")
     estimated_cost: float | None = Field(default=None, exclude_if=is_none)
     input_tokens: int | None = Field(default=None, exclude_if=is_none)
     output_tokens: int | None = Field(default=None, exclude_if=is_none)
+
+
+class RunData(RunSummary):
+    """Response of `GET /api/jobs/{job_id}/runs/{run}`: a run with the span of each sheet."""
+
     sheets: tuple[RunSheetData, ...]
-    transitions: tuple[TransitionData, ...] | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="In the order in which they were seen; only in the response about one run.",
+    transitions: tuple[TransitionData, ...] = Field(
+        description="In the order in which they were seen; the last 20,000."
     )
 
 
@@ -81,12 +86,15 @@ class RunPage(Payload):
     """Response of `GET /api/jobs/{job_id}/runs`: recorded runs, newest first."""
 
     job_id: str
-    runs: tuple[RunData, ...]
+    runs: tuple[RunSummary, ...]
     next: str | None = Field(description="Value of `before` for older runs; null on the last page.")
 
 
 class EventPage(Payload):
-    """Response of `GET /api/jobs/{job_id}/events/list`: recorded events, newest first."""
+    """Response of `GET /api/jobs/{job_id}/events/list`: recorded events, newest first.
+
+    A page has at most 1 MiB of events, or one that is larger.
+    """
 
     job_id: str
     events: tuple[TimelineEventData, ...]

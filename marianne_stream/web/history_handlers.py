@@ -66,7 +66,10 @@ async def list_events(request: web.Request) -> web.Response:
     job_id, limit = read_job_id(request), int(EVENT_LIMIT.read(request))
     before = int(EVENT_BEFORE.read(request)) or None
     store = find_store(request, job_id)
-    return json_response(await pages.read_event_page(store, job_id, limit, before))
+    page, count = await pages.read_event_page(store, job_id, limit, before)
+    if not count and not before:
+        await request.app[JOB_HUB].ensure_exists(job_id)
+    return json_response(page)
 
 
 async def get_summary(request: web.Request) -> web.Response:

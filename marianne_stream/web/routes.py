@@ -200,7 +200,7 @@ ROUTES = (
         "Recorded events of a job in pages, newest first.",
         model=EventPage,
         parameters=(history_handlers.EVENT_LIMIT, history_handlers.EVENT_BEFORE),
-        errors=HISTORY_ERRORS,
+        errors={**HISTORY_ERRORS, **UNAVAILABLE},
     ),
     Route(
         "/api/jobs/{job_id}/runs",
@@ -213,7 +213,7 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/runs/{run}",
         history_handlers.get_run,
-        "A recorded run of a job, with its transitions.",
+        "A recorded run of a job, with its sheets and transitions.",
         model=RunData,
         errors=HISTORY_ERRORS,
     ),

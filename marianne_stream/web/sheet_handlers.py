@@ -28,11 +28,8 @@ async def get_sheet(request: web.Request) -> web.Response:
     job_id, number, run = read_job_id(request), read_sheet_number(request), RUN.read(request)
     hub = request.app[JOB_HUB]
     if run is not None:
-        recorded = await pages.read_run(find_store(request, job_id), job_id, run)
-        for sheet in recorded.sheets:
-            if sheet.number == number:
-                return json_response(SheetDetail(job_id=job_id, run=recorded.run, **dict(sheet)))
-        raise SheetNotFoundError(detail=f"Run {recorded.run} of {job_id!r} has no sheet {number}.")
+        record = await pages.read_run_sheet(find_store(request, job_id), job_id, run, number)
+        return json_response(SheetDetail(**asdict(record)))
     state = await hub.get_state(job_id)
     known = next((sheet for sheet in state.sheets if sheet.number == number), None)
     if known is None:

@@ -188,3 +188,5 @@ async def test_changed_job_is_not_answered_with_an_earlier_read(
             lambda sheet: sheet["status"] == "failed",
         )
         assert sheet["error_message"] == "no memory"
+        (entry,) = (await get_json(client, "/api/jobs/a"))["sheets"]
+        assert entry["completed_at"] == sheet["completed_at"]

@@ -1,0 +1,175 @@
+"""Recorded runs and events as JSON, within limits of size, and what is known of the last visit."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marianne_stream.app import create_app
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.history.queries import MAX_PAGE_BYTES
+from marianne_stream.history.records import (
+    EventRecord,
+    RunRecord,
+    SheetRecord,
+    Transition,
+    WriteBatch,
+)
+from marianne_stream.history.store import HistoryStore, history_path
+from marianne_stream.schemas.history_schemas import (
+    RunData,
+    RunSheetData,
+    RunSummary,
+    TransitionData,
+)
+from tests.web.conftest import Client
+from tests.web.test_jobs import get_error, get_json
+
+RUN = "2026-01-01T00:00:00Z"
+EPOCH = "e" * 16
+
+# Fields of a sheet that are absent if the conductor tells nothing.
+NOTHING_KNOWN: dict[str, Any] = {
+    **dict.fromkeys(("attempt", "started_at", "completed_at", "work_s", "error_code")),
+    **dict.fromkeys(("error_message", "instrument_name", "movement")),
+    "observed": False, "estimated": False,
+}
+
+StartRecorded = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """Return settings with a history."""
+    return settings.model_copy(update={"history": "auto", "data_dir": tmp_path / "data"})
+
+
+@pytest.fixture
+def start_recorded(
+    settings: Settings, conductor: SimulatedConductor, aiohttp_client: Callable[..., Any]
+) -> StartRecorded:
+    """Return a function that starts a server whose history has some records."""
+    del conductor
+
+    async def start(**records: Any) -> Client:
+        data_dir = settings.data_dir
+        assert data_dir is not None
+        path = history_path(data_dir, settings.conductor_socket)
+        store = HistoryStore(path, max_age_s=1e9, max_bytes=2**30)
+        await store.open()
+        await store.begin_epoch(EPOCH, None)
+        await store.write(WriteBatch(**records), EPOCH)
+        await store.close()
+        client: Client = await aiohttp_client(create_app(settings))
+        return client
+
+    return start
+
+
+def make_run(run: str = RUN, **changes: Any) -> RunRecord:
+    now = time.time()
+    fields: dict[str, Any] = {
+        "job_id": "a",
+        "run": run,
+        "submitted_at": now,
+        "status": "failed",
+        "started_at": now,
+        "completed_at": now,
+        "total_sheets": 2,
+        "completed_sheets": 1,
+        "error_message": "no",
+        "waited_s": 0.5,
+        "estimated_cost": 0.1,
+        "input_tokens": 5,
+        "output_tokens": 6,
+        "changed_at": now,
+    }
+    return RunRecord(**{**fields, **changes})
+
+
+def make_sheets(count: int) -> Sequence[SheetRecord]:
+    now = time.time()
+    return [
+        SheetRecord(
+            *("a", RUN, number, "failed", 1, now, now, True, True, 3.0),
+            *("E999", "no memory", "cli", "1"),
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def make_event(number: int, size: int = 10) -> EventRecord:
+    return EventRecord(number, "a", "job.started", b'"' + b"x" * size + b'"', time.time())
+
+
+async def test_run_has_all_fields_that_are_known(start_recorded: StartRecorded) -> None:
+    unknown = {"started_at": None, "completed_at": None, "error_message": None}
+    costs = {"estimated_cost": None, "input_tokens": None, "output_tokens": None}
+    bare = make_run("2026-01-02T00:00:00Z", status="running", **unknown, **costs)
+    client = await start_recorded(
+        runs=[make_run(), bare],
+        sheets=[
+            *make_sheets(1),
+            replace(make_sheets(1)[0], run=bare.run, status="pending", **NOTHING_KNOWN),
+        ],
+        transitions=[
+            Transition("a", RUN, 1, time.time(), "failed", 1, late=True),
+            Transition("a", bare.run, 0, time.time(), "running", None, late=False),
+        ],
+    )
+    full = await get_json(client, f"/api/jobs/a/runs/{RUN}")
+    assert full.keys() == RunData.model_fields.keys()
+    assert full["sheets"][0].keys() == RunSheetData.model_fields.keys()
+    assert full["transitions"][0].keys() == TransitionData.model_fields.keys()
+    assert full["started_at"].endswith("Z")
+    latest = await get_json(client, "/api/jobs/a/runs/latest")
+    assert latest.keys() == full.keys() - unknown.keys() - costs.keys()
+    assert latest["sheets"] == [{"number": 1, "status": "pending"}]
+    assert latest["transitions"][0].keys() == {"number", "status", "at"}
+    page = await get_json(client, "/api/jobs/a/runs")
+    assert [run["run"] for run in page["runs"]] == [bare.run, RUN]
+    assert page["runs"][1].keys() == RunSummary.model_fields.keys()
+    assert page["runs"][1] == {name: full[name] for name in page["runs"][1]}
+
+
+async def test_errors_are_cut_in_lists(start_recorded: StartRecorded) -> None:
+    client = await start_recorded(runs=[make_run(error_message="x" * 1000)])
+    (listed,) = (await get_json(client, "/api/jobs/a/runs"))["runs"]
+    (ended,) = (await get_json(client, "/api/summary?since=2026-01-01T00:00:00Z"))["ended"]
+    assert listed["error_message"] == ended["error_message"] == "x" * 300
+    full = await get_json(client, f"/api/jobs/a/runs/{RUN}")
+    assert full["error_message"] == "x" * 1000
+
+
+async def test_page_of_large_events_ends_early(start_recorded: StartRecorded) -> None:
+    size = MAX_PAGE_BYTES // 3
+    events = [make_event(number, size) for number in range(1, 8)]
+    client = await start_recorded(events=[*events, make_event(8, 2 * MAX_PAGE_BYTES)])
+    counts, before = [], "0"
+    while before:
+        page = await get_json(client, "/api/jobs/a/events/list", params={"before": before})
+        counts.append(len(page["events"]))
+        before = page["next"]
+    assert counts == [1, 2, 2, 2, 1]
+
+
+async def test_events_of_an_unknown_job_are_not_found(start_recorded: StartRecorded) -> None:
+    client = await start_recorded(events=[make_event(1)])
+    assert len((await get_json(client, "/api/jobs/a/events/list"))["events"]) == 1
+    assert (await get_json(client, "/api/jobs/a/events/list?before=1"))["events"] == []
+    await get_error(client, "/api/jobs/none/events/list", 404, "job_not_found")
+
+
+async def test_run_of_many_sheets_is_read_whole_and_sheet_by_sheet(
+    start_recorded: StartRecorded,
+) -> None:
+    client = await start_recorded(runs=[make_run()], sheets=make_sheets(20_000))
+    run = await get_json(client, f"/api/jobs/a/runs/{RUN}")
+    assert [sheet["number"] for sheet in run["sheets"]] == list(range(1, 20_001))
+    assert "sheets" not in (await get_json(client, "/api/jobs/a/runs"))["runs"][0]
+    sheet = await get_json(client, "/api/jobs/a/sheets/20000", params={"run": "latest"})
+    assert (sheet["number"], sheet["run"], sheet["error_code"]) == (20_000, RUN, "E999")
