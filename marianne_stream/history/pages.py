@@ -120,13 +120,11 @@ async def read_ended_runs(
 
     Raises HistoryUnavailableError if the store cannot be read.
     """
-    records = await store.read(
-        partial(queries.select_ended_runs, since=since, limit=10 * MAX_SUMMARY_ITEMS)
+    query = partial(
+        queries.select_ended_runs, since=since, limit=MAX_SUMMARY_ITEMS, is_selected=job_scope
     )
-    found = [record for record in records if job_scope(record.job_id)]
-    return [make_ended_run(record) for record in found[:MAX_SUMMARY_ITEMS]], (
-        len(found) <= MAX_SUMMARY_ITEMS and len(records) < 10 * MAX_SUMMARY_ITEMS
-    )
+    records, is_complete = await store.read(query)
+    return [make_ended_run(record) for record in records], is_complete
 
 
 async def read_stalled_sheets(
@@ -136,17 +134,11 @@ async def read_stalled_sheets(
 
     Raises HistoryUnavailableError if the store cannot be read.
     """
-    rows = await store.read(
-        partial(queries.select_stalled, since=since, limit=10 * MAX_SUMMARY_ITEMS)
+    query = partial(
+        queries.select_stalled, since=since, limit=MAX_SUMMARY_ITEMS, is_selected=job_scope
     )
-    found = [
-        StalledSheet(job_id=job_id, sheet=sheet, at=at)
-        for job_id, sheet, at in rows
-        if job_scope(job_id)
-    ]
-    return found[:MAX_SUMMARY_ITEMS], (
-        len(found) <= MAX_SUMMARY_ITEMS and len(rows) < 10 * MAX_SUMMARY_ITEMS
-    )
+    records, is_complete = await store.read(query)
+    return [StalledSheet(**asdict(record)) for record in records], is_complete
 
 
 def find_named_run(database: sqlite3.Connection, job_id: str, run: str) -> RecordedRun:

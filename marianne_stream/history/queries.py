@@ -2,19 +2,26 @@
 
 import heapq
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from marianne_stream.fanout.epochs import Epoch
 from marianne_stream.history.records import RecordedRun, RunRecord, SheetRecord, Transition
+
+T = TypeVar("T")
 
 # A submission's times in two answers of the conductor differ by less than this.
 SAME_RUN_S = 1.0
 
 # Largest number of transitions that are read of a run: those of the last sheets to change.
 MAX_TRANSITIONS = 20_000
+
+# Largest number of rows that are read to find those of the jobs of a client.
+MAX_SCANNED_ROWS = 20_000
 
 # Limits of a read of events, which is repeated until all are read.
 MAX_PAGE_EVENTS = 500
@@ -30,6 +37,22 @@ class StoredEvent:
     event: str
     data: bytes
     seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StalledRecord:
+    """A sheet that has stalled; `sheet` is None for an event that is not of this server."""
+
+    job_id: str
+    sheet: int | None
+    at: float
+
+
+class StalledEvent(msgspec.Struct, frozen=True):
+    """The fields of an event about a stalled sheet; this server marks its own as observed."""
+
+    sheet_num: int
+    observed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,25 +165,69 @@ def select_last_change(database: sqlite3.Connection) -> float | None:
     return changed_at
 
 
-def select_ended_runs(database: sqlite3.Connection, since: float, limit: int) -> list[RunRecord]:
-    """Return the runs that have ended since a time, the last first."""
+def select_ended_runs(
+    database: sqlite3.Connection, since: float, limit: int, is_selected: Callable[[str], bool]
+) -> tuple[list[RunRecord], bool]:
+    """Return the runs that have ended since a time, the last first, and whether these are all.
+
+    Args:
+        database: the database.
+        since: the time, in epoch seconds.
+        limit: largest number of runs.
+        is_selected: returns whether the runs of a job are wanted.
+    """
     rows = database.execute(
         "SELECT * FROM runs WHERE changed_at >= ?1 AND completed_at >= ?1 "
         "AND status IN ('completed', 'failed', 'cancelled') ORDER BY completed_at DESC LIMIT ?2",
-        (since, limit),
+        (since, MAX_SCANNED_ROWS),
     )
-    return [RunRecord(*row) for row in rows]
+    records = (RunRecord(*row) for row in rows)
+    return take_selected(records, limit, lambda record: is_selected(record.job_id))
 
 
 def select_stalled(
-    database: sqlite3.Connection, since: float, limit: int
-) -> list[tuple[str, int, float]]:
-    """Return the job, sheet and time of each sheet that has stalled, the last first."""
-    return database.execute(
-        "SELECT job_id, json_extract(CAST(data AS TEXT), '$.sheet_num'), seen_at FROM events "
+    database: sqlite3.Connection, since: float, limit: int, is_selected: Callable[[str], bool]
+) -> tuple[list[StalledRecord], bool]:
+    """Return the sheets that have stalled since a time; takes and returns as `select_ended_runs`.
+
+    An event of this name that the conductor has sent, not this server, is left out.
+    """
+    rows = database.execute(
+        "SELECT job_id, data, seen_at FROM events "
         "WHERE event = 'sheet.stalled' AND seen_at >= ? ORDER BY seen_at DESC LIMIT ?",
-        (since, limit),
-    ).fetchall()
+        (since, MAX_SCANNED_ROWS),
+    )
+    records = (StalledRecord(job_id, find_stalled_sheet(data), at) for job_id, data, at in rows)
+    return take_selected(
+        records, limit, lambda record: record.sheet is not None and is_selected(record.job_id)
+    )
+
+
+def find_stalled_sheet(data: bytes) -> int | None:
+    """Return the sheet of an event of this server; None for an event of the conductor."""
+    try:
+        event = msgspec.json.decode(data, type=StalledEvent)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return event.sheet_num if event.observed else None
+
+
+def take_selected(
+    records: Iterable[T], limit: int, is_selected: Callable[[T], bool]
+) -> tuple[list[T], bool]:
+    """Return the first selected records up to a limit, and whether these are all.
+
+    They may not be if there were MAX_SCANNED_ROWS records.
+    """
+    found: list[T] = []
+    scanned = 0
+    for record in records:
+        scanned += 1
+        if is_selected(record):
+            if len(found) == limit:
+                return found, False
+            found.append(record)
+    return found, scanned < MAX_SCANNED_ROWS
 
 
 def select_epochs(database: sqlite3.Connection) -> list[Epoch]:

@@ -141,4 +141,7 @@ class SummaryData(Payload):
     ended: tuple[EndedRun, ...] = Field(description="The last first.")
     waiting: tuple[WaitingJob, ...]
     stalled: tuple[StalledSheet, ...] = Field(description="The last first.")
-    complete: bool = Field(description="false if more has ended or stalled than is listed.")
+    complete: bool = Field(
+        description="false if more has ended or stalled than is listed, or if the server does not "
+        "know of each running job whether it waits."
+    )

@@ -10,6 +10,7 @@ from marianne_stream.errors import BadParameterError, RunNotFoundError
 from marianne_stream.history import pages
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.hub import JobHub
+from marianne_stream.jobs.waiting import find_waiting_status
 from marianne_stream.models import format_iso_time
 from marianne_stream.schemas.history_schemas import SummaryData, WaitingJob
 from marianne_stream.web.app_keys import FIND_HISTORY, JOB_HUB
@@ -78,28 +79,38 @@ async def get_summary(request: web.Request) -> web.Response:
     store, job_scope = find_store(request), request[GRANT].job_scope
     ended, has_all_ended = await pages.read_ended_runs(store, since, job_scope)
     stalled, has_all_stalled = await pages.read_stalled_sheets(store, since, job_scope)
+    waiting, has_all_waiting = await find_waiting_jobs(request.app[JOB_HUB], job_scope)
     summary = SummaryData(
         since=format_iso_time(since) or "",
         until=format_iso_time(time.time()) or "",
         ended=tuple(ended),
-        waiting=await find_waiting_jobs(request.app[JOB_HUB], job_scope),
+        waiting=waiting,
         stalled=tuple(stalled),
-        complete=has_all_ended and has_all_stalled,
+        complete=has_all_ended and has_all_stalled and has_all_waiting,
     )
     return json_response(summary)
 
 
-async def find_waiting_jobs(hub: JobHub, job_scope: JobPatterns) -> tuple[WaitingJob, ...]:
-    """Return the jobs of the roster that wait, as far as their details are known."""
+async def find_waiting_jobs(
+    hub: JobHub, job_scope: JobPatterns
+) -> tuple[tuple[WaitingJob, ...], bool]:
+    """Return the jobs of the roster that wait, and whether these are all.
+
+    A running job may wait for something that only its checkpoint tells.
+    """
     roster = await hub.roster.get()
     found = []
+    is_complete = True
     for entry in roster.entries.values():
-        details = hub.roster.details.get(entry) if job_scope(entry.job_id) else None
-        if details is not None and details.waiting is not None and not entry.is_terminal:
-            found.append(
-                WaitingJob(job_id=entry.job_id, status=entry.status, waiting=details.waiting)
-            )
-    return tuple(found)
+        if entry.is_terminal or not job_scope(entry.job_id):
+            continue
+        details = hub.roster.details.get(entry)
+        waiting = find_waiting_status(entry.status) or (details and details.waiting)
+        if waiting:
+            found.append(WaitingJob(job_id=entry.job_id, status=entry.status, waiting=waiting))
+        elif details is None or details.updated_at is None:
+            is_complete = False
+    return tuple(found), is_complete
 
 
 def read_run_before(request: web.Request) -> str | None:

@@ -26,7 +26,9 @@ from marianne_stream.schemas.history_schemas import (
     RunSummary,
     TransitionData,
 )
-from tests.web.conftest import Client
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_for_value
+from tests.web.conftest import BEARER, NARROWED, Client
 from tests.web.test_jobs import get_error, get_json
 
 RUN = "2026-01-01T00:00:00Z"
@@ -36,7 +38,8 @@ EPOCH = "e" * 16
 NOTHING_KNOWN: dict[str, Any] = {
     **dict.fromkeys(("attempt", "started_at", "completed_at", "work_s", "error_code")),
     **dict.fromkeys(("error_message", "instrument_name", "movement")),
-    "observed": False, "estimated": False,
+    "observed": False,
+    "estimated": False,
 }
 
 StartRecorded = Callable[..., Awaitable[Client]]
@@ -55,7 +58,9 @@ def start_recorded(
     """Return a function that starts a server whose history has some records."""
     del conductor
 
-    async def start(**records: Any) -> Client:
+    async def start(
+        locked_by: HistoryStore | None = None, update: dict[str, Any] | None = None, **records: Any
+    ) -> Client:
         data_dir = settings.data_dir
         assert data_dir is not None
         path = history_path(data_dir, settings.conductor_socket)
@@ -64,7 +69,10 @@ def start_recorded(
         await store.begin_epoch(EPOCH, None)
         await store.write(WriteBatch(**records), EPOCH)
         await store.close()
-        client: Client = await aiohttp_client(create_app(settings))
+        if locked_by is not None:
+            await locked_by.open()
+        app = create_app(settings.model_copy(update=update or {}))
+        client: Client = await aiohttp_client(app)
         return client
 
     return start
@@ -173,3 +181,71 @@ async def test_run_of_many_sheets_is_read_whole_and_sheet_by_sheet(
     assert "sheets" not in (await get_json(client, "/api/jobs/a/runs"))["runs"][0]
     sheet = await get_json(client, "/api/jobs/a/sheets/20000", params={"run": "latest"})
     assert (sheet["number"], sheet["run"], sheet["error_code"]) == (20_000, RUN, "E999")
+
+
+SUMMARY = "/api/summary?since=2026-01-01T00:00:00Z"
+
+
+def make_stalled(number: int, job_id: str, data: bytes) -> EventRecord:
+    return EventRecord(number, job_id, "sheet.stalled", data, time.time())
+
+
+async def test_stalled_events_of_the_conductor_are_not_in_the_summary(
+    start_recorded: StartRecorded,
+) -> None:
+    forged = [b'{"sheet_num":null}', b'{"sheet_num":1}', b"[", b"7", b'{"sheet_num":"1"}', b"\xff"]
+    own = b'{"job_id":"a","sheet_num":3,"event":"sheet.stalled","observed":true}'
+    client = await start_recorded(
+        events=[make_stalled(n, "a", each) for n, each in enumerate([*forged, own], 1)]
+    )
+    summary = await get_json(client, SUMMARY)
+    assert [(each["job_id"], each["sheet"]) for each in summary["stalled"]] == [("a", 3)]
+
+
+async def test_summary_is_complete_for_a_token_beside_many_other_jobs(
+    start_recorded: StartRecorded, token_file: Path
+) -> None:
+    own = b'{"sheet_num":3,"observed":true}'
+    now = time.time()
+    client = await start_recorded(
+        runs=[
+            make_run(job_id="nightly-a", completed_at=now - 9),
+            *(make_run(job_id=f"other-{number}") for number in range(6000)),
+        ],
+        events=[
+            make_stalled(1, "nightly-a", own),
+            *(make_stalled(number, "other", own) for number in range(2, 6002)),
+        ],
+        update={"no_auth": False, "token_file": token_file},
+    )
+    summary = await get_json(client, SUMMARY, headers=NARROWED)
+    assert [each["job_id"] for each in summary["ended"]] == ["nightly-a"]
+    assert [each["job_id"] for each in summary["stalled"]] == ["nightly-a"]
+    assert summary["complete"]
+    everything = await get_json(client, SUMMARY, headers=BEARER)
+    assert (len(everything["ended"]), everything["complete"]) == (500, False)
+
+
+async def test_summary_is_incomplete_while_running_jobs_are_not_watched(
+    conductor: SimulatedConductor, settings: Settings, start_recorded: StartRecorded
+) -> None:
+    conductor.launch("paused", 1)
+    conductor.pause("paused")
+    data_dir = settings.data_dir
+    assert data_dir is not None
+    path = history_path(data_dir, settings.conductor_socket)
+    other = HistoryStore(path, max_age_s=1e9, max_bytes=2**30)
+    client = await start_recorded(locked_by=other)
+    summary = await get_json(client, SUMMARY)
+    assert [each["job_id"] for each in summary["waiting"]] == ["paused"]
+    assert summary["complete"]
+    conductor.launch("runs", 1)
+    conductor.dispatch("runs", 1)
+    summary = await wait_for_value(
+        lambda: get_json(client, SUMMARY), lambda summary: not summary["complete"]
+    )
+    assert [each["job_id"] for each in summary["waiting"]] == ["paused"]
+    async with open_viewer(client.session, str(client.make_url("/api/jobs/runs/stream"))) as viewer:
+        await viewer.wait_for("job_sheets")
+        await wait_for_value(lambda: get_json(client, SUMMARY), lambda found: found["complete"])
+    await other.close()
