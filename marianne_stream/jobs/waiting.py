@@ -3,6 +3,7 @@
 import shlex
 
 from marianne_stream.models import JobState, Sheet, Waiting, WaitingCode
+from marianne_stream.wire import job_ids
 
 SENTENCES: dict[WaitingCode, str] = {
     "queued": "The conductor has not started the job yet.",
@@ -66,4 +67,19 @@ def resume_command(state: JobState) -> str | None:
     """Return the conductor's command that lets a job go on; None if nothing has to."""
     if state.status not in RESUMABLE:
         return None
-    return f"mzt resume {shlex.quote(state.origin_job_id or state.job_id)}"
+    return f"mzt resume {quote_job_id(state.origin_job_id or state.job_id)}"
+
+
+def quote_job_id(job_id: str) -> str:
+    r"""Return a job id as an argument for a shell.
+
+    Bytes that are not UTF-8 are written as bash, zsh and ksh read them: `$'\xff'`. After `--`, an
+    id that begins with a hyphen is no option.
+    """
+    known_id = job_ids.unescape(job_id)
+    if known_id == job_id:
+        quoted = shlex.quote(job_id)
+    else:
+        escaped = known_id.replace("\\", "\\\\").replace("'", "\\'")
+        quoted = f"$'{job_ids.escape(escaped)}'"
+    return f"-- {quoted}" if job_id.startswith("-") else quoted

@@ -1,5 +1,7 @@
 """Times of a run, the estimate of its end, its waits, and stalled sheets."""
 
+import os
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,7 @@ from marianne_stream.jobs.run_times import make_run_name, update_run_times, work
 from marianne_stream.jobs.stalled import find_stalled
 from marianne_stream.jobs.waiting import find_waiting, resume_command
 from marianne_stream.models import JobState, RunTimes, Sheet, format_iso_time
+from marianne_stream.wire import job_ids
 
 T = 1_000_000.0
 
@@ -165,6 +168,20 @@ def test_resume_command_is_quoted(status: str) -> None:
     state = replace(make_state(status), job_id="a b")
     assert resume_command(state) == "mzt resume 'a b'"
     assert resume_command(replace(state, status="running")) is None
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize(
+    "name", [b"a'b", b"-rf", b"$(id)\\", b"caf\xe9 'x' \\ end", b"-\xff\xfe1", "für".encode()]
+)
+def test_resume_command_names_the_job_in_a_shell(shell: str, name: bytes) -> None:
+    job_id = job_ids.escape(os.fsdecode(name))
+    command = resume_command(replace(make_state("paused"), job_id=job_id))
+    assert command is not None
+    show = 'mzt() { shift; [ "$1" = -- ] && shift; printf %s "$1"; }; '
+    output = subprocess.run([shell, "-c", show + command], capture_output=True, check=True)
+    assert output.stdout == name
+    assert ("--" in command) == name.startswith(b"-")
 
 
 @pytest.mark.parametrize(
