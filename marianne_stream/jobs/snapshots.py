@@ -52,6 +52,7 @@ UNCOUNTED_FIELDS = TIME_FIELDS | {
     "workspace",
     "score_path",
 }
+UNCOUNTED_SUMMARY_FIELDS = SUMMARY_TIME_FIELDS | {"stalled"}
 UNCOUNTED_SHEET_FIELDS = {"started_at", "completed_at", "observed", "estimated"}
 
 # Reconnect delay of clients after an internal error.
@@ -230,6 +231,9 @@ class RosterSnapshot(Snapshot):
 
     A change of SUMMARY_TIME_FIELDS alone is no difference. Unchanged summaries of `previous` are
     reused. The cursor does not count `conductors`.
+
+    Attributes:
+        stalled: jobs with stalled sheets, and the numbers of these.
     """
 
     def __init__(
@@ -251,12 +255,13 @@ class RosterSnapshot(Snapshot):
         }
         jobs = tuple(self.summaries.values())
         cursor = state_digest(
-            SUMMARIES_ADAPTER.dump_json(jobs, exclude={"__all__": SUMMARY_TIME_FIELDS})
+            SUMMARIES_ADAPTER.dump_json(jobs, exclude={"__all__": UNCOUNTED_SUMMARY_FIELDS})
         )
         super().__init__(
             source=roster.source, live=roster.live, cursor=cursor, detail=roster.detail
         )
-        self.identity = (*self.identity, conductors)
+        self.stalled = tuple((job.job_id, job.stalled) for job in jobs if job.stalled)
+        self.identity = (*self.identity, conductors, self.stalled)
         times = tuple((job.updated_at, job.last_progress_at, job.eta_at) for job in jobs)
         self.cache_key = (self.identity, hash(times))
 
@@ -292,7 +297,7 @@ class RosterSnapshot(Snapshot):
     def _encode_content_diff(self, previous: "RosterSnapshot | None") -> bytes:
         known_conductors = previous.conductors if previous is not None else ()
         frames = make_conductor_frames(self.conductors, known_conductors)
-        if previous is None or self.cursor != previous.cursor:
+        if previous is None or self.cursor != previous.cursor or self.stalled != previous.stalled:
             known = {} if previous is None else previous.summaries
             data = RosterData(
                 complete=previous is None,

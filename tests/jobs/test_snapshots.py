@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot
-from marianne_stream.models import JobState, Roster, RosterEntry, Sheet
+from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, Sheet
 from marianne_stream.wire.sse import EventParser
 
 RUNNING = JobState(
@@ -145,6 +145,17 @@ def test_roster_sent_complete_then_as_changes() -> None:
     assert [job["status"] for job in change["jobs"]] == ["paused"]
     assert change["removed"] == ["old"]
     assert not change["complete"]
+
+
+def test_stalled_sheet_of_the_roster_sent_without_another_cursor() -> None:
+    roster = Roster({"a": RosterEntry("a", "running", 1.0)}, source="conductor", live=True)
+    first = RosterSnapshot(roster, {})
+    second = RosterSnapshot(roster, {"a": RosterDetails(stalled=(2,))}, first)
+    assert first.cursor == second.cursor
+    assert not first.is_same(second)
+    assert data(second.diff_from(first).data, "roster")["jobs"][0]["stalled"] == [2]
+    again = RosterSnapshot(roster, {"a": RosterDetails()}, second)
+    assert "stalled" not in data(again.diff_from(second).data, "roster")["jobs"][0]
 
 
 def test_first_sheets_of_a_large_job_are_bounded() -> None:
