@@ -44,6 +44,8 @@ class History:
     def __init__(self, path: Path, *, max_age_s: float, max_bytes: int, hub: JobHub) -> None:
         buffer = hub.events.replay_buffer
         self.store = HistoryStore(path, max_age_s=max_age_s, max_bytes=max_bytes)
+        # Read in a thread of its own: no watcher waits for a page that a client has requested.
+        self._run_store = HistoryStore(path, max_age_s=max_age_s, max_bytes=max_bytes)
         self.events = EventLog(self.store, buffer)
         self.recorder = Recorder(self.store, self.events, buffer)
         self._ended_runs = EndedRuns(self.store, self.recorder, hub)
@@ -52,7 +54,7 @@ class History:
 
     async def open(self) -> None:
         """Open the store, before the hub runs and the first event is sent."""
-        self._hub.record(self.recorder, KnownRuns(self.store, self.recorder).load)
+        self._hub.record(self.recorder, KnownRuns(self._run_store, self.recorder).load)
         self._is_open = await self.recorder.open(restore=True)
 
     async def run(self) -> None:
@@ -72,6 +74,7 @@ class History:
     async def close(self) -> None:
         """Write what waits, and close the store."""
         await self.recorder.close()
+        await self._run_store.close()
 
 
 def make_history_finder(

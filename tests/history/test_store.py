@@ -55,13 +55,16 @@ async def store(tmp_path: Path) -> AsyncIterator[HistoryStore]:
 async def test_records_are_read_as_written(store: HistoryStore) -> None:
     transition = Transition("a", make_run().run, 1, NOW, "dispatched", 1, late=False)
     await store.write(WriteBatch([make_run()], [make_sheet()], [transition]), EPOCH)
-    recorded = await store.read(partial(queries.find_run, job_id="a", submitted_at=NOW + 0.9))
+    recorded = await store.read(partial(queries.select_run, job_id="a", run=make_run().run))
     assert recorded is not None
     assert (recorded.run, recorded.sheets, recorded.transitions) == (
         make_run(),
         {1: make_sheet()},
         (transition,),
     )
+    found = await store.read(partial(queries.find_run, job_id="a", submitted_at=NOW + 0.9))
+    assert found is not None
+    assert (found.run, found.sheets) == (make_run(), {1: make_sheet()})
     assert await store.read(partial(queries.find_run, job_id="a", submitted_at=NOW + 1.1)) is None
 
 

@@ -1,5 +1,7 @@
 """Recorded runs and events as JSON, within limits of size, and what is known of the last visit."""
 
+import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -26,8 +28,9 @@ from marianne_stream.schemas.history_schemas import (
     RunSummary,
     TransitionData,
 )
+from marianne_stream.web.app_keys import FIND_HISTORY
 from tests.support.viewers import open_viewer
-from tests.support.waiting import wait_for_value
+from tests.support.waiting import TIMEOUT_S, wait_for_value
 from tests.web.conftest import BEARER, NARROWED, Client
 from tests.web.test_jobs import get_error, get_json
 
@@ -249,3 +252,19 @@ async def test_summary_is_incomplete_while_running_jobs_are_not_watched(
         await viewer.wait_for("job_sheets")
         await wait_for_value(lambda: get_json(client, SUMMARY), lambda found: found["complete"])
     await other.close()
+
+
+async def test_job_is_read_while_a_page_of_the_history_is(
+    conductor: SimulatedConductor, start_recorded: StartRecorded
+) -> None:
+    client = await start_recorded(runs=[make_run()])
+    store = client.app[FIND_HISTORY](None).store
+    release = threading.Event()
+    page = asyncio.create_task(store.read(lambda _database: release.wait()))
+    try:
+        conductor.launch("b", 1)
+        async with asyncio.timeout(TIMEOUT_S):
+            assert (await get_json(client, "/api/jobs/b"))["status"] == "running"
+    finally:
+        release.set()
+        await page
