@@ -19,6 +19,7 @@ from marianne_stream.backends.values import (
     SkippedArray,
     SkippedObject,
     count_or_none,
+    message_or_none,
     number_or_none,
     text_or_none,
 )
@@ -266,7 +267,7 @@ def make_state(
         state = make_state_from_entry(entry, source=source, live=live)
         believed = entry.status if trust_status else checkpoint.status
         message = checkpoint.error_message or state.error_message
-        return replace(state, checkpoint_status=believed, error_message=message)
+        return replace(state, checkpoint_status=believed, error_message=message_or_none(message))
     state = make_state_from_checkpoint(checkpoint, source=source, live=live)
     if entry is not None:
         # The registry knows the error and end of a job that its checkpoint may lack.
@@ -274,7 +275,7 @@ def make_state(
         state = replace(
             state,
             status=entry.status,
-            error_message=message,
+            error_message=message_or_none(message),
             submitted_at=format_iso_time(entry.submitted_at),
             completed_at=state.completed_at or format_iso_time(entry.completed_at),
             workspace=state.workspace or entry.workspace,
@@ -306,7 +307,7 @@ def make_state_from_checkpoint(
         total_sheets=max(count_or_none(checkpoint.total_sheets) or 0, len(sheets)),
         completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
         current_sheet=count_or_none(checkpoint.current_sheet) or first_active_sheet(sheets),
-        error_message=checkpoint.error_message or first_sheet_error(checkpoint),
+        error_message=message_or_none(checkpoint.error_message or first_sheet_error(checkpoint)),
         submitted_at=to_iso_time(checkpoint.submitted_at),
         created_at=to_iso_time(checkpoint.created_at),
         started_at=to_iso_time(checkpoint.started_at),
@@ -352,7 +353,7 @@ def first_active_sheet(sheets: tuple[Sheet, ...]) -> int | None:
 
 
 def first_sheet_error(checkpoint: Checkpoint) -> str | None:
-    """Return the error message of the first sheet that failed, in full."""
+    """Return the error message of the first sheet that failed, which may be long."""
     failed = {
         int(key): sheet.error_message
         for key, sheet in (checkpoint.sheets or {}).items()

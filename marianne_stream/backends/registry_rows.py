@@ -15,7 +15,7 @@ from marianne_stream.backends.checkpoint import (
     make_state_from_entry,
     to_epoch_s,
 )
-from marianne_stream.backends.values import count_or_none
+from marianne_stream.backends.values import count_or_none, message_or_none
 from marianne_stream.errors import CorruptStateError
 from marianne_stream.models import Hook, JobState, RosterEntry, format_iso_time
 
@@ -80,7 +80,7 @@ def make_entry_from_row(row: Row) -> RosterEntry | None:
         started_at=epoch_s_or_none(row.get("started_at")),
         total_sheets=count_or_none(row.get("total_sheets")),
         workspace=text_or_none(row.get("workspace")),
-        error_message=text_or_none(row.get("error_message")),
+        error_message=message_or_none(row.get("error_message")),
     )
     # The row of a job that runs again may still have the previous end.
     return (
@@ -99,7 +99,7 @@ def make_state_from_row(job_id: str, row: Row) -> JobState:
     return replace(
         state,
         job_id=entry.job_id,
-        error_message=state.error_message or text_or_none(row.get("error_message")),
+        error_message=state.error_message or message_or_none(row.get("error_message")),
         completed_at=state.completed_at or format_iso_time(entry.completed_at),
         snapshot_path=text_or_none(row.get("snapshot_path")),
         # The conductor writes the results of hooks here only.
@@ -118,7 +118,7 @@ def decode_row_state(entry: RosterEntry, row: Row) -> JobState:
     try:
         checkpoint = decode_checkpoint(bytes(raw))
         # The job's own message takes precedence over that of a sheet.
-        message = checkpoint.error_message or text_or_none(row.get("error_message"))
+        message = checkpoint.error_message or message_or_none(row.get("error_message"))
         checkpoint = msgspec.structs.replace(checkpoint, error_message=message)
         return make_state(checkpoint, entry, source="registry", live=False, trust_status=True)
     except (ValueError, OverflowError, OSError, RecursionError) as error:

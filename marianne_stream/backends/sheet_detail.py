@@ -10,15 +10,12 @@ from typing import Any
 import msgspec
 
 from marianne_stream.backends.checkpoint import CheckpointSheet, make_sheet, time_or_none
-from marianne_stream.backends.values import AnyValue, number_or_none
+from marianne_stream.backends.values import MAX_TEXT_CHARS, AnyValue, number_or_none
 from marianne_stream.errors import SheetNotFoundError
 from marianne_stream.models import Sheet, format_iso_time
 from marianne_stream.wire import json_text
 
-# Limit of each text, in characters: the conductor keeps up to 50 KB of an output.
-MAX_TEXT_CHARS = 64 * 1024
-
-# Limits of other values: size as JSON, items of each list or object, and depth.
+# Limits of values that are no texts: size as JSON, items of each list or object, and depth.
 MAX_VALUE_BYTES = 64 * 1024
 MAX_ITEMS = 200
 MAX_DEPTH = 6

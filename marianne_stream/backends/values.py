@@ -10,6 +10,10 @@ import msgspec
 # Characters of an error that are sent with each state; the rest is part of the sheet's details.
 MAX_ERROR_CHARS = 300
 
+# Characters of the error of a job, and of each text in the details of a sheet: the conductor keeps
+# up to 50 KB of an output.
+MAX_TEXT_CHARS = 64 * 1024
+
 # Largest count that JSON, JavaScript and SQLite can hold exactly.
 MAX_COUNT = 2**53
 
@@ -30,6 +34,11 @@ AnyValue = Scalar | SkippedArray | SkippedObject
 def text_or_none(value: AnyValue) -> str | None:
     """Return a text of at most MAX_ERROR_CHARS; None for other values."""
     return value[:MAX_ERROR_CHARS] if isinstance(value, str) else None
+
+
+def message_or_none(value: object) -> str | None:
+    """Return the error of a job, at most MAX_TEXT_CHARS; None for other values."""
+    return value[:MAX_TEXT_CHARS] if isinstance(value, str) else None
 
 
 def number_or_none(value: AnyValue) -> float | None:

@@ -16,6 +16,9 @@ from marianne_stream.models import (
 )
 from marianne_stream.schemas.payload import IsoTime, Payload, is_empty
 
+# Characters of an error in the roster.
+MAX_SUMMARY_ERROR_CHARS = 300
+
 StalledSheets = Annotated[
     tuple[int, ...],
     Field(
@@ -167,6 +170,7 @@ class JobSummary(Payload):
     def from_entry(cls, entry: RosterEntry, details: RosterDetails | None) -> "JobSummary":
         """Convert a roster entry and, if they are known, its details."""
         details = details or RosterDetails()
+        message = details.error_message or entry.error_message
         return cls(
             job_id=entry.job_id,
             status=entry.status,
@@ -181,7 +185,7 @@ class JobSummary(Payload):
             waiting=details.waiting,
             eta_at=details.eta_at,
             stalled=details.stalled,
-            error_message=details.error_message or entry.error_message,
+            error_message=message[:MAX_SUMMARY_ERROR_CHARS] if message is not None else None,
             estimated_cost=details.estimated_cost,
         )
 

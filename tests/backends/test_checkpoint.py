@@ -16,6 +16,7 @@ from marianne_stream.backends.checkpoint import (
     to_epoch_s,
     to_iso_time,
 )
+from marianne_stream.backends.values import MAX_TEXT_CHARS
 from marianne_stream.jobs.job_data import make_status_data
 from marianne_stream.models import JobState, RosterEntry
 
@@ -255,3 +256,15 @@ def test_hooks_of_another_shape_left_out_and_the_first_hundred_kept() -> None:
 def test_end_of_wait_only_while_sheet_waits(status: str, until: float | None) -> None:
     sheet = {"status": status, "rate_limit_expires_at": 1.7e9, "fire_at": 1.6e9}
     assert decode_state(sheets={"1": sheet}).sheets[0].waiting_until == until
+
+
+def test_error_of_a_job_is_cut() -> None:
+    long = "x" * (MAX_TEXT_CHARS + 1)
+    failed = {"1": {"status": "failed", "error_message": long}}
+    entry = RosterEntry("a", "failed", error_message=long)
+    for shown in (
+        decode_state(error_message=long),
+        decode_state(sheets=failed),
+        state(make_checkpoint(), entry),
+    ):
+        assert shown.error_message == long[:-1]

@@ -17,6 +17,7 @@ import pytest
 from marianne_stream.backends import reader_thread
 from marianne_stream.backends.registry import Query, RegistryBackend
 from marianne_stream.backends.registry_file import FileStamp
+from marianne_stream.backends.values import MAX_TEXT_CHARS
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
 from tests.support.registry_database import SCHEMA, RegistryConnection, open_registry, put_row
 
@@ -161,6 +162,8 @@ async def test_error_message_from_checkpoint_row_or_sheet(
         text = checkpoint("a", error_message=first, sheets=sheets)
         put_row(conductor, "a", error_message=second, checkpoint_json=text)
         assert (await registry.read_job("a", None)).error_message == shown
+    put_row(conductor, "a", error_message="x" * (MAX_TEXT_CHARS + 1), checkpoint_json=None)
+    assert (await registry.read_job("a", None)).error_message == "x" * MAX_TEXT_CHARS
 
 
 async def test_hooks_and_the_job_they_started(

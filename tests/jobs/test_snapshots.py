@@ -179,3 +179,10 @@ def test_first_sheets_of_a_large_job_are_bounded() -> None:
     state = replace(RUNNING, sheets=sheets)
     frames = JobSnapshot(state, source="conductor", live=True).diff_from(None)
     assert len(frames.data) <= 96 * 1024
+
+
+def test_error_in_the_roster_is_cut() -> None:
+    entry = RosterEntry("a", "failed", 1.0, error_message="x" * 1000)
+    roster = RosterSnapshot(Roster({"a": entry}, source="registry", live=False), {})
+    (job,) = data(roster.diff_from(None).data, "roster")["jobs"]
+    assert job["error_message"] == "x" * 300

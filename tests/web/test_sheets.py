@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.backends.sheet_detail import MAX_TEXT_CHARS, MAX_VALUE_BYTES
+from marianne_stream.backends.sheet_detail import MAX_VALUE_BYTES
+from marianne_stream.backends.values import MAX_TEXT_CHARS
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.viewers import open_viewer
