@@ -97,7 +97,9 @@ class ProgressTracker:
             return False
         if self._times is None:
             return True
-        return state.run != self._run_id and not is_same_time(submitted_at, self._submitted_at)
+        if state.run and state.run == self._run_id:
+            return False
+        return not is_same_time(submitted_at, self._submitted_at)
 
     def _begin_run(self, known: KnownRun, submitted_at: float | None) -> None:
         self._submitted_at = submitted_at

@@ -3,6 +3,8 @@
 import time
 from dataclasses import replace
 
+import pytest
+
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.progress_tracker import ProgressTracker, load_nothing
 from marianne_stream.models import JobState, Sheet, format_iso_time
@@ -52,21 +54,28 @@ async def test_job_without_time_of_submission_has_only_reported_times() -> None:
         assert progress.times is None
 
 
+async def find_run(tracker: ProgressTracker, state: JobState) -> str:
+    """Return the run that a state belongs to."""
+    progress = tracker.refresh(await tracker.update(state)).progress
+    assert progress is not None
+    assert progress.times is not None
+    return progress.times.run
+
+
 async def test_run_goes_on_while_its_creation_is_reported_in_place_of_its_submission() -> None:
     tracker = ProgressTracker(ProgressTimes(), load_nothing)
     submitted_at = time.time() - 60
-
-    async def find_run(state: JobState) -> str:
-        progress = tracker.refresh(await tracker.update(state)).progress
-        assert progress is not None
-        assert progress.times is not None
-        return progress.times.run
-
-    run = await find_run(replace(make_state(submitted_at, "dispatched"), run="r"))
+    run = await find_run(tracker, replace(make_state(submitted_at, "dispatched"), run="r"))
     completed = replace(make_state(submitted_at, "completed"), run="r")
     created_at = format_iso_time(submitted_at + 5)
     on_disk = replace(completed, submitted_at=None, created_at=created_at)
     for state in (on_disk, replace(on_disk, created_at=None), completed):
-        assert await find_run(state) == run
-    again = replace(make_state(time.time(), "dispatched"), run="s")
-    assert await find_run(again) != run
+        assert await find_run(tracker, state) == run
+
+
+@pytest.mark.parametrize(("before", "after"), [("r", "s"), ("", "")])
+async def test_job_that_is_submitted_again_has_a_new_run(before: str, after: str) -> None:
+    tracker = ProgressTracker(ProgressTimes(), load_nothing)
+    first = replace(make_state(time.time() - 60, "dispatched"), run=before)
+    again = replace(make_state(time.time(), "dispatched"), run=after)
+    assert await find_run(tracker, first) != await find_run(tracker, again)
