@@ -190,7 +190,9 @@ class Recorder:
         while self.is_recording:
             try:
                 if time.monotonic() >= next_prune_at:
-                    await self._store.prune()
+                    for job_id in await self._store.prune():
+                        # If the job still changes, it is recorded anew.
+                        self._known.pop(job_id, None)
                     next_prune_at = time.monotonic() + PRUNE_INTERVAL_S
                 async with asyncio.timeout(PRUNE_INTERVAL_S):
                     await self._has_pending.wait()

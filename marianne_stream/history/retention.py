@@ -1,11 +1,14 @@
 """Removal of records that are too old, or too many.
 
-Events are most of a history, so they are removed before runs. The number of the last event that
-was removed is kept for each job: a client that resumes before it is told of a gap.
+A job that takes more than its share loses its own records first: its oldest events, then its oldest
+runs. If the history is still too large, the oldest events of all jobs are removed, then the oldest
+runs. The number of the last event that was removed is kept for each job: a client that resumes
+before it is told of a gap.
 """
 
 import sqlite3
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from marianne_stream.history.writes import transaction
@@ -16,9 +19,10 @@ MAX_JOB_SHARE = 0.25
 # Once the store is too large, it is brought below this share, so that this is seldom necessary.
 TARGET_SHARE = 0.9
 
-# Approximate size of an event without its data and of other rows, with their indexes, in bytes.
+# Approximate size of an event without its data and of other rows without their error messages, with
+# their indexes, in bytes.
 EVENT_BYTES = 100
-ROW_BYTES = 250
+ROW_BYTES = 150
 
 # Events are in the order of their times, so only the oldest are examined.
 OLD_EVENTS = """
@@ -43,14 +47,23 @@ MARK_DROPPED = """
 INSERT INTO dropped_events VALUES (?, ?)
 ON CONFLICT (job_id) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq)
 """
-ENDED = "status IN ('completed', 'failed', 'cancelled')"
-OLD_RUNS = f"SELECT job_id, run FROM runs WHERE changed_at < ? AND {ENDED}"  # noqa: S608
-OLDEST_RUNS = f"""
-SELECT job_id, run, (
+# An epoch whose events were all removed, unless it is the newest.
+DELETE_EPOCHS = """
+DELETE FROM epochs WHERE started_at < ? AND EXISTS (
+    SELECT 1 FROM epochs AS later
+    WHERE later.first_seq > epochs.first_seq AND later.first_seq <= ? + 1
+)
+"""
+OLD_RUNS = "SELECT job_id, run FROM runs WHERE changed_at < ?"
+OLDEST_RUNS = """
+SELECT job_id, run, :row_bytes * (1 + (
     SELECT count(*) FROM transitions
     WHERE transitions.job_id = runs.job_id AND transitions.run = runs.run
-) + total_sheets + 1 FROM runs WHERE {ENDED} ORDER BY changed_at LIMIT 100
-"""  # noqa: S608
+)) + (
+    SELECT coalesce(sum(:row_bytes + coalesce(length(error_message), 0)), 0) FROM sheets
+    WHERE sheets.job_id = runs.job_id AND sheets.run = runs.run
+) FROM runs ORDER BY changed_at
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +74,43 @@ class Limits:
     max_bytes: int
 
 
-def prune(database: sqlite3.Connection, limits: Limits) -> int:
-    """Remove what exceeds the limits, the oldest first.
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Result of a removal: the size that is left, in bytes, and the jobs that have lost runs."""
 
-    Returns:
-        the size of the store, in bytes.
-    """
+    size_bytes: int
+    job_ids: frozenset[str]
+
+
+def prune(database: sqlite3.Connection, limits: Limits) -> Pruned:
+    """Remove what exceeds the limits, the oldest first."""
     oldest = time.time() - limits.max_age_s
+    removed: list[tuple[str, str]] = []
     with transaction(database):
         drop_events(database, *database.execute(OLD_EVENTS, (oldest,)).fetchone())
-        for job_id, run in database.execute(OLD_RUNS, (oldest,)).fetchall():
+        removed += database.execute(OLD_RUNS, (oldest,)).fetchall()
+        for job_id, run in removed:
             delete_run(database, job_id, run)
+        forget_removed(database, oldest)
     if used_bytes(database) > limits.max_bytes:
         with transaction(database):
-            drop_large_jobs(database, int(limits.max_bytes * MAX_JOB_SHARE))
+            removed += drop_large_jobs(database, int(limits.max_bytes * MAX_JOB_SHARE))
         with transaction(database):
-            drop_oldest(database, int(limits.max_bytes * TARGET_SHARE))
-    return used_bytes(database)
+            removed += drop_oldest(database, int(limits.max_bytes * TARGET_SHARE))
+    return Pruned(used_bytes(database), frozenset(job_id for job_id, _ in removed))
+
+
+def forget_removed(database: sqlite3.Connection, oldest: float) -> None:
+    """Remove what is kept of removed events once it says nothing more.
+
+    Args:
+        database: the database.
+        oldest: time before which a cursor is no longer valid, in epoch seconds.
+    """
+    row = database.execute("SELECT last_seq FROM dropped_events WHERE job_id = ''").fetchone()
+    if row is not None:
+        database.execute("DELETE FROM dropped_events WHERE job_id != '' AND last_seq <= ?", row)
+        database.execute(DELETE_EPOCHS, (oldest, *row))
 
 
 def used_bytes(database: sqlite3.Connection) -> int:
@@ -88,33 +121,72 @@ def used_bytes(database: sqlite3.Connection) -> int:
     return int((pages - free) * page_bytes)
 
 
-def drop_large_jobs(database: sqlite3.Connection, allowed: int) -> None:
-    """Remove the oldest events of the jobs whose events are larger than allowed."""
-    sizes = database.execute(EVENT_SIZES, {"event_bytes": EVENT_BYTES}).fetchall()
-    for job_id, size in sizes:
-        if job_id and size > allowed:
-            values = {"job_id": job_id, "allowed": allowed, "event_bytes": EVENT_BYTES}
-            (last_seq,) = database.execute(JOB_EVENTS, values).fetchone()
-            database.execute(MARK_DROPPED, (job_id, last_seq))
-            database.execute("DELETE FROM events WHERE job_id = ? AND seq <= ?", (job_id, last_seq))
+def drop_large_jobs(database: sqlite3.Connection, allowed: int) -> list[tuple[str, str]]:
+    """Remove the oldest events, then the oldest runs, of the jobs that are larger than allowed.
+
+    Returns:
+        the job and name of each run that was removed.
+    """
+    event_bytes = select_event_bytes(database)
+    runs = select_oldest_runs(database)
+    excess: Counter[str] = Counter(event_bytes)
+    for job_id, _, size in runs:
+        excess[job_id] += size
+    for job_id in excess:
+        excess[job_id] -= allowed
+        if job_id and excess[job_id] > 0 and event_bytes.get(job_id):
+            left = max(0, event_bytes[job_id] - excess[job_id])
+            drop_job_events(database, job_id, left)
+            excess[job_id] -= event_bytes[job_id] - left
+    removed = []
+    for job_id, run, size in runs:
+        if excess[job_id] > 0:
+            delete_run(database, job_id, run)
+            removed.append((job_id, run))
+            excess[job_id] -= size
+    return removed
 
 
-def drop_oldest(database: sqlite3.Connection, target: int) -> None:
-    """Remove the oldest events, then the oldest ended runs, until the store has a size."""
-    sizes = database.execute(EVENT_SIZES, {"event_bytes": EVENT_BYTES}).fetchall()
-    event_bytes = sum(size for _, size in sizes)
+def drop_oldest(database: sqlite3.Connection, target: int) -> list[tuple[str, str]]:
+    """Remove the oldest events, then the oldest runs, until the store has a size.
+
+    Returns:
+        the job and name of each run that was removed.
+    """
     excess = used_bytes(database) - target
     if excess <= 0:
-        return
+        return []
+    event_bytes = sum(select_event_bytes(database).values())
     allowed = max(0, event_bytes - excess)
     values = {"allowed": allowed, "event_bytes": EVENT_BYTES}
     drop_events(database, *database.execute(ALL_EVENTS, values).fetchone())
-    excess -= event_bytes - allowed
-    for job_id, run, rows in database.execute(OLDEST_RUNS).fetchall():
-        if excess <= 0:
+    removed: list[tuple[str, str]] = []
+    if excess <= event_bytes:
+        return removed
+    for job_id, run, _ in select_oldest_runs(database):
+        if used_bytes(database) <= target:
             break
         delete_run(database, job_id, run)
-        excess -= rows * ROW_BYTES
+        removed.append((job_id, run))
+    return removed
+
+
+def select_event_bytes(database: sqlite3.Connection) -> dict[str, int]:
+    """Return the size of the events by job; "" stands for those of the whole host."""
+    return dict(database.execute(EVENT_SIZES, {"event_bytes": EVENT_BYTES}).fetchall())
+
+
+def select_oldest_runs(database: sqlite3.Connection) -> list[tuple[str, str, int]]:
+    """Return the job, name and size of all runs, those first that have not changed for longest."""
+    return database.execute(OLDEST_RUNS, {"row_bytes": ROW_BYTES}).fetchall()
+
+
+def drop_job_events(database: sqlite3.Connection, job_id: str, allowed: int) -> None:
+    """Remove the oldest events of a job until the rest has a size."""
+    values = {"job_id": job_id, "allowed": allowed, "event_bytes": EVENT_BYTES}
+    (last_seq,) = database.execute(JOB_EVENTS, values).fetchone()
+    database.execute(MARK_DROPPED, (job_id, last_seq))
+    database.execute("DELETE FROM events WHERE job_id = ? AND seq <= ?", (job_id, last_seq))
 
 
 def drop_events(database: sqlite3.Connection, last_seq: int | None) -> None:

@@ -196,11 +196,15 @@ class HistoryStore:
         """
         return await self._write(lambda database: writes.begin_epoch(database, epoch, last_number))
 
-    async def prune(self) -> None:
-        """Remove what is too old or too much; raises as `write` does."""
-        self.size_bytes = await self._write(
-            lambda database: retention.prune(database, self._limits)
-        )
+    async def prune(self) -> frozenset[str]:
+        """Remove what is too old or too much; raises as `write` does.
+
+        Returns:
+            the jobs that have lost runs.
+        """
+        pruned = await self._write(lambda database: retention.prune(database, self._limits))
+        self.size_bytes = pruned.size_bytes
+        return pruned.job_ids
 
     async def close(self) -> None:
         """Close the file, and let another process write it."""

@@ -110,19 +110,79 @@ async def test_numbers_are_not_given_again_after_all_events_are_removed(
     assert (await store.begin_epoch("f" * 16, None)).first_seq == 4
 
 
-async def test_old_runs_are_removed_unless_they_go_on(store: HistoryStore) -> None:
+async def test_old_runs_are_removed(store: HistoryStore) -> None:
     runs = [
         make_run("ended", status="failed", changed_at=NOW - 7200),
-        make_run("runs", changed_at=NOW - 7200),
+        make_run("open", changed_at=NOW - 7200),
         make_run("new", status="failed"),
     ]
     await store.write(WriteBatch(runs), EPOCH)
+    assert await store.prune() == {"ended", "open"}
+    left = await store.read(lambda database: database.execute("SELECT job_id FROM runs").fetchall())
+    assert left == [("new",)]
+
+
+async def test_runs_of_a_large_job_are_removed_before_records_of_others(
+    store: HistoryStore,
+) -> None:
+    await store.begin_epoch(EPOCH, None)
+    events = [make_event(number, "quiet", 1000) for number in range(1, 101)]
+    names = [f"2026-01-{day:02}T00:00:00Z" for day in range(1, 21)]
+    runs = [
+        make_run("a", name, changed_at=NOW - 1000 + at, status=["running", "failed"][at % 2])
+        for at, name in enumerate(names)
+    ]
+    error = "e" * 300
+    sheets = [
+        replace(make_sheet(number), run=name, error_message=error)
+        for name in names
+        for number in range(1, 201)
+    ]
+    await store.write(WriteBatch([*runs, make_run("old", changed_at=NOW - 2000)], sheets), EPOCH)
+    await store.write(WriteBatch(events=events), EPOCH)
+    assert await store.prune() == {"a"}
+    assert store.size_bytes <= 1024 * 1024
+    left = await store.read(partial(queries.select_runs, job_id="a", limit=99))
+    assert [run.run for run in left] == names[: -len(left) - 1 : -1]
+    assert 0 < len(left) < 5
+    assert len(await store.read(partial(queries.select_runs, job_id="old", limit=9))) == 1
+    newest = await store.read(partial(queries.select_newest_events, limit=999, max_bytes=10**7))
+    assert len(newest) == 100
+
+
+async def test_many_jobs_that_are_not_large_lose_their_oldest_runs(store: HistoryStore) -> None:
+    names = [f"job-{number}" for number in range(300)]
+    runs = [make_run(name, changed_at=NOW - 1000 + at) for at, name in enumerate(names)]
+    sheets = [
+        replace(make_sheet(number), job_id=name, error_message="e" * 300)
+        for name in names
+        for number in range(1, 21)
+    ]
+    await store.write(WriteBatch(runs, sheets), EPOCH)
+    removed = await store.prune()
+    assert store.size_bytes <= 1024 * 1024
+    assert removed == set(names[: len(removed)])
+    assert 0 < len(removed) < 300
+
+
+async def test_epochs_and_marks_of_removed_events_are_removed(store: HistoryStore) -> None:
+    epochs = [letter * 16 for letter in "abc"]
+    old = [replace(make_event(number), seen_at=NOW - 7200) for number in (1, 2)]
+    await store.begin_epoch(epochs[0], None)
+    await store.write(WriteBatch(events=old[:1]), epochs[0])
+    await store.begin_epoch(epochs[1], None)
+    with sqlite3.connect(store.path) as database:
+        database.execute("UPDATE epochs SET started_at = started_at - 7200")
+        database.execute("UPDATE events SET seen_at = seen_at - 7200")
+    database.close()
+    await store.begin_epoch(epochs[2], None)
+    with sqlite3.connect(store.path) as database:
+        database.execute("INSERT INTO dropped_events VALUES ('a', 1), ('b', 3)")
+    database.close()
     await store.prune()
-    left = {
-        job_id: await store.read(partial(queries.select_runs, job_id=job_id, limit=9))
-        for job_id in ("ended", "runs", "new")
-    }
-    assert [job_id for job_id, found in left.items() if found] == ["runs", "new"]
+    left = await store.read(queries.select_epochs)
+    assert [epoch.epoch for epoch in left] == epochs[2:]
+    assert await store.read(queries.select_dropped) == queries.DroppedEvents(2, {"b": 3})
 
 
 async def test_size_is_bounded_and_a_job_leaves_room_for_others(store: HistoryStore) -> None:
