@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from marianne_stream.common.repeated_logs import WarnOnce
@@ -38,39 +38,62 @@ FLUSH_INTERVAL_S = 0.2
 
 PRUNE_INTERVAL_S = 60.0
 
-# Above this many waiting records the store is too slow, and recording ends.
-MAX_PENDING = 100_000
+# Above this size of the waiting records the store is too slow, and recording ends.
+MAX_PENDING_BYTES = 128 * 1024 * 1024
+
+# Approximate size of a record without the data of an event, in bytes.
+RECORD_BYTES = 100
+
+# Largest number of jobs of which is known what was recorded last; of others all is written again.
+MAX_KNOWN_JOBS = 1000
 
 
 @dataclass(slots=True)
 class Pending:
-    """Records that wait to be written. Of a run or sheet only the newest is kept."""
+    """Changes that wait to be written. Of a run or sheet only the newest state is kept.
+
+    Sheets are kept as they are: the thread that writes makes the records of all 20,000 that a job
+    may have.
+    """
 
     runs: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
-    sheets: dict[tuple[str, str, int], SheetRecord] = field(default_factory=dict)
+    # By number, by job and run.
+    sheets: dict[tuple[str, str], dict[int, Sheet]] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     events: list[EventRecord] = field(default_factory=list)
+    event_bytes: int = 0
 
     def __len__(self) -> int:
-        return len(self.runs) + len(self.sheets) + len(self.transitions) + len(self.events)
+        sheet_count = sum(map(len, self.sheets.values()))
+        return len(self.runs) + sheet_count + len(self.transitions) + len(self.events)
+
+    @property
+    def size_bytes(self) -> int:
+        """Approximate size in memory, in bytes."""
+        return len(self) * RECORD_BYTES + self.event_bytes
 
     def find_run(self, job_id: str, submitted_at: float) -> RecordedRun | None:
         """Return what waits of a run, by the time of its submission; None if nothing does."""
         for run in self.runs.values():
             if run.job_id == job_id and abs(run.submitted_at - submitted_at) < SAME_RUN_S:
-                sheets = {
-                    sheet.number: sheet
-                    for sheet in self.sheets.values()
-                    if (sheet.job_id, sheet.run) == (job_id, run.run)
-                }
-                return RecordedRun(run, sheets)
+                sheets = self.sheets.get((job_id, run.run), {})
+                return RecordedRun(
+                    run,
+                    {
+                        number: make_sheet_record(job_id, run.run, sheet)
+                        for number, sheet in sheets.items()
+                    },
+                )
         return None
 
     def to_batch(self) -> WriteBatch:
-        """Return the records as a batch."""
-        return WriteBatch(
-            list(self.runs.values()), list(self.sheets.values()), self.transitions, self.events
+        """Return the changes as a batch, whose sheets become records as they are read."""
+        sheets = (
+            make_sheet_record(job_id, run, sheet)
+            for (job_id, run), by_number in self.sheets.items()
+            for sheet in by_number.values()
         )
+        return WriteBatch(self.runs.values(), sheets, self.transitions, self.events)
 
 
 NOTHING_KNOWN: tuple[str, dict[int, Sheet], str] = ("", {}, "")
@@ -101,16 +124,20 @@ class ChangeRecorder:
         if known_status != state.status:
             self._add_transition(0, state.status, None)
 
-    def record_sheet(self, sheet: Sheet, known: Sheet | None) -> None:
-        """Record a sheet if it has changed, and its status if that has."""
-        if sheet == known:
-            return
-        key = (self._job_id, self._times.run, sheet.number)
-        self._pending.sheets[key] = make_sheet_record(self._job_id, self._times.run, sheet)
-        if known is None and sheet.status in NOT_STARTED:
-            return
-        if known is None or not is_same_execution(sheet, known):
-            self._add_transition(sheet.number, sheet.status, sheet.attempt)
+    def record_sheets(self, sheets: Iterable[Sheet], known: Mapping[int, Sheet]) -> None:
+        """Record the sheets that have changed, and the statuses that have."""
+        changed = self._pending.sheets.setdefault((self._job_id, self._times.run), {})
+        for sheet in sheets:
+            before = known.get(sheet.number)
+            if sheet == before:
+                continue
+            changed[sheet.number] = sheet
+            if before is None:
+                is_transition = sheet.status not in NOT_STARTED
+            else:
+                is_transition = not is_same_execution(sheet, before)
+            if is_transition:
+                self._add_transition(sheet.number, sheet.status, sheet.attempt)
 
     def _add_transition(self, number: int, status: str, attempt: int | None) -> None:
         self._pending.transitions.append(
@@ -232,13 +259,14 @@ class Recorder:
             known_sheets, known_status = {}, ""
         changes = ChangeRecorder(self._pending, state.job_id, progress)
         changes.record_run(state, known_status)
-        for sheet in state.sheets:
-            changes.record_sheet(sheet, known_sheets.get(sheet.number))
-        if snapshot.end:
-            self._known.pop(state.job_id, None)
-        else:
+        changes.record_sheets(state.sheets, known_sheets)
+        self._known.pop(state.job_id, None)
+        if not snapshot.end:
             sheets = {sheet.number: sheet for sheet in state.sheets} or known_sheets
             self._known[state.job_id] = (progress.times.run, sheets, state.status)
+        if len(self._known) > MAX_KNOWN_JOBS:
+            # The one that has not changed for longest.
+            del self._known[next(iter(self._known))]
         self._check_pending()
 
     def offer_all(self, entries: Sequence[ReplayEntry], _frames: EncodedFrames, /) -> None:
@@ -248,6 +276,7 @@ class Recorder:
             EventRecord(entry.number, entry.job_id, entry.event, entry.params or LOST_DATA, now)
             for entry in entries
         )
+        self._pending.event_bytes += sum(len(entry.params) for entry in entries)
         self._check_pending()
 
     def find_unwritten(self, job_id: str, submitted_at: float) -> RecordedRun | None:
@@ -259,7 +288,7 @@ class Recorder:
 
     def _check_pending(self) -> None:
         self._has_pending.set()
-        if self.pending_count > MAX_PENDING:
+        if self._pending.size_bytes + self._writing.size_bytes > MAX_PENDING_BYTES:
             self._fail(HistoryUnavailableError(f"{self._store.path} is too slow to be written"))
 
     async def _flush(self) -> None:

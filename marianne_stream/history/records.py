@@ -1,7 +1,8 @@
 """Records of the history: runs, their sheets, transitions and events. Times are epoch seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +12,7 @@ class RunRecord:
     Attributes:
         job_id: the job.
         run: time of submission as ISO 8601, rounded down to the second.
-        submitted_at: the same, unrounded; values within a second are of one run.
+        submitted_at: time of submission in epoch seconds; values within a second are of one run.
         status: last status that was seen.
         started_at: first start that was seen; a resume does not change it.
         completed_at: first end that was told or seen.
@@ -78,8 +79,7 @@ class SheetRecord:
     movement: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """A status that a sheet or a job was seen to take.
 
     Attributes:
@@ -124,9 +124,9 @@ class EventRecord:
 class WriteBatch:
     """Records that are written in one transaction."""
 
-    runs: Sequence[RunRecord] = ()
-    sheets: Sequence[SheetRecord] = ()
-    transitions: Sequence[Transition] = ()
+    runs: Iterable[RunRecord] = ()
+    sheets: Iterable[SheetRecord] = ()
+    transitions: Iterable[Transition] = ()
     events: Sequence[EventRecord] = ()
 
 

@@ -4,11 +4,12 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, fields
+from dataclasses import fields
+from operator import attrgetter
 
 from marianne_stream.fanout.epochs import Epoch
 from marianne_stream.fanout.replay_buffer import LOST_DATA
-from marianne_stream.history.records import RunRecord, SheetRecord, Transition, WriteBatch
+from marianne_stream.history.records import RunRecord, SheetRecord, WriteBatch
 
 # A number is never given twice, also after all events were removed.
 NEXT_SEQ = """
@@ -21,33 +22,44 @@ INSERT_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?)"
 SELECT_EPOCH = "SELECT first_seq - first_number FROM epochs WHERE epoch = ?"
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
 
-# The same change may have been recorded by an earlier process.
+# The values are those of a Transition, which an earlier process may have recorded.
 INSERT_TRANSITION = """
 INSERT INTO transitions
-SELECT :job_id, :run, :number, :seen_at, :status, :attempt, :late
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
 WHERE NOT EXISTS (
     SELECT 1 FROM (
         SELECT status, attempt FROM transitions
-        WHERE job_id = :job_id AND run = :run AND number = :number ORDER BY rowid DESC LIMIT 1
-    ) WHERE status = :status AND attempt IS :attempt
+        WHERE job_id = ?1 AND run = ?2 AND number = ?3 ORDER BY rowid DESC LIMIT 1
+    ) WHERE status = ?5 AND attempt IS ?6
 )
 """
 
+# A record in which nothing else has changed is not written again, so that it grows old.
+NO_CHANGE = "changed_at"
 
-def make_upsert(table: str, record: type, key: tuple[str, ...]) -> str:
-    """Return the statement that inserts a record or replaces it if it has changed."""
-    names = [field.name for field in fields(record)]
+
+def make_upsert(table: str, names: tuple[str, ...], key: tuple[str, ...]) -> str:
+    """Return the statement that inserts a record, or replaces it if it has changed.
+
+    Args:
+        table: the table.
+        names: its columns in order.
+        key: those of its primary key.
+    """
     others = [name for name in names if name not in key]
+    compared = [name for name in others if name != NO_CHANGE]
     return (
         f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))}) "  # noqa: S608
         f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET "
         + ", ".join(f"{name} = excluded.{name}" for name in others)
-        + f" WHERE ({', '.join(others)}) IS NOT ({', '.join(f'excluded.{n}' for n in others)})"
+        + f" WHERE ({', '.join(compared)}) IS NOT ({', '.join(f'excluded.{n}' for n in compared)})"
     )
 
 
-UPSERT_RUN = make_upsert("runs", RunRecord, ("job_id", "run"))
-UPSERT_SHEET = make_upsert("sheets", SheetRecord, ("job_id", "run", "number"))
+RUN_COLUMNS = tuple(field.name for field in fields(RunRecord))
+SHEET_COLUMNS = tuple(field.name for field in fields(SheetRecord))
+UPSERT_RUN = make_upsert("runs", RUN_COLUMNS, ("job_id", "run"))
+UPSERT_SHEET = make_upsert("sheets", SHEET_COLUMNS, ("job_id", "run", "number"))
 
 
 @contextmanager
@@ -88,9 +100,9 @@ def begin_epoch(database: sqlite3.Connection, epoch: str, last_number: int | Non
 def write_batch(database: sqlite3.Connection, batch: WriteBatch, epoch: str) -> None:
     """Write a batch. Transitions that are stored already are left out."""
     with transaction(database):
-        database.executemany(INSERT_TRANSITION, map(as_parameters, batch.transitions))
-        database.executemany(UPSERT_RUN, map(astuple, batch.runs))
-        database.executemany(UPSERT_SHEET, map(astuple, batch.sheets))
+        database.executemany(INSERT_TRANSITION, batch.transitions)
+        database.executemany(UPSERT_RUN, map(attrgetter(*RUN_COLUMNS), batch.runs))
+        database.executemany(UPSERT_SHEET, map(attrgetter(*SHEET_COLUMNS), batch.sheets))
         if batch.events:
             (offset,) = database.execute(SELECT_EPOCH, (epoch,)).fetchone()
             database.executemany(
@@ -100,8 +112,3 @@ def write_batch(database: sqlite3.Connection, batch: WriteBatch, epoch: str) -> 
                     for event in batch.events
                 ),
             )
-
-
-def as_parameters(transition: Transition) -> dict[str, object]:
-    """Return the values of a transition by name."""
-    return {field.name: getattr(transition, field.name) for field in fields(transition)}

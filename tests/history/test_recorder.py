@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from marianne_stream.backends.checkpoint import MAX_SHEETS
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
-from marianne_stream.history import queries, store
+from marianne_stream.history import queries, recorder, store
 from marianne_stream.history.event_log import EventLog
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.store import HistoryStore
-from marianne_stream.models import MonitorEvent
+from marianne_stream.jobs.snapshots import JobSnapshot
+from marianne_stream.models import JobProgress, JobState, MonitorEvent, RunTimes, Sheet
 from tests.support.waiting import wait_until
 
 
@@ -23,11 +25,12 @@ class Recording:
 
     Args:
         path: the file of the store.
+        max_age_s: age at which records are removed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, max_age_s: float = 3600) -> None:
         self.buffer = ReplayBuffer()
-        self.store = HistoryStore(path, max_age_s=3600, max_bytes=10**8)
+        self.store = HistoryStore(path, max_age_s=max_age_s, max_bytes=10**8)
         self.recorder = Recorder(self.store, EventLog(self.store, self.buffer), self.buffer)
 
     def add(self, step: int) -> None:
@@ -41,6 +44,12 @@ class Recording:
             lambda database: queries.select_newest_events(database, 999, 10**6)
         )
         return [json.loads(event.data).get("step") for event in events]
+
+
+def count_rows(database: sqlite3.Connection) -> list[tuple[int]]:
+    """Return the numbers of stored sheets and transitions."""
+    statement = "SELECT count(*) FROM sheets UNION ALL SELECT count(*) FROM transitions"
+    return database.execute(statement).fetchall()
 
 
 @contextmanager
@@ -104,3 +113,72 @@ async def test_store_that_fails_is_left_to_other_processes(
     other = Recording(tmp_path / "history.db")
     await other.store.open()
     await other.store.close()
+
+
+def make_snapshot(job_id: str, *, sheet_count: int = 2) -> JobSnapshot:
+    """Return a snapshot of a job whose sheets are complete."""
+    sheets = [Sheet(number, "completed", attempt=1) for number in range(1, sheet_count + 1)]
+    state = JobState(
+        *(job_id, "running", "conductor", True, "running"),
+        sheets=tuple(sheets),
+        total_sheets=sheet_count,
+        progress=JobProgress(times=RunTimes("2026-01-01T00:00:00Z", 1.0)),
+    )
+    return JobSnapshot(state, source="conductor", live=True)
+
+
+async def test_many_jobs_with_the_most_sheets_are_recorded_at_once(recording: Recording) -> None:
+    await recording.recorder.open(restore=True)
+    for number in range(6):
+        recording.recorder.offer(make_snapshot(f"job-{number}", sheet_count=MAX_SHEETS))
+    assert recording.recorder.pending_count == 6 * (2 + 2 * MAX_SHEETS)
+    assert recording.recorder.is_recording
+    await recording.recorder.close()
+    assert await recording.store.read(count_rows) == [(6 * MAX_SHEETS,), (6 * (MAX_SHEETS + 1),)]
+
+
+async def test_too_many_events_that_cannot_be_written_end_recording(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MAX_PENDING_BYTES", 1000)
+    await recording.recorder.open(restore=True)
+    recording.add(1)
+    assert recording.recorder.is_recording
+    recording.buffer.add(MonitorEvent("a", "test.large", b'"' + b"x" * 1000 + b'"'))
+    recording.buffer.flush()
+    assert not recording.recorder.is_recording
+    assert recording.recorder.pending_count == 0
+
+
+async def test_known_sheets_of_jobs_that_were_left_are_bounded(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no longer known is written again, and changes nothing in the store."""
+    monkeypatch.setattr(recorder, "MAX_KNOWN_JOBS", 2)
+    await recording.recorder.open(restore=True)
+    added = []
+    for job_id in ("a", "b", "a", "c", "a", "b"):
+        before = recording.recorder.pending_count
+        recording.recorder.offer(make_snapshot(job_id))
+        added.append((job_id, recording.recorder.pending_count > before))
+    assert [job_id for job_id, is_new in added if is_new] == ["a", "b", "c", "b"]
+    await recording.recorder.close()
+    assert await recording.store.read(count_rows) == [(3 * 2,), (3 * 3,)]
+
+
+async def test_run_that_was_removed_is_recorded_anew_if_its_job_changes(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "history.db", max_age_s=0)
+    await recording.recorder.open(restore=True)
+    recording.recorder.offer(make_snapshot("a"))
+    running = asyncio.create_task(recording.recorder.run())
+    await wait_until(lambda: recording.recorder.written_records == 6)
+    running.cancel()
+    # It removes what is too old when it begins.
+    running = asyncio.create_task(recording.recorder.run())
+    recording.add(1)
+    await wait_until(lambda: recording.recorder.written_records == 7)
+    assert await recording.store.read(count_rows) == [(0,), (0,)]
+    running.cancel()
+    recording.recorder.offer(make_snapshot("a"))
+    await recording.recorder.close()
+    assert await recording.store.read(count_rows) == [(2,), (3,)]

@@ -78,9 +78,9 @@ def test_attempts_that_are_counted_anew_are_no_transition() -> None:
     progress = JobProgress(RunTimes("r", 1.0), sees_changes=True)
     changes = recorder.ChangeRecorder(pending, "a", progress)
     first, second = Sheet(1, "completed", attempt=1), Sheet(1, "completed", attempt=2)
-    changes.record_sheet(first, second)
+    changes.record_sheets([first], {1: second})
     assert pending.transitions == []
-    changes.record_sheet(second, first)
+    changes.record_sheets([second], {1: first})
     assert [transition.attempt for transition in pending.transitions] == [2]
 
 

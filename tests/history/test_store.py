@@ -70,13 +70,23 @@ async def test_records_are_read_as_written(store: HistoryStore) -> None:
 
 async def test_transition_is_written_once(store: HistoryStore) -> None:
     first = Transition("a", make_run().run, 1, NOW, "dispatched", 1, late=False)
-    again = replace(first, seen_at=NOW + 5, late=True)
-    waits, goes_on = replace(first, status="waiting"), replace(first, seen_at=NOW + 9)
+    again = first._replace(seen_at=NOW + 5, late=True)
+    waits, goes_on = first._replace(status="waiting"), first._replace(seen_at=NOW + 9)
     for batch in ([first], [again], [again, waits, goes_on], [again]):
         await store.write(WriteBatch([make_run()], [make_sheet()], batch), EPOCH)
     recorded = await store.read(partial(queries.select_run, job_id="a", run=make_run().run))
     assert recorded is not None
     assert set(recorded.transitions) == {first, waits, goes_on}
+
+
+async def test_run_that_has_not_changed_grows_old(store: HistoryStore) -> None:
+    for run in (make_run(), make_run(changed_at=NOW + 60)):
+        await store.write(WriteBatch([run]), EPOCH)
+    query = partial(queries.select_runs, job_id="a", limit=9)
+    assert await store.read(query) == [make_run()]
+    changed = make_run(changed_at=NOW + 90, completed_sheets=1)
+    await store.write(WriteBatch([changed]), EPOCH)
+    assert await store.read(query) == [changed]
 
 
 async def test_events_of_two_epochs_have_one_order_and_a_gap(store: HistoryStore) -> None:
