@@ -13,7 +13,7 @@ from marianne_stream.backends.checkpoint import mark_stopped_sheets
 from marianne_stream.common.intervals import SharedInterval
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateUnavailableError
 from marianne_stream.fanout.topic import Topic
-from marianne_stream.jobs.poll_schedule import PollSchedule
+from marianne_stream.jobs.poll_schedule import ACTIVE_DELAY_S, PollSchedule
 from marianne_stream.jobs.progress import has_progressed
 from marianne_stream.jobs.progress_tracker import ProgressTracker
 from marianne_stream.jobs.read_limiter import StateReadLimiter
@@ -124,18 +124,25 @@ class JobWatcher:
         return self.snapshot
 
     async def wait_current_snapshot(self) -> JobSnapshot:
-        """Return the newest snapshot; read the state first if the roster shows a change.
+        """Return the newest snapshot; read the state first if it may have changed.
 
         Raises the errors of `wait_first_snapshot`. Cancelling is safe.
         """
         await self.wait_first_snapshot()
         await self._roster_poller.get(MAX_FIRST_ROSTER_AGE_S)
         entry = self._roster_poller.get_entry(self.job_id)
-        if self._is_unseen_change(entry):
+        is_outdated = self._is_outdated()
+        if self._is_unseen_change(entry) or is_outdated:
             processed = self._hints_processed
-            self.add_hint(RosterHint(entry, source_changed=False))
+            self.add_hint(RosterHint(entry, source_changed=is_outdated))
             await processed.wait()
         return await self.wait_first_snapshot()
+
+    def _is_outdated(self) -> bool:
+        """Return True if a running job was read too long ago for a client that asks now."""
+        age_s = asyncio.get_running_loop().time() - self._last_read_at
+        is_running = self.snapshot is not None and self.snapshot.state.status == "running"
+        return is_running and age_s > ACTIVE_DELAY_S
 
     def add_hint(self, hint: Hint) -> None:
         """Queue a hint that the job may have changed; events without a change are ignored."""
