@@ -15,7 +15,7 @@ class RunRecord:
         submitted_at: time of submission in epoch seconds; values within a second are of one run.
         status: last status that was seen.
         started_at: first start that was seen; a resume does not change it.
-        completed_at: first end that was told or seen.
+        completed_at: first end that the conductor gave, or that was seen.
         total_sheets: number of its sheets.
         completed_sheets: number of those that were completed.
         error_message: reason why it failed.
@@ -54,7 +54,7 @@ class SheetRecord:
         attempt: number of the last attempt, from 1; None before the first.
         started_at: beginning of the span; None if it was not seen.
         completed_at: end of the span; None if it was not seen, or has not come.
-        observed: True if a time of the span was seen by this server, not told by the conductor.
+        observed: True if a time of the span was seen by this server, not given by the conductor.
         estimated: True if the beginning was computed from the end and `work_s`.
         work_s: time of all attempts without waits, in seconds; None if the conductor tells none.
         error_code: code of the error that the sheet failed with.
@@ -89,7 +89,7 @@ class Transition(NamedTuple):
         seen_at: time at which it was seen.
         status: the new status.
         attempt: number of the attempt; None for a job.
-        late: True if it happened before it was seen, while nobody looked.
+        late: True if it happened earlier, while no server read the job.
     """
 
     job_id: str

@@ -3,7 +3,7 @@
 A job that takes more than its share loses its own records first: its oldest events, then its oldest
 runs. If the history is still too large, the oldest events of all jobs are removed, then the oldest
 runs. The number of the last event that was removed is kept for each job: a client that resumes
-before it is told of a gap.
+before it gets a `gap` first.
 """
 
 import sqlite3
