@@ -35,6 +35,7 @@ from marianne_stream.web.params import (
     NumberParameter,
     Parameter,
     TextParameter,
+    TimeParameter,
 )
 from marianne_stream.web.routes import ROUTES, Route
 from tests.support.error_classes import error_classes
@@ -89,6 +90,8 @@ def test_every_parameter_has_its_default_and_range(route: Route, parameter: Para
         assert range_ == ", ".join(parameter.choices)
     elif isinstance(parameter, FlagParameter):
         assert (default, range_) == (str(parameter.default).lower(), "true or false")
+    elif isinstance(parameter, TimeParameter):
+        assert range_ == "a time"
     else:
         assert isinstance(parameter, TextParameter)
         assert range_ == "text"

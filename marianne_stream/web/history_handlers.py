@@ -2,7 +2,6 @@
 
 import re
 import time
-from datetime import datetime
 
 from aiohttp import web
 
@@ -10,6 +9,7 @@ from marianne_stream.errors import BadParameterError, RunNotFoundError
 from marianne_stream.history import pages
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.hub import JobHub
+from marianne_stream.jobs.run_times import make_run_name
 from marianne_stream.jobs.waiting import find_waiting_status
 from marianne_stream.models import format_iso_time
 from marianne_stream.schemas.history_schemas import SummaryData, WaitingJob
@@ -17,7 +17,7 @@ from marianne_stream.web.app_keys import FIND_HISTORY, JOB_HUB
 from marianne_stream.web.auth_middleware import GRANT
 from marianne_stream.web.params import (
     NumberParameter,
-    TextParameter,
+    TimeParameter,
     read_job_id,
     repr_truncated,
 )
@@ -25,13 +25,20 @@ from marianne_stream.web.responses import json_response
 from marianne_stream.wire.job_patterns import JobPatterns
 
 RUN_LIMIT = NumberParameter("limit", "Number of runs on a page.", 10, 1, 100, is_integer=True)
-RUN_BEFORE = TextParameter("before", "Value of `next` of the page before.")
+RUN_BEFORE = TimeParameter("before", "Value of `next` of the page before.")
 EVENT_LIMIT = NumberParameter("limit", "Number of events on a page.", 100, 1, 1000, is_integer=True)
 EVENT_BEFORE = NumberParameter(
-    "before", "Value of `next` of the page before; 0 for the newest.", 0, 0, 2**53, is_integer=True
+    "before",
+    "Value of `next` of the page before; 0 for the newest.",
+    0,
+    0,
+    2**53 - 1,
+    is_integer=True,
 )
 RUN_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-SINCE = TextParameter("since", "Time of the last visit, ISO 8601 with an offset or Z.")
+SINCE = TimeParameter(
+    "since", "Time of the last visit, ISO 8601 with an offset or Z.", is_required=True
+)
 
 
 def find_store(request: web.Request, job_id: str | None = None) -> HistoryStore:
@@ -114,34 +121,14 @@ async def find_waiting_jobs(
 
 
 def read_run_before(request: web.Request) -> str | None:
-    """Return the name of the run before which a page begins; None for the newest.
-
-    Raises:
-        BadParameterError: it is not the name of a run.
-    """
-    text = RUN_BEFORE.read(request)
-    if text is not None and not RUN_NAME.fullmatch(text):
-        raise BadParameterError(
-            detail="before must be the value of next of the page before, such as "
-            f"2026-01-31T12:00:00Z, got {repr_truncated(text)}"
-        )
-    return text
+    """Return the name of the run before which a page begins; None for the newest."""
+    submitted_at = RUN_BEFORE.read(request)
+    return make_run_name(submitted_at) if submitted_at is not None else None
 
 
 def read_since(request: web.Request) -> float:
-    """Return the time of the last visit in epoch seconds.
-
-    Raises:
-        BadParameterError: it is missing, or not a time with an offset.
-    """
-    text = SINCE.read(request)
-    try:
-        moment = datetime.fromisoformat(text or "")
-        if moment.tzinfo is not None and format_iso_time(moment.timestamp()) is not None:
-            return moment.timestamp()
-    except (ValueError, OverflowError):
-        pass
-    received = repr_truncated(text or "")
-    raise BadParameterError(
-        detail=f"since must be a time as ISO 8601 with an offset or Z, got {received}"
-    )
+    """Return the time of the last visit in epoch seconds; raise BadParameterError without one."""
+    since = SINCE.read(request)
+    if since is None:
+        raise BadParameterError(detail="since is missing: the time of the last visit, ISO 8601")
+    return since

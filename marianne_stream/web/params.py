@@ -7,11 +7,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
 from marianne_stream.errors import BadParameterError, BadRequestError
+from marianne_stream.models import format_iso_time
 from marianne_stream.wire import job_ids
 
 # More than any cursor of this package has; the rest is cut off.
@@ -111,6 +113,37 @@ class TextParameter(Parameter):
         limit = {"maxLength": self.max_chars} if self.max_chars is not None else {}
         schema = {"type": "string", **limit}
         return {"type": "array", "items": schema} if self.is_repeatable else schema
+
+
+@dataclass(frozen=True, slots=True)
+class TimeParameter(Parameter):
+    """Time as ISO 8601 with an offset or `Z`."""
+
+    is_required: bool = False
+
+    def read(self, request: web.Request) -> float | None:
+        """Return the value in epoch seconds, or None; raise BadParameterError if it is invalid."""
+        text = read_single(request, self.name)
+        if text is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(text.upper())
+            if moment.tzinfo is not None and format_iso_time(moment.timestamp()) is not None:
+                return moment.timestamp()
+        except (ValueError, OverflowError):
+            pass
+        raise BadParameterError(
+            detail=f"{self.name} must be a time as ISO 8601 with an offset or Z, got "
+            f"{repr_truncated(text)}"
+        )
+
+    def make_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the value."""
+        return {"type": "string", "format": "date-time"}
+
+    def to_openapi(self) -> dict[str, Any]:
+        """Return the parameter object of OpenAPI 3.1."""
+        return Parameter.to_openapi(self) | ({"required": True} if self.is_required else {})
 
 
 @dataclass(frozen=True, slots=True)
