@@ -331,7 +331,7 @@ async def test_store_is_closed_if_another_component_fails_to_close(
     close_store = SessionStore.close
     monkeypatch.setattr(FallbackBackend, "close", fail)
     monkeypatch.setattr(SessionStore, "close", close)
-    runner = web.AppRunner(create_app(Settings(data_dir=tmp_path)))
+    runner = web.AppRunner(create_app(Settings(data_dir=tmp_path, history="none")))
     await runner.setup()
     with pytest.raises(OSError, match="cannot be closed"):
         await runner.cleanup()
