@@ -364,7 +364,6 @@ class JobWatcher:
     def _on_unavailable(self, error: StateUnavailableError) -> None:
         """Show the last known state, marked as such."""
         logger.debug("job not read job=%r error=%s", self.job_id, error)
-
         self._last_read_at = asyncio.get_running_loop().time()
         if self.snapshot is not None:
             self._publish(self.snapshot.state, is_last_known=True)

@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import pytest
 from playwright.async_api import expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
@@ -311,13 +312,19 @@ async def test_partial_line_is_shown_and_replaced_by_the_whole_line(
     await expect(page.get_by_text("75 %")).to_have_count(0)
 
 
-async def test_conductor_log_is_labelled_and_its_runs_marked(
-    user: BrowserUser, conductor: SimulatedConductor, tmp_path: Path
-) -> None:
-    conductor.launch("quiet", 2)
+@pytest.fixture
+async def conductor_log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+    """Path of the conductor's log, which the conductor gives from the beginning."""
     path = tmp_path / "conductor.log"
     conductor.daemon.log_file = str(path)
-    path.write_text(
+    return path
+
+
+async def test_conductor_log_is_labelled_and_its_runs_marked(
+    conductor_log: Path, user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("quiet", 2)
+    conductor_log.write_text(
         '{"event":"job.submitted","job_id":"quiet","level":"info"}\n'
         '{"event":"sheet.begun","extra":{"job_id":"quiet","sheet_num":1}}\n'
         '{"event":"job.submitted","job_id":"quiet","level":"info"}\n'
