@@ -104,7 +104,7 @@ class Sheet:
         bool,
         Field(
             exclude_if=is_false,
-            description="true if a time was seen by this server, not told by the conductor; else "
+            description="true if a time was seen by this server, not by the conductor; else "
             "absent.",
         ),
     ] = False

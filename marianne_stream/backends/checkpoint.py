@@ -166,7 +166,7 @@ def make_sheets(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
 
 
 def make_sheet(number: int, sheet: CheckpointSheet) -> Sheet:
-    """Convert a sheet, with the times that the conductor tells."""
+    """Convert a sheet, with the times that the conductor reports."""
     message = sheet.error_message
     is_long = message is not None and len(message) > MAX_ERROR_CHARS
     return Sheet(
@@ -200,7 +200,7 @@ def wait_end(sheet: CheckpointSheet) -> float | None:
 
 
 def time_or_none(value: AnyValue) -> float | None:
-    """Return a time in epoch seconds, rounded to milliseconds; None if it is not told."""
+    """Return a time in epoch seconds, rounded to milliseconds; None if it is not reported."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     seconds = to_epoch_s(value)

@@ -180,7 +180,7 @@ class ConductorBackend:
         return found
 
     async def read_conductors(self) -> dict[str, ConductorInfo]:
-        """Return what the conductor tells of itself; raise ConductorUnavailableError."""
+        """Return information about the conductor; raise ConductorUnavailableError."""
         return {"": await self._info_reader.read()}
 
     async def close(self) -> None:

@@ -113,7 +113,7 @@ def make_fields(detail: Any) -> dict[str, Any]:
     for name, public_name in NUMBER_FIELDS.items():
         fields[public_name] = fields.get(public_name) or number_or_none(getattr(detail, name))
     fields["last_activity_at"] = format_iso_time(time_or_none(detail.last_activity_at))
-    # Unlike other zeros, this one is told.
+    # Unlike other zeros, this one is a value.
     exit_code = detail.exit_code
     fields["exit_code"] = exit_code if type(exit_code) is int else None
     fields["output_truncated"] = fields.get("output_truncated") or None

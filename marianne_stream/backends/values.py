@@ -42,7 +42,7 @@ def message_or_none(value: object) -> str | None:
 
 
 def number_or_none(value: AnyValue) -> float | None:
-    """Return a number up to MAX_COUNT; None if it is not told, or 0, which the conductor writes."""
+    """Return a number up to MAX_COUNT; None if it is absent, or 0, which the conductor writes."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if 0 < value <= MAX_COUNT else None

@@ -80,7 +80,7 @@ class BackendLimit(msgspec.Struct, frozen=True):
 
 
 class InfoReader:
-    """Reads what the conductor tells of itself.
+    """Reads information about the conductor.
 
     Args:
         client: client of the conductor.

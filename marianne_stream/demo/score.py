@@ -22,7 +22,7 @@ class Score:
         limited_sheet: number of the sheet that reaches a rate limit.
         held_sheet: number of the sheet that waits for a person.
         silent_sheet: number of the sheet that works for `silence_s` without a sign of life.
-        tells_costs: True if the instrument tells costs, tokens, model and output.
+        reports_costs: True if the instrument reports costs, tokens, model and output.
     """
 
     job_id: str
@@ -42,13 +42,13 @@ class Score:
     retry_delay_s: float = 10.0
     limited_sheet: int | None = None
     rate_limit_s: float = 60.0
-    tells_limit_end: bool = False
+    reports_limit_end: bool = False
     held_sheet: int | None = None
     hold_s: float = 5.0
     silent_sheet: int | None = None
     silence_s: float = 60.0
     instrument: str = "cli"
-    tells_costs: bool = False
+    reports_costs: bool = False
 
     @property
     def sheets(self) -> int:
@@ -94,9 +94,9 @@ DEMO_SCORES = (
         pause_after_sheets=6,
         limited_sheet=7,
         rate_limit_s=8.0,
-        tells_limit_end=True,
+        reports_limit_end=True,
         instrument="claude-code",
-        tells_costs=True,
+        reports_costs=True,
     ),
     Score("paper-boats", (1,) * 3, sheet_duration_s=2.6, start_delay_s=4.0, cancelled_sheet=2),
 )

@@ -111,7 +111,7 @@ class ScorePlayer:
         sheets = list(conductor.jobs[score.job_id].dispatched_at)
         limit_s = score.rate_limit_s / self._speed
         for sheet in sheets:
-            conductor.limit_rate(score.job_id, sheet, limit_s, is_told=score.tells_limit_end)
+            conductor.limit_rate(score.job_id, sheet, limit_s, is_reported=score.reports_limit_end)
         await self.sleep(score.rate_limit_s)
         for sheet in sheets:
             conductor.dispatch(score.job_id, sheet)
@@ -121,7 +121,7 @@ class ScorePlayer:
         self._conductor.dispatch(self.score.job_id, sheet)
 
     def _make_output(self, sheet: int) -> SheetOutput | None:
-        if not self.score.tells_costs:
+        if not self.score.reports_costs:
             return None
         return SheetOutput(
             input_tokens=900 + 40 * sheet,

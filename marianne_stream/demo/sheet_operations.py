@@ -2,7 +2,7 @@
 
 As the real one does, `normal_attempts` counts the attempts that have failed,
 `total_duration_seconds` adds attempts up and leaves the waits between them out, and cost and tokens
-are 0 or null unless the instrument tells them.
+are 0 or null unless the instrument reports them.
 """
 
 import time
@@ -17,7 +17,7 @@ from marianne_stream.demo.simulated_job import SimulatedJob
 
 @dataclass(frozen=True, slots=True)
 class SheetOutput:
-    """Facts about an attempt that an instrument tells beside the exit code.
+    """Facts about an attempt that an instrument reports beside the exit code.
 
     The names are those of the checkpoint's fields.
     """
@@ -50,7 +50,7 @@ class SheetOperations(JobOperations):
         self._emit_sheet_event(job_id, "sheet.started", number)
 
     def complete_sheet(self, job_id: str, number: int, output: SheetOutput | None = None) -> None:
-        """Complete a sheet; the output is None for an instrument that tells none."""
+        """Complete a sheet; the output is None for an instrument that reports none."""
         job = self._claim(job_id)
         add_duration(job, number)
         if output is not None:
@@ -86,17 +86,17 @@ class SheetOperations(JobOperations):
         self._emit_sheet_event(job_id, "sheet.retrying", number)
 
     def limit_rate(
-        self, job_id: str, number: int, duration_s: float, *, is_told: bool = False
+        self, job_id: str, number: int, duration_s: float, *, is_reported: bool = False
     ) -> None:
         """Let a sheet wait because its instrument has reached a rate limit: dispatch it later.
 
-        The checkpoint has the end of the limit if `is_told`; `daemon.rate_limits` always has it.
+        The checkpoint has the end if `is_reported`; `daemon.rate_limits` always has it.
         """
         job = self._claim(job_id)
         add_duration(job, number)
         until = self.rate_limits_until[job.instrument] = time.time() + duration_s
-        told_end = format_time(until) if is_told else None
-        job.sheet(number).update(status="waiting", rate_limit_expires_at=told_end)
+        reported_end = format_time(until) if is_reported else None
+        job.sheet(number).update(status="waiting", rate_limit_expires_at=reported_end)
         self._save(job)
 
     def hold_sheet(self, job_id: str, number: int) -> None:
@@ -119,7 +119,7 @@ def count_failure(job: SimulatedJob, number: int) -> None:
 
 
 def add_output(job: SimulatedJob, number: int, output: SheetOutput) -> None:
-    """Write what an instrument told into a sheet, and add cost and tokens to those of the job."""
+    """Write what an instrument reports into a sheet, and add its cost and tokens to the job's."""
     sheet = job.sheet(number)
     sheet.update(
         **asdict(output),

@@ -72,7 +72,7 @@ MIGRATIONS = (
         seen_at REAL NOT NULL,
         status TEXT NOT NULL,
         attempt INTEGER,
-        late INTEGER NOT NULL
+        backfilled INTEGER NOT NULL
     );
     CREATE INDEX transitions_by_run ON transitions (job_id, run, number);
     """,

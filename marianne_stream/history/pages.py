@@ -225,7 +225,7 @@ def make_transition_fields(transition: Transition) -> dict[str, object]:
             "status": transition.status,
             "at": format_iso_time(transition.seen_at),
             "attempt": transition.attempt,
-            "late": bool(transition.late),
+            "backfilled": bool(transition.backfilled),
         }
     )
 

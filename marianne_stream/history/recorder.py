@@ -114,7 +114,7 @@ class ChangeRecorder:
         self._pending = pending
         self._job_id = job_id
         self._times = progress.times
-        self._late = not progress.sees_changes
+        self._backfilled = not progress.sees_changes
         self._now = round(time.time(), 3)
 
     def record_run(self, state: JobState, known_status: str) -> None:
@@ -142,7 +142,7 @@ class ChangeRecorder:
     def _add_transition(self, number: int, status: str, attempt: int | None) -> None:
         self._pending.transitions.append(
             Transition(
-                self._job_id, self._times.run, number, self._now, status, attempt, self._late
+                self._job_id, self._times.run, number, self._now, status, attempt, self._backfilled
             )
         )
 

@@ -20,9 +20,9 @@ class RunRecord:
         completed_sheets: number of those that were completed.
         error_message: reason why it failed.
         waited_s: time in which it was paused, or all that it had to do waited, in seconds.
-        estimated_cost: cost in US dollars as the conductor estimates it; None if it tells none.
-        input_tokens: tokens that were sent to models; None if the conductor tells none.
-        output_tokens: tokens that models have generated; None if the conductor tells none.
+        estimated_cost: cost in US dollars as the conductor estimates it; None if it reports none.
+        input_tokens: tokens that were sent to models; None if the conductor reports none.
+        output_tokens: tokens that models have generated; None if the conductor reports none.
         changed_at: time of the last change that was recorded.
     """
 
@@ -56,7 +56,7 @@ class SheetRecord:
         completed_at: end of the span; None if it was not seen, or has not come.
         observed: True if a time of the span was seen by this server, not given by the conductor.
         estimated: True if the beginning was computed from the end and `work_s`.
-        work_s: time of all attempts without waits, in seconds; None if the conductor tells none.
+        work_s: time of all attempts without waits, in seconds; None if the conductor reports none.
         error_code: code of the error that the sheet failed with.
         error_message: its text, cut to 300 characters.
         instrument_name: instrument that executes the sheet.
@@ -89,7 +89,7 @@ class Transition(NamedTuple):
         seen_at: time at which it was seen.
         status: the new status.
         attempt: number of the attempt; None for a job.
-        late: True if it happened earlier, while no server read the job.
+        backfilled: True if it happened earlier, while no server read the job.
     """
 
     job_id: str
@@ -98,7 +98,7 @@ class Transition(NamedTuple):
     seen_at: float
     status: str
     attempt: int | None
-    late: bool
+    backfilled: bool
 
 
 @dataclass(frozen=True, slots=True)

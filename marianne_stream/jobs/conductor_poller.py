@@ -1,4 +1,4 @@
-"""Conductor poller: reads what the conductors tell of themselves, while clients want it."""
+"""Conductor poller: reads information about the conductors, while clients want it."""
 
 import asyncio
 import logging
@@ -20,12 +20,12 @@ FIRST_READ_TIMEOUT_S = 1.0
 
 Infos = Mapping[str, ConductorInfo]
 
-# Returns what each conductor tells of itself, by the prefix of its jobs' ids.
+# Returns information about each conductor, by the prefix of its jobs' ids.
 ReadConductors = Callable[[], Awaitable[Infos]]
 
 
 class ConductorPoller:
-    """Keeps what the conductors tell of themselves.
+    """Keeps information about the conductors.
 
     Args:
         read: reads all conductors; None if this server reads none.
@@ -72,7 +72,7 @@ class ConductorPoller:
                 await self._try_get()
 
     async def get(self) -> Infos:
-        """Return what the conductors tell of themselves, at most READ_INTERVAL_S old.
+        """Return information about the conductors, at most READ_INTERVAL_S old.
 
         Cancelling is safe.
 

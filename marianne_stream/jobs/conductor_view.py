@@ -1,4 +1,4 @@
-"""View of a conductor for clients: what it tells of itself, and which of its jobs wait."""
+"""View of a conductor for clients: information about it, and which of its jobs wait."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -27,7 +27,7 @@ class ConductorView:
 
     Attributes:
         prefix: first part of the ids of its jobs; "" if they have none.
-        info: what it tells of itself.
+        info: information about it.
         waiting: its jobs that wait.
     """
 

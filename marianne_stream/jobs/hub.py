@@ -41,7 +41,7 @@ class JobHub:
     Args:
         read_recent_events: reads events while there is no subscription; None if not possible.
         find_limiter: returns the read limiter of a job's group; None for one group.
-        read_conductors: reads what the conductors tell of themselves; None without a conductor.
+        read_conductors: reads information about the conductors; None without a conductor.
     """
 
     def __init__(  # noqa: PLR0913

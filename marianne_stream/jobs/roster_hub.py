@@ -30,7 +30,7 @@ class RosterHub:
 
     Args:
         on_roster: called with the previous roster, or None, and each new one.
-        read_conductors: reads what the conductors tell of themselves; None without a conductor.
+        read_conductors: reads information about the conductors; None without a conductor.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class RosterHub:
             await self.poller.get(MAX_ROSTER_AGE_S)
             await self.conductors.wait_first_read()
             if not self._conductor_views:
-                # The roster came after what the conductors tell.
+                # The roster came after the first information about the conductors.
                 self._on_conductors_read()
             return self._latest_snapshot(), subscription
         except BaseException:

@@ -81,7 +81,7 @@ def check_run_times(times: RunTimes) -> None:
 
 
 def check_conductor(info: ConductorInfo) -> None:
-    """Check what a conductor tells of itself."""
+    """Check information about a conductor."""
     check_texts(info.version, info.pressure_level)
     check_counts(info.running_jobs)
     check_times(info.started_at)

@@ -32,7 +32,7 @@ class ConductorLimits:
 
 @dataclass(frozen=True, slots=True)
 class ConductorInfo:
-    """Information that a conductor gives about itself; None for what it does not tell.
+    """Information that a conductor gives about itself; None for what it does not report.
 
     Values that only differ in memory and load are equal. Times are epoch seconds.
     """

@@ -14,7 +14,7 @@ class TransitionData(Payload):
     status: str
     at: OptionalTime = Field(description="When it was seen, ISO 8601.")
     attempt: int | None = Field(default=None, exclude_if=is_none)
-    late: bool = Field(
+    backfilled: bool = Field(
         default=False,
         exclude_if=is_false,
         description="true if it happened before, while nobody looked; else absent.",
@@ -36,7 +36,7 @@ class RunSheetData(Payload):
     observed: bool = Field(
         default=False,
         exclude_if=is_false,
-        description="true if a time was seen by a server, not told by the conductor; else absent.",
+        description="true if a time was seen by a server, not reported; else absent.",
     )
     estimated: bool = Field(
         default=False,

@@ -7,11 +7,11 @@ from pydantic import ConfigDict, Field
 from marianne_stream.models import OptionalTime, is_false, is_none
 from marianne_stream.schemas.payload import Payload, is_empty
 
-ToldText = Annotated[str | None, Field(exclude_if=is_none)]
+OptionalText = Annotated[str | None, Field(exclude_if=is_none)]
 
-ToldNumber = Annotated[int | float | None, Field(exclude_if=is_none)]
+OptionalNumber = Annotated[int | float | None, Field(exclude_if=is_none)]
 # As the conductor writes it.
-Told = Annotated[Any, Field(exclude_if=is_none)]
+OptionalValue = Annotated[Any, Field(exclude_if=is_none)]
 Flag = Annotated[bool, Field(exclude_if=is_false)]
 
 
@@ -26,57 +26,59 @@ class SheetDetail(Payload):
     job_id: str
     number: int
     status: str
-    run: ToldText = None
-    attempt: ToldNumber = None
+    run: OptionalText = None
+    attempt: OptionalNumber = None
     started_at: OptionalTime = None
     completed_at: OptionalTime = None
     waiting_until: OptionalTime = None
-    last_activity_at: ToldText = None
+    last_activity_at: OptionalText = None
     observed: Flag = False
     estimated: Flag = False
     work_s: Annotated[
-        ToldNumber, Field(description="Time of all attempts without waits, in seconds.")
+        OptionalNumber, Field(description="Time of all attempts without waits, in seconds.")
     ] = None
-    execution_duration_s: ToldNumber = None
-    timeout_s: ToldNumber = None
-    instrument_name: ToldText = None
-    instrument_model: ToldText = None
-    model: ToldText = None
-    movement: Told = None
-    voice: Told = None
-    error_code: ToldText = None
-    error_category: ToldText = None
-    error_message: Annotated[ToldText, Field(description="In full, up to 64 KiB.")] = None
-    error_history: Told = None
-    exit_code: ToldNumber = None
-    exit_signal: Told = None
-    exit_reason: ToldText = None
-    execution_mode: ToldText = None
-    failed_attempts: ToldNumber = None
-    completion_attempts: ToldNumber = None
-    healing_attempts: ToldNumber = None
-    max_retries: ToldNumber = None
-    max_completion: ToldNumber = None
-    validation_passed: Told = None
-    validation_details: Told = None
-    passed_validations: Told = None
-    failed_validations: Told = None
-    last_pass_percentage: ToldNumber = None
-    confidence_score: ToldNumber = None
-    outcome_category: ToldText = None
-    preflight_warnings: Told = None
-    display_status: ToldText = None
-    fallback_chain: Told = None
-    fallback_attempts: Told = None
-    instrument_fallback_history: Told = None
+    execution_duration_s: OptionalNumber = None
+    timeout_s: OptionalNumber = None
+    instrument_name: OptionalText = None
+    instrument_model: OptionalText = None
+    model: OptionalText = None
+    movement: OptionalValue = None
+    voice: OptionalValue = None
+    error_code: OptionalText = None
+    error_category: OptionalText = None
+    error_message: Annotated[OptionalText, Field(description="In full, up to 64 KiB.")] = None
+    error_history: OptionalValue = None
+    exit_code: OptionalNumber = None
+    exit_signal: OptionalValue = None
+    exit_reason: OptionalText = None
+    execution_mode: OptionalText = None
+    failed_attempts: OptionalNumber = None
+    completion_attempts: OptionalNumber = None
+    healing_attempts: OptionalNumber = None
+    max_retries: OptionalNumber = None
+    max_completion: OptionalNumber = None
+    validation_passed: OptionalValue = None
+    validation_details: OptionalValue = None
+    passed_validations: OptionalValue = None
+    failed_validations: OptionalValue = None
+    last_pass_percentage: OptionalNumber = None
+    confidence_score: OptionalNumber = None
+    outcome_category: OptionalText = None
+    preflight_warnings: OptionalValue = None
+    display_status: OptionalText = None
+    fallback_chain: OptionalValue = None
+    fallback_attempts: OptionalValue = None
+    instrument_fallback_history: OptionalValue = None
     estimated_cost: Annotated[
-        ToldNumber, Field(description="US dollars, as the conductor estimates it.")
+        OptionalNumber, Field(description="US dollars, as the conductor estimates it.")
     ] = None
-    input_tokens: ToldNumber = None
-    output_tokens: ToldNumber = None
-    stdout_tail: Annotated[ToldText, Field(description="End of the output, up to 64 KiB.")] = None
-    stderr_tail: ToldText = None
-    output_truncated: Told = None
+    input_tokens: OptionalNumber = None
+    output_tokens: OptionalNumber = None
+    stdout_tail: Annotated[OptionalText, Field(description="End of the output, up to 64 KiB.")] = (
+        None
+    )
+    stderr_tail: OptionalText = None
+    output_truncated: OptionalValue = None
     omitted: tuple[str, ...] = Field(
         default=(),
         exclude_if=is_empty,

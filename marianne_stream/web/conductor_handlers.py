@@ -1,4 +1,4 @@
-"""Handler for what the conductor tells of itself."""
+"""Handler for information about the conductor."""
 
 from collections.abc import Sequence
 

@@ -103,7 +103,7 @@ async def find_waiting_jobs(
 ) -> tuple[tuple[WaitingJob, ...], bool]:
     """Return the jobs of the roster that wait, and whether these are all.
 
-    A running job may wait for something that only its checkpoint tells.
+    A running job may wait for something that only its checkpoint shows.
     """
     roster = await hub.roster.get()
     found = []

@@ -34,8 +34,8 @@ async def get_sheet(request: web.Request) -> web.Response:
     known = next((sheet for sheet in state.sheets if sheet.number == number), None)
     if known is None:
         raise SheetNotFoundError(detail=f"{job_id!r} has no sheet {number}.")
-    told, fields = await hub.read_sheet(state, number)
-    merged = merge_sheet(told, known)
+    reported, fields = await hub.read_sheet(state, number)
+    merged = merge_sheet(reported, known)
     return json_response(await asyncio.to_thread(make_sheet_json, state, merged, fields))
 
 
@@ -55,10 +55,10 @@ def make_sheet_json(state: JobState, sheet: Sheet, fields: dict[str, Any]) -> by
     return SheetDetail(**{**values, "job_id": state.job_id, "run": run}).json_bytes()
 
 
-def merge_sheet(told: Sheet, known: Sheet) -> Sheet:
+def merge_sheet(reported: Sheet, known: Sheet) -> Sheet:
     """Return the sheet of a checkpoint with the times and the status that are shown elsewhere."""
     return replace(
-        told,
+        reported,
         status=known.status,
         started_at=known.started_at,
         completed_at=known.completed_at,

@@ -82,14 +82,16 @@ async def test_waits_are_left_out_of_the_time_at_work(conductor: SimulatedConduc
     assert worked_s <= total_s <= time.monotonic() - dispatched_at - 0.2 + worked_s
 
 
-async def test_told_rate_limit_has_its_end(conductor: SimulatedConductor, connect: Connect) -> None:
+async def test_reported_rate_limit_has_its_end(
+    conductor: SimulatedConductor, connect: Connect
+) -> None:
     client = await connect()
     empty = {"backends": {}, "active_limits": 0, "recent_events_count": 0}
     assert await client.call("daemon.rate_limits") == empty
     conductor.launch("a", 1, instrument="claude-code")
     conductor.dispatch("a", 1)
     before = time.time()
-    conductor.limit_rate("a", 1, 30, is_told=True)
+    conductor.limit_rate("a", 1, 30, is_reported=True)
     ends_at = to_epoch_s(conductor.jobs["a"].sheet(1)["rate_limit_expires_at"])
     assert ends_at is not None
     assert before + 30 <= ends_at + 1e-5
@@ -128,7 +130,7 @@ def test_resume_rewrites_the_ends_of_completed_sheets(tmp_path: Path) -> None:
     assert (job.sheet(2)["status"], job.sheet(2)["normal_attempts"]) == ("pending", 0)
 
 
-async def test_hook_starts_a_job_and_is_told_by_the_registry(tmp_path: Path) -> None:
+async def test_hook_starts_a_job_and_is_reported_by_the_registry(tmp_path: Path) -> None:
     first = SimulatedConductor(tmp_path / "c.sock", registry=tmp_path / "s.db", shutdown_grace_s=0)
     await first.start()
     job = first.launch("a", 1)

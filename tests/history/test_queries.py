@@ -64,12 +64,12 @@ def test_event_stored_while_a_page_is_read_is_on_the_next_page(
         add_event(database, seq, "a")
     find_rows = queries.find_event_rows
 
-    def find_late(*args: object) -> object:
+    def find_delayed(*args: object) -> object:
         add_event(database, 6, "a")
         return find_rows(*args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(queries, "find_event_rows", find_late)
+        patch.setattr(queries, "find_event_rows", find_delayed)
         first, complete_to = queries.select_events_after(database, 0, ["a"])
     second, _ = queries.select_events_after(database, complete_to, ["a"])
     assert [event.seq for event in (*first, *second)] == [1, 2, 3, 4, 5, 6]

@@ -53,7 +53,7 @@ async def store(tmp_path: Path) -> AsyncIterator[HistoryStore]:
 
 
 async def test_records_are_read_as_written(store: HistoryStore) -> None:
-    transition = Transition("a", make_run().run, 1, NOW, "dispatched", 1, late=False)
+    transition = Transition("a", make_run().run, 1, NOW, "dispatched", 1, backfilled=False)
     await store.write(WriteBatch([make_run()], [make_sheet()], [transition]), EPOCH)
     recorded = await store.read(partial(queries.select_run, job_id="a", run=make_run().run))
     assert recorded is not None
@@ -69,8 +69,8 @@ async def test_records_are_read_as_written(store: HistoryStore) -> None:
 
 
 async def test_transition_is_written_once(store: HistoryStore) -> None:
-    first = Transition("a", make_run().run, 1, NOW, "dispatched", 1, late=False)
-    again = first._replace(seen_at=NOW + 5, late=True)
+    first = Transition("a", make_run().run, 1, NOW, "dispatched", 1, backfilled=False)
+    again = first._replace(seen_at=NOW + 5, backfilled=True)
     waits, goes_on = first._replace(status="waiting"), first._replace(seen_at=NOW + 9)
     for batch in ([first], [again], [again, waits, goes_on], [again]):
         await store.write(WriteBatch([make_run()], [make_sheet()], batch), EPOCH)

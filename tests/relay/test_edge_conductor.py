@@ -1,4 +1,4 @@
-"""What a conductor tells of itself, and what is known of its jobs, on an edge."""
+"""Information about a conductor, and what is known of its jobs, on an edge."""
 
 import time
 from pathlib import Path

@@ -36,4 +36,4 @@ async def test_job_that_ended_while_no_server_ran_is_recorded_as_ended(
         fetch = partial(fetch_run, running.address, "a")
         run = await wait_for_value(fetch, lambda run: run.get("status") == "cancelled")
     assert "completed_at" not in run["sheets"][0]
-    assert [each["late"] for each in run["transitions"][-2:]] == [True, True]
+    assert [each["backfilled"] for each in run["transitions"][-2:]] == [True, True]

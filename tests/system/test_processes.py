@@ -239,10 +239,11 @@ async def test_demo_whose_player_fails_exits_1(short_path: Path) -> None:
 
 async def test_json_log_format_has_one_object_a_line(tmp_path: Path) -> None:
     async with run_server(tmp_path, "--log-format", "json") as running:
-        await wait_until(lambda: "there is no socket" in running.log)
+        await wait_until(lambda: "monitor not subscribed" in running.log)
         entries = [json.loads(line) for line in running.log.splitlines()]
     assert all(set(entry) == {"time", "level", "logger", "message"} for entry in entries)
-    assert [entry["level"] for entry in entries if "no socket" in entry["message"]] == ["warning"]
+    levels = [each["level"] for each in entries if "monitor not subscribed" in each["message"]]
+    assert levels == ["warning"]
 
 
 async def test_conductor_stops_while_the_server_is_subscribed(

@@ -1,4 +1,4 @@
-"""What the conductor tells of itself: `GET /api/conductor` and the `conductor` event."""
+"""Information about the conductor: `GET /api/conductor` and the `conductor` event."""
 
 import time
 from collections.abc import Mapping

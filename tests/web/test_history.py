@@ -128,8 +128,8 @@ async def test_run_has_all_fields_that_are_known(start_recorded: StartRecorded) 
             replace(make_sheets(1)[0], run=bare.run, status="pending", **NOTHING_KNOWN),
         ],
         transitions=[
-            Transition("a", RUN, 1, time.time(), "failed", 1, late=True),
-            Transition("a", bare.run, 0, time.time(), "running", None, late=False),
+            Transition("a", RUN, 1, time.time(), "failed", 1, backfilled=True),
+            Transition("a", bare.run, 0, time.time(), "running", None, backfilled=False),
         ],
     )
     full = await get_json(client, f"/api/jobs/a/runs/{RUN}")

@@ -104,7 +104,7 @@ class Edge:
         return Roster(entries, source="redis", live=not scopes, unavailable_scopes=scopes)
 
     async def read_conductors(self) -> dict[str, ConductorInfo]:
-        """Return what the conductors tell of themselves, by the prefix of their jobs' ids.
+        """Return information about the conductors, by the prefix of their jobs' ids.
 
         Raises ConductorUnavailableError if no source publishes it.
         """

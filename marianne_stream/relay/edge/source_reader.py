@@ -353,7 +353,7 @@ class SourceReader:
 
 
 def is_same_service(one: RelayStatus | None, other: RelayStatus | None) -> bool:
-    """Return whether two statuses differ at most in what the conductor tells of itself."""
+    """Return whether two statuses differ at most in information about the conductor."""
     if one is None or other is None:
         return one is other
     return msgspec.structs.replace(one, conductor=other.conductor) == other
