@@ -47,6 +47,9 @@ CALL_TIMEOUT_S = 10.0
 # A connection with a slot is closed if an answer is pending for this long.
 PENDING_TIMEOUT_S = 60.0
 
+# A visit without a request goes on for this long: reads of several jobs follow each other.
+VISIT_PAUSE_S = 0.01
+
 # Subscribe only if this many connections are answered at once: the subscription's own and three
 # more. So ended subscriptions take at most two of the conductor's five slots.
 PROBE_CONNECTIONS = 4
@@ -71,8 +74,8 @@ class ConductorClient:
     """Sends requests to the conductor, and keeps the subscription to its events.
 
     Only one visit runs at a time: waiting callers share its connection, which is closed once no
-    answer is pending and no caller waits. A slow request on a connection with a slot is detached,
-    so that other requests go on over a second connection.
+    answer is pending and no caller waits or comes within VISIT_PAUSE_S. A slow request on a
+    connection with a slot is detached, so that other requests go on over a second connection.
 
     A connection that waits for a slot is never closed, and no other is opened beside it: the
     conductor would keep the closed one in its queue. Callers get ConductorBusyError meanwhile.
@@ -244,7 +247,7 @@ class ConductorClient:
             yield
         finally:
             self._visit_lock.release()
-            self._end_visit_if_idle()
+            self._end_visit_later()
 
     async def _get_connection(self) -> RpcConnection:
         """Return the connection of this visit, opening it if there is none.
@@ -335,7 +338,11 @@ class ConductorClient:
         if connection is self._slow_connection:
             self._slow_connection = self._slow_request = None
             connection.close()
-        self._end_visit_if_idle()
+        self._end_visit_later()
+
+    def _end_visit_later(self) -> None:
+        """Close the visit's connection after a pause without requests."""
+        asyncio.get_running_loop().call_later(VISIT_PAUSE_S, self._end_visit_if_idle)
 
     def _end_visit_if_idle(self) -> None:
         """Close the visit's connection if no answer is pending and no caller holds the lock."""

@@ -216,7 +216,8 @@ class JobWatcher:
             while True:
                 hints = await self._take_hints(is_due=is_due)
                 if hints is None:
-                    if self._read_limiter.request_turn(self._add_turn):
+                    can_wait = self._intervals.is_relaxed
+                    if self._read_limiter.request_turn(self._add_turn, can_wait=can_wait):
                         return []
                     # On-demand reads go first.
                     is_due = True

@@ -2,8 +2,14 @@
 
 import asyncio
 from functools import partial
+from itertools import pairwise
 
-from marianne_stream.jobs.read_limiter import BACKGROUND_REST_FACTOR, StateReadLimiter
+from marianne_stream.jobs.read_limiter import (
+    BACKGROUND_REST_FACTOR,
+    GATHER_S,
+    MAX_BURST_S,
+    StateReadLimiter,
+)
 from tests.support.waiting import wait_until
 
 
@@ -59,3 +65,39 @@ async def test_background_reads_begin_in_the_order_of_their_requests() -> None:
     assert not limiter.request_turn(begins[1])
     await wait_until(lambda: len(order) == 4)
     assert order == [0, 2, 3, 1]
+
+
+async def test_reads_that_can_wait_are_gathered_into_one_burst() -> None:
+    limiter = StateReadLimiter()
+    loop = asyncio.get_running_loop()
+    requested_at = loop.time()
+    began: list[float] = []
+    reads: set[asyncio.Task[None]] = set()
+
+    async def read() -> None:
+        async with limiter.acquire(on_demand=False):
+            began.append(loop.time())
+            await asyncio.sleep(MAX_BURST_S / 4)
+
+    def begin() -> None:
+        reads.add(loop.create_task(read()))
+
+    begins = [partial(begin) for _ in range(9)]
+    for each in begins:
+        assert not limiter.request_turn(each, can_wait=True)
+    await wait_until(lambda: len(began) == 9)
+    assert began[0] - requested_at > 0.9 * GATHER_S
+    rests = [after - before for before, after in pairwise(began)]
+    long_rests = [rest for rest in rests if rest > 0.9 * BACKGROUND_REST_FACTOR * MAX_BURST_S]
+    assert 0 < len(long_rests) < 8
+    await asyncio.gather(*reads)
+
+
+async def test_read_that_cannot_wait_is_not_held_up_by_those_that_can() -> None:
+    limiter = StateReadLimiter()
+    order: list[str] = []
+    assert not limiter.request_turn(partial(order.append, "can wait"), can_wait=True)
+    assert not limiter.request_turn(partial(order.append, "now"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert order
