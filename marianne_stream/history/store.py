@@ -4,6 +4,7 @@ Reads and writes run in threads of their own, so neither waits for the other (wr
 """
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -272,9 +273,14 @@ def is_unchangeable(path: Path) -> bool:
 
 
 def create_private_file(path: Path) -> None:
-    """Create a file with mode 0600 unless it exists, and the directory that it is in."""
+    """Create a file with mode 0600 unless it exists, and the directory that it is in.
+
+    A file that exists is not opened: to close it would drop the locks that SQLite holds on it in
+    this process (https://sqlite.org/howtocorrupt.html 2.2).
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def lock_file(path: Path) -> int:

@@ -1,6 +1,8 @@
 """The history store: what is written is read again, within its limits, by one writer."""
 
+import asyncio
 import sqlite3
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -221,6 +223,40 @@ async def test_second_writer_is_refused_and_reads(store: HistoryStore) -> None:
     await store.close()
     await other.open()
     await other.close()
+
+
+COUNT_RUNS = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+print(*database.execute("SELECT count(*) FROM runs").fetchone())
+database.close()
+"""
+
+
+async def count_runs_outside(path: Path) -> int:
+    """Return the number of stored runs, as another program reads it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", COUNT_RUNS, path), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    return int(output)
+
+
+async def test_reader_becomes_writer_beside_a_program_that_opens_and_closes_the_file(
+    store: HistoryStore,
+) -> None:
+    """SQLite removes the log of a database that nobody has open, as its locks tell."""
+    await store.write(WriteBatch([make_run("a")]), EPOCH)
+    other = HistoryStore(store.path, max_age_s=3600, max_bytes=10**7)
+    await other.read(queries.select_open_jobs)
+    await store.close()
+    await other.open()
+    await other.write(WriteBatch([make_run("b")]), EPOCH)
+    assert await count_runs_outside(store.path) == 2
+    await other.write(WriteBatch([make_run("c")]), EPOCH)
+    assert await count_runs_outside(store.path) == 3
+    await other.close()
+    assert await count_runs_outside(store.path) == 3
 
 
 @pytest.mark.parametrize("content", [b"no database at all " * 100, b"SQLite format 3\0" * 100])
