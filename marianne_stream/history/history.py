@@ -9,6 +9,7 @@ from marianne_stream.common.intervals import RELAXED_INTERVAL_S
 from marianne_stream.errors import HistoryUnavailableError, MarianneStreamError
 from marianne_stream.history.ended_runs import EndedRuns
 from marianne_stream.history.event_log import EventLog
+from marianne_stream.history.history_reader import HistoryReader
 from marianne_stream.history.known_runs import KnownRuns
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.store import HistoryStore
@@ -44,8 +45,8 @@ class History:
     def __init__(self, path: Path, *, max_age_s: float, max_bytes: int, hub: JobHub) -> None:
         buffer = hub.events.replay_buffer
         self.store = HistoryStore(path, max_age_s=max_age_s, max_bytes=max_bytes)
-        # Read in a thread of its own: no watcher waits for a page that a client has requested.
-        self._run_store = HistoryStore(path, max_age_s=max_age_s, max_bytes=max_bytes)
+        # A reader of their own: no watcher waits for a page that a client has requested.
+        self._run_reader = HistoryReader(path)
         self.events = EventLog(self.store, buffer)
         self.recorder = Recorder(self.store, self.events, buffer)
         self._ended_runs = EndedRuns(self.store, self.recorder, hub)
@@ -54,7 +55,7 @@ class History:
 
     async def open(self) -> None:
         """Open the store, before the hub runs and the first event is sent."""
-        self._hub.record(self.recorder, KnownRuns(self._run_store, self.recorder).load)
+        self._hub.record(self.recorder, KnownRuns(self._run_reader, self.recorder).load)
         self._is_open = await self.recorder.open(restore=True)
 
     async def run(self) -> None:
@@ -73,8 +74,7 @@ class History:
 
     async def close(self) -> None:
         """Write what waits, and close the store."""
-        await self.recorder.close()
-        await self._run_store.close()
+        await asyncio.gather(self.recorder.close(), self._run_reader.close())
 
 
 def make_history_finder(

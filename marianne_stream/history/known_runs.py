@@ -6,9 +6,9 @@ from functools import partial
 
 from marianne_stream.errors import HistoryUnavailableError
 from marianne_stream.history import queries
+from marianne_stream.history.history_reader import HistoryReader
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.records import RecordedRun, SheetRecord, merge_records
-from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.run_times import KnownRun, submission_time, worked_s
 from marianne_stream.models import TERMINAL_STATUSES, JobState, RunTimes, Sheet
 
@@ -19,12 +19,12 @@ class KnownRuns:
     """Returns what was recorded of runs.
 
     Args:
-        store: the history.
-        recorder: the recorder, whose records reach the store some time later.
+        reader: reader of the history.
+        recorder: the recorder, whose records reach it some time later.
     """
 
-    def __init__(self, store: HistoryStore, recorder: Recorder) -> None:
-        self._store = store
+    def __init__(self, reader: HistoryReader, recorder: Recorder) -> None:
+        self._reader = reader
         self._recorder = recorder
 
     async def load(self, state: JobState) -> KnownRun:
@@ -40,7 +40,7 @@ class KnownRuns:
             unwritten=self._recorder.find_unwritten(state.job_id, submitted_at),
         )
         try:
-            return await self._store.read(query)
+            return await self._reader.read(query)
         except HistoryUnavailableError as error:
             logger.debug("run not loaded job=%r error=%s", state.job_id, error)
             return KnownRun()

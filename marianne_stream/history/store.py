@@ -11,27 +11,22 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from marianne_stream.errors import (
-    HistoryBusyError,
-    HistoryLockedError,
-    HistoryUnavailableError,
-)
+from marianne_stream.errors import HistoryLockedError, HistoryUnavailableError
 from marianne_stream.fanout.epochs import Epoch
 from marianne_stream.history import retention, writes
-from marianne_stream.history.migrations import check_version, migrate
+from marianne_stream.history.database_thread import (
+    STATEMENT_ERRORS,
+    DatabaseThread,
+    translate_error,
+)
+from marianne_stream.history.history_reader import HistoryReader
+from marianne_stream.history.migrations import migrate
 from marianne_stream.history.records import WriteBatch
 
 T = TypeVar("T")
-
-# Time to wait for a process that copies or inspects the file.
-BUSY_TIMEOUT_S = 2.0
-
-# Errors of statements: the file cannot be used, or a value does not fit SQLite's types.
-STATEMENT_ERRORS = (sqlite3.Error, OverflowError, ValueError, TypeError)
 
 
 def history_path(data_dir: Path, source: Path) -> Path:
@@ -43,76 +38,6 @@ def history_path(data_dir: Path, source: Path) -> Path:
     """
     digest = hashlib.sha256(os.fsencode(source.expanduser().absolute())).hexdigest()
     return data_dir / f"history-{digest[:12]}.db"
-
-
-class DatabaseThread:
-    """A connection to SQLite and the only thread that uses it.
-
-    Args:
-        name: name of the thread.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._executor: ThreadPoolExecutor | None = None
-        self._connection: sqlite3.Connection | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """True between `open` and `close`."""
-        return self._executor is not None
-
-    async def open(self, path: Path, *, read_only: bool) -> None:
-        """Connect; raise sqlite3.Error if that fails."""
-
-        def connect() -> None:
-            mode = "mode=rwc"
-            if read_only:
-                mode = "immutable=1" if is_unchangeable(path) else "mode=ro"
-            uri = f"{path.absolute().as_uri()}?{mode}"
-            self._connection = sqlite3.connect(
-                uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
-            )
-
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
-        try:
-            await self._call(connect)
-        except BaseException:
-            await self.close()
-            raise
-
-    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Call a function with the connection, after all earlier calls.
-
-        Raises:
-            HistoryUnavailableError: there is no connection.
-            sqlite3.Error: as the function does.
-        """
-
-        def call() -> T:
-            if self._connection is None:
-                raise HistoryUnavailableError("the history is closed")
-            return function(self._connection)
-
-        return await self._call(call)
-
-    async def close(self) -> None:
-        """Wait for the earlier calls, and close the connection."""
-
-        def close() -> None:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-        if self._executor is not None:
-            await self._call(close)
-            executor, self._executor = self._executor, None
-            executor.shutdown(wait=False)
-
-    async def _call(self, function: Callable[[], T]) -> T:
-        if self._executor is None:
-            raise HistoryUnavailableError("the history is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
 
 
 class HistoryStore:
@@ -134,10 +59,9 @@ class HistoryStore:
         self.is_writable = False
         self.size_bytes = 0
         self._limits = retention.Limits(max_age_s, max_bytes)
-        self._writer = DatabaseThread("history-write")
-        self._reader = DatabaseThread("history-read")
+        self._reader = HistoryReader(path)
+        self._writer: DatabaseThread | None = None
         self._lock_fd: int | None = None
-        self._open_lock = asyncio.Lock()
 
     async def open(self) -> None:
         """Open the file for writing, and create it if it is missing.
@@ -150,15 +74,14 @@ class HistoryStore:
         try:
             create_private_file(self.path)
             self._lock_fd = lock_file(self.path.with_suffix(".lock"))
-            await self._writer.open(self.path, read_only=False)
+            self._writer = DatabaseThread("history-write", self.path, read_only=False)
             await self._writer.run(prepare)
             self.is_writable = True
         except (OSError, sqlite3.Error) as error:
-            raise self._translate(error) from error
+            raise translate_error(self.path, error) from error
         finally:
             if not self.is_writable:
-                await self._writer.close()
-                self._unlock()
+                await self.stop_writing()
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Call a query in one transaction, with a connection that cannot write.
@@ -166,13 +89,7 @@ class HistoryStore:
         Raises:
             HistoryUnavailableError: the file cannot be read, or another release wrote it.
         """
-        try:
-            async with self._open_lock:
-                if not self._reader.is_open:
-                    await self._reader.open(self.path, read_only=True)
-            return await self._reader.run(lambda database: read_consistently(database, query))
-        except STATEMENT_ERRORS as error:
-            raise self._translate(error) from error
+        return await self._reader.read(query)
 
     async def write(self, batch: WriteBatch, epoch: str) -> None:
         """Write a batch in one transaction.
@@ -209,27 +126,23 @@ class HistoryStore:
 
     async def close(self) -> None:
         """Close the file, and let another process write it."""
-        await self._reader.close()
-        await self.stop_writing()
+        await asyncio.gather(self._reader.close(), self.stop_writing())
 
     async def stop_writing(self) -> None:
         """Let another process write the file; it can still be read."""
-        if self.is_writable:
-            self.is_writable = False
-            await self._writer.close()
+        self.is_writable = False
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await writer.close()
         self._unlock()
 
     async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        if self._writer is None:
+            raise HistoryUnavailableError("the history is closed")
         try:
             return await self._writer.run(function)
         except STATEMENT_ERRORS as error:
-            raise self._translate(error) from error
-
-    def _translate(self, error: Exception) -> HistoryUnavailableError:
-        message = f"{self.path}: {error}"
-        if isinstance(error, sqlite3.Error) and is_busy(error):
-            return HistoryBusyError(message)
-        return HistoryUnavailableError(message)
+            raise translate_error(self.path, error) from error
 
     def _unlock(self) -> None:
         if self._lock_fd is not None:
@@ -243,33 +156,6 @@ def prepare(database: sqlite3.Connection) -> None:
     migrate(database)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")
-
-
-def read_consistently(database: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
-    """Return the result of a query whose statements all see the same state of the database."""
-    database.execute("BEGIN")
-    try:
-        # A newer release may have taken the file over since the last query.
-        check_version(database)
-        return query(database)
-    finally:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-
-
-def is_busy(error: sqlite3.Error) -> bool:
-    """Return whether a statement failed because another program has locked the database."""
-    # The low byte is the kind of the error (https://sqlite.org/rescode.html).
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def is_unchangeable(path: Path) -> bool:
-    """Return whether a file is complete and in a directory that cannot be written.
-
-    SQLite cannot lock such a file while it is read.
-    """
-    return not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
 
 
 def create_private_file(path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from marianne_stream.backends.checkpoint import MAX_SHEETS
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
-from marianne_stream.history import queries, recorder, store
+from marianne_stream.history import database_thread, queries, recorder
 from marianne_stream.history.event_log import EventLog
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.store import HistoryStore
@@ -65,7 +65,7 @@ def lock_database(path: Path) -> Iterator[None]:
 @pytest.fixture
 async def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recording]:
     """Yield a recorder that waits for a lock for a short time."""
-    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(database_thread, "BUSY_TIMEOUT_S", 0.05)
     recording = Recording(tmp_path / "history.db")
     yield recording
     await recording.recorder.close()

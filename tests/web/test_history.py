@@ -13,6 +13,7 @@ import pytest
 from marianne_stream.app import create_app
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.history import history_reader
 from marianne_stream.history.queries import MAX_PAGE_BYTES
 from marianne_stream.history.records import (
     EventRecord,
@@ -255,8 +256,11 @@ async def test_summary_is_incomplete_while_running_jobs_are_not_watched(
 
 
 async def test_job_is_read_while_a_page_of_the_history_is(
-    conductor: SimulatedConductor, start_recorded: StartRecorded
+    conductor: SimulatedConductor,
+    start_recorded: StartRecorded,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(history_reader, "READ_TIMEOUT_S", TIMEOUT_S)
     client = await start_recorded(runs=[make_run()])
     store = client.app[FIND_HISTORY](None).store
     release = threading.Event()
