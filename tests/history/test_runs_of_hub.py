@@ -15,6 +15,7 @@ from marianne_stream.errors import CorruptStateError, MarianneStreamError, State
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.history import ended_runs, queries, recorder
 from marianne_stream.history.history import History
+from marianne_stream.history.pending import ChangeRecorder, Pending
 from marianne_stream.jobs import roster_poller
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet, format_iso_time
@@ -74,9 +75,9 @@ async def test_end_is_known_before_it_is_written(
 
 
 def test_attempts_that_are_counted_anew_are_no_transition() -> None:
-    pending = recorder.Pending()
+    pending = Pending()
     progress = JobProgress(RunTimes("r", 1.0), sees_changes=True)
-    changes = recorder.ChangeRecorder(pending, "a", progress)
+    changes = ChangeRecorder(pending, "a", progress)
     first, second = Sheet(1, "completed", attempt=1), Sheet(1, "completed", attempt=2)
     changes.record_sheets([first], {1: second})
     assert pending.transitions == []
