@@ -61,8 +61,9 @@ class Recorder:
         self._event_log = event_log
         self._replay_buffer = replay_buffer
         self._pending = Pending()
-        # Records that are being written.
+        # Records that are being written, and the task that does it.
         self._writing = Pending()
+        self._write: asyncio.Task[None] | None = None
         self._has_pending = asyncio.Event()
         # What was recorded last of each watched job: its run, its sheets, its status.
         self._known: dict[str, tuple[str, dict[int, Sheet], str]] = {}
@@ -182,15 +183,28 @@ class Recorder:
             self._fail(HistoryUnavailableError(f"{self._store.path} is too slow to be written"))
 
     async def _flush(self) -> None:
-        """Write one batch: the one that could not be written before, or else all that waits."""
+        """Write one batch: the one that could not be written before, or else all that waits.
+
+        If this is cancelled, the write goes on, and the next call waits for it.
+        """
         if not self._writing:
             self._writing, self._pending = self._pending, Pending()
-        if batch := self._writing:
+        if self._write is None:
+            self._write = asyncio.create_task(self._write_batch(), name="history write")
+        try:
+            await asyncio.shield(self._write)
+        finally:
+            if self._write.done():
+                self._write = None
+        if not self._pending:
+            self._has_pending.clear()
+
+    async def _write_batch(self) -> None:
+        batch = self._writing
+        if batch:
             await self._store.write(batch.to_batch(), self._replay_buffer.epoch)
             self.written_records += len(batch)
             self._writing = Pending()
-        if not self._pending:
-            self._has_pending.clear()
 
     def _fail(self, error: HistoryUnavailableError) -> None:
         """End recording for good."""

@@ -3,15 +3,17 @@
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from marianne_stream.backends.checkpoint import MAX_SHEETS
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
-from marianne_stream.history import database_thread, queries, recorder
+from marianne_stream.history import database_thread, queries, recorder, writes
 from marianne_stream.history.event_log import EventLog
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.store import HistoryStore
@@ -98,6 +100,34 @@ async def test_database_that_is_locked_at_the_start_is_tried_again(recording: Re
     recording.add(2)
     await recording.recorder.close()
     assert await recording.read_steps() == [2]
+
+
+async def test_write_that_goes_on_when_the_recorder_is_cancelled_is_done_once(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, released = asyncio.Event(), threading.Event()
+    loop, write_batch = asyncio.get_running_loop(), writes.write_batch
+
+    def write_slowly(*args: Any) -> None:
+        write_batch(*args)
+        loop.call_soon_threadsafe(began.set)
+        released.wait()
+
+    monkeypatch.setattr(writes, "write_batch", write_slowly)
+    await recording.recorder.open(restore=True)
+    running = asyncio.create_task(recording.recorder.run())
+    recording.add(1)
+    await began.wait()
+    recording.add(2)
+    running.cancel()
+    await asyncio.wait([running])
+    closing = asyncio.create_task(recording.recorder.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    released.set()
+    await closing
+    assert recording.recorder.errors == 0
+    assert await recording.read_steps() == [1, 2]
 
 
 async def test_store_that_fails_is_left_to_other_processes(
