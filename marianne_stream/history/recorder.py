@@ -31,6 +31,9 @@ PRUNE_INTERVAL_S = 60.0
 # Above this size of the waiting records the store is too slow, and recording ends.
 MAX_PENDING_BYTES = 128 * 1024 * 1024
 
+# Time in which a server that stops writes what waits.
+CLOSE_TIMEOUT_S = 5.0
+
 # Largest number of jobs of which is known what was recorded last; of others all is written again.
 MAX_KNOWN_JOBS = 1000
 
@@ -99,6 +102,10 @@ class Recorder:
             self._fail(error)
             await self._store.stop_writing()
             return True
+        except BaseException:
+            # Without a stored epoch nothing can be written.
+            self._stop()
+            raise
         self._warning.recover("history recorded path=%s", self._store.path)
         return True
 
@@ -127,14 +134,9 @@ class Recorder:
         await self._store.stop_writing()
 
     async def close(self) -> None:
-        """Write what waits, and let another process record."""
+        """Write what waits, for a limited time, and let another process record."""
         if self.is_recording:
-            try:
-                while self.pending_count:
-                    await self._flush()
-            except HistoryUnavailableError as error:
-                self._fail(error)
-        if self.is_recording:
+            await self._write_rest()
             self._stop()
         await self._store.close()
 
@@ -162,6 +164,8 @@ class Recorder:
 
     def offer_all(self, entries: Sequence[ReplayEntry], _frames: EncodedFrames, /) -> None:
         """Record entries of the replay buffer."""
+        if not self.is_recording:
+            return
         now = time.time()
         self._pending.events.extend(
             EventRecord(entry.number, entry.job_id, entry.event, entry.params or LOST_DATA, now)
@@ -198,6 +202,22 @@ class Recorder:
                 self._write = None
         if not self._pending:
             self._has_pending.clear()
+
+    async def _write_rest(self) -> None:
+        """Write what waits, for a limited time."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                while self.pending_count:
+                    try:
+                        await self._flush()
+                    except HistoryBusyError:
+                        await asyncio.sleep(FLUSH_INTERVAL_S)
+        except TimeoutError:
+            logger.warning(
+                "history not written path=%s records=%d", self._store.path, self.pending_count
+            )
+        except HistoryUnavailableError as error:
+            self._fail(error)
 
     async def _write_batch(self) -> None:
         batch = self._writing

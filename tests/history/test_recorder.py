@@ -130,6 +130,47 @@ async def test_write_that_goes_on_when_the_recorder_is_cancelled_is_done_once(
     assert await recording.read_steps() == [1, 2]
 
 
+async def test_records_that_wait_for_a_lock_at_the_end_are_written_or_counted(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await recording.recorder.open(restore=True)
+    recording.add(1)
+    with lock_database(recording.store.path):
+        closing = asyncio.create_task(recording.recorder.close())
+        # The first attempt takes this long.
+        await asyncio.sleep(2 * database_thread.BUSY_TIMEOUT_S)
+        assert not closing.done()
+    await closing
+    assert caplog.messages == []
+    later = Recording(recording.store.path)
+    monkeypatch.setattr(recorder, "CLOSE_TIMEOUT_S", 0.2)
+    await later.recorder.open(restore=True)
+    later.add(2)
+    later.add(3)
+    with lock_database(recording.store.path):
+        await later.recorder.close()
+    assert caplog.messages == [f"history not written path={recording.store.path} records=2"]
+    assert (later.recorder.is_recording, later.recorder.errors) == (False, 0)
+    assert await later.read_steps() == [1, None]
+
+
+async def test_recorder_that_is_cancelled_while_it_opens_records_nothing(
+    recording: Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    await recording.recorder.open(restore=True)
+    await recording.recorder.close()
+    other = Recording(recording.store.path)
+    with lock_database(recording.store.path):
+        opening = asyncio.create_task(other.recorder.open(restore=False))
+        await wait_until(lambda: other.recorder.is_recording)
+        opening.cancel()
+        await asyncio.wait([opening])
+    assert not other.recorder.is_recording
+    other.add(1)
+    await other.recorder.close()
+    assert (other.recorder.errors, caplog.messages) == (0, [])
+
+
 async def test_store_that_fails_is_left_to_other_processes(
     recording: Recording, tmp_path: Path
 ) -> None:
@@ -176,7 +217,18 @@ async def test_too_many_events_that_cannot_be_written_end_recording(
     assert recording.recorder.is_recording
     recording.buffer.add(MonitorEvent("a", "test.large", b'"' + b"x" * 1000 + b'"'))
     recording.buffer.flush()
-    assert not recording.recorder.is_recording
+    assert (recording.recorder.is_recording, recording.recorder.errors) == (False, 1)
+    assert recording.recorder.pending_count == 0
+
+
+async def test_recording_that_ends_while_an_event_waits_is_one_error(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MAX_PENDING_BYTES", 100)
+    await recording.recorder.open(restore=True)
+    recording.buffer.add(MonitorEvent("a", "test.large", b'"' + b"x" * 1000 + b'"'))
+    recording.recorder.offer(make_snapshot("a"))
+    assert (recording.recorder.is_recording, recording.recorder.errors) == (False, 1)
     assert recording.recorder.pending_count == 0
 
 
