@@ -19,7 +19,8 @@ from marianne_stream.history.records import RecordedRun, merge_records
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.poll_schedule import REST_FACTOR
-from marianne_stream.models import TERMINAL_STATUSES, RosterEntry
+from marianne_stream.jobs.run_times import submission_time
+from marianne_stream.models import TERMINAL_STATUSES, JobState, RosterEntry
 
 logger = logging.getLogger(__name__)
 
@@ -113,12 +114,17 @@ class EndedRuns:
         finally:
             subscription.close()
         await asyncio.sleep(REST_FACTOR * snapshot.state.cost_s)
-        return True
+        return has_known_run(snapshot.state) or submission_time(snapshot.state) is None
 
 
 def select_last_state(database: sqlite3.Connection) -> tuple[float | None, list[str]]:
     """Return the time of the last recorded change, and the jobs whose runs were not seen to end."""
     return queries.select_last_change(database), queries.select_open_jobs(database)
+
+
+def has_known_run(state: JobState) -> bool:
+    """Return whether the run of a state is known: not while the history cannot be read."""
+    return state.progress is not None and state.progress.times is not None
 
 
 def last_start(entry: RosterEntry) -> float:

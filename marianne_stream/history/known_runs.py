@@ -27,8 +27,11 @@ class KnownRuns:
         self._reader = reader
         self._recorder = recorder
 
-    async def load(self, state: JobState) -> KnownRun:
-        """Return what was recorded of the run of a state; nothing if it cannot be read."""
+    async def load(self, state: JobState) -> KnownRun | None:
+        """Return what was recorded of the run of a state; None if it cannot be read at the moment.
+
+        Once recording has ended for good, it counts as nothing.
+        """
         submitted_at = submission_time(state)
         if submitted_at is None:
             return KnownRun()
@@ -43,7 +46,7 @@ class KnownRuns:
             return await self._reader.read(query)
         except HistoryUnavailableError as error:
             logger.debug("run not loaded job=%r error=%s", state.job_id, error)
-            return KnownRun()
+            return KnownRun() if self._recorder.has_failed else None
 
 
 def load_known_run(

@@ -80,6 +80,11 @@ class Recorder:
         """Number of records that wait to be written."""
         return len(self._pending) + len(self._writing)
 
+    @property
+    def has_failed(self) -> bool:
+        """True if recording has ended for good."""
+        return self.errors > 0
+
     async def open(self, *, restore: bool) -> bool:
         """Open the store and begin to record; return False if that must be tried again.
 

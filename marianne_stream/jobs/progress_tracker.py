@@ -47,12 +47,17 @@ class ProgressTracker:
     async def update(self, state: JobState) -> JobState:
         """Return a state that was just read, with the times of its run and sheets."""
         if self._is_new_run(state):
-            self._begin_run(await self._load_run(state), submission_time(state))
+            known = await self._load_run(state)
+            if known is None:
+                # It would be recorded in place of what is known. The next read tries again.
+                self._forget_run()
+                return with_reported_times(state)
+            self._begin_run(known, submission_time(state))
         self._run_id = state.run
         now = round(time.time(), 3)
         if self._times is None and submission_time(state) is None:
             # What was seen of an unknown run may be of another one.
-            return with_sheet_times(state, {}, ReadTime(now, sees_changes=False))
+            return with_reported_times(state)
         read = make_read_time(now, self._seen_at)
         state = with_sheet_times(state, self._sheets, read)
         self._times = update_run_times(self._times, state, now, sees_changes=read.sees_changes)
@@ -101,6 +106,11 @@ class ProgressTracker:
             return False
         return not is_same_time(submitted_at, self._submitted_at)
 
+    def _forget_run(self) -> None:
+        self._begin_run(KnownRun(), None)
+        self._seen_at = None
+        self._sees_changes = False
+
     def _begin_run(self, known: KnownRun, submitted_at: float | None) -> None:
         self._submitted_at = submitted_at
         self._times = known.times
@@ -110,6 +120,11 @@ class ProgressTracker:
         if self._seen_at is None and is_new:
             # A run that was submitted just now was seen from its beginning.
             self._seen_at = submitted_at
+
+
+def with_reported_times(state: JobState) -> JobState:
+    """Return a state whose sheets have no other times than those that were reported."""
+    return with_sheet_times(state, {}, ReadTime(time.time(), sees_changes=False))
 
 
 async def load_nothing(_state: JobState) -> KnownRun:

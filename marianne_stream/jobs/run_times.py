@@ -25,8 +25,8 @@ class KnownRun:
     previous_s: float | None = None
 
 
-# Returns what was recorded of the run of a state.
-LoadRun = Callable[[JobState], Awaitable[KnownRun]]
+# Returns what was recorded of the run of a state; None if it cannot be read at the moment.
+LoadRun = Callable[[JobState], Awaitable[KnownRun | None]]
 
 
 def make_run_name(submitted_at: float) -> str:

@@ -1,6 +1,7 @@
 """Runs as the hub's watchers record and know them."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,8 +17,10 @@ from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.history import ended_runs, queries, recorder
 from marianne_stream.history.history import History
 from marianne_stream.history.pending import ChangeRecorder, Pending
+from marianne_stream.history.records import SheetRecord
 from marianne_stream.jobs import roster_poller
 from marianne_stream.jobs.hub import JobHub
+from marianne_stream.jobs.run_times import make_run_name, submission_time
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet, format_iso_time
 from tests.support.backends import OneJobBackend
 from tests.support.waiting import wait_for_value, wait_until
@@ -54,6 +57,17 @@ async def recording(path: Path, backend: OneJobBackend) -> AsyncIterator[tuple[J
     await history.close()
 
 
+async def read_sheets(history: History, backend: OneJobBackend) -> dict[int, SheetRecord]:
+    """Return the recorded sheets of the job's run."""
+    assert backend.state is not None
+    submitted_at = submission_time(backend.state)
+    assert submitted_at is not None
+    run = make_run_name(submitted_at)
+    sheets = await history.store.read(partial(queries.select_sheets, job_id="a", run=run))
+    await history.store.close()
+    return sheets
+
+
 async def test_end_is_known_before_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +86,34 @@ async def test_end_is_known_before_it_is_written(
         assert ended.completed_at is not None
         # The job is read by another watcher.
         assert (await hub.get_state("a")).sheets == (ended,)
+
+
+async def test_records_of_a_run_stay_if_they_cannot_be_read_when_its_job_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = OneJobBackend(make_state())
+    async with recording(tmp_path / "history.db", backend) as (hub, history):
+        snapshot, subscription = await hub.subscribe_job("a", 1.0)
+        backend.end("completed", Sheet(1, "completed", attempt=1))
+        hub.refresh_job("a")
+        while not snapshot.end:
+            assert await subscription.queue.wait()
+            snapshot = subscription.queue.take()
+        subscription.close()
+    recorded = await read_sheets(history, backend)
+    assert recorded[1].completed_at is not None
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(ended_runs, "RELAXED_INTERVAL_S", 3600)
+    async with recording(tmp_path / "history.db", backend) as (hub, history):
+        with monkeypatch.context() as patch:
+            patch.setattr(queries, "find_run", fail)
+            assert (await hub.get_state("a")).sheets[0].completed_at is None
+        again = await hub.get_state("a")
+    assert again.sheets[0].completed_at == recorded[1].completed_at
+    assert await read_sheets(history, backend) == recorded
 
 
 def test_attempts_that_are_counted_anew_are_no_transition() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.progress_tracker import ProgressTracker, load_nothing
-from marianne_stream.models import JobState, Sheet, format_iso_time
+from marianne_stream.jobs.run_times import KnownRun
+from marianne_stream.models import JobState, RunTimes, Sheet, format_iso_time
 
 
 def make_state(submitted_at: float, status: str) -> JobState:
@@ -71,6 +72,30 @@ async def test_run_goes_on_while_its_creation_is_reported_in_place_of_its_submis
     on_disk = replace(completed, submitted_at=None, created_at=created_at)
     for state in (on_disk, replace(on_disk, created_at=None), completed):
         assert await find_run(tracker, state) == run
+
+
+async def test_run_is_unknown_until_its_records_can_be_read() -> None:
+    submitted_at = time.time() - 60
+    known = KnownRun(
+        RunTimes("r", submitted_at, started_at=submitted_at),
+        {1: Sheet(1, "dispatched", attempt=1, started_at=submitted_at + 1, observed=True)},
+    )
+    answers = [None, None, known]
+
+    async def load(_state: JobState) -> KnownRun | None:
+        return answers.pop(0)
+
+    tracker = ProgressTracker(ProgressTimes(), load)
+    for _ in range(2):
+        state = tracker.refresh(await tracker.update(make_state(submitted_at, "dispatched")))
+        assert state.progress is not None
+        assert state.progress.times is None
+        assert state.sheets[0].started_at is None
+    state = await tracker.update(make_state(submitted_at, "completed"))
+    assert state.sheets[0].started_at == submitted_at + 1
+    # The end may have come while the records could not be read.
+    assert state.sheets[0].completed_at is None
+    assert await find_run(tracker, state) == "r"
 
 
 @pytest.mark.parametrize(("before", "after"), [("r", "s"), ("", "")])
