@@ -13,7 +13,7 @@ from marianne_stream.history.records import (
     Transition,
     WriteBatch,
 )
-from marianne_stream.jobs.sheet_times import NOT_STARTED, is_same_execution
+from marianne_stream.jobs.sheet_times import MAX_UNSEEN_S, NOT_STARTED, is_same_execution
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet
 
 # Approximate size of a record without the data of an event, in bytes.
@@ -75,16 +75,21 @@ class ChangeRecorder:
         pending: the records.
         job_id: the job.
         progress: its progress, with the times of the run.
+        is_known: True if the run was recorded before.
     """
 
-    def __init__(self, pending: Pending, job_id: str, progress: JobProgress) -> None:
+    def __init__(
+        self, pending: Pending, job_id: str, progress: JobProgress, *, is_known: bool
+    ) -> None:
         if progress.times is None:
             raise ValueError(f"the run of {job_id!r} is unknown")
         self._pending = pending
         self._job_id = job_id
         self._times = progress.times
-        self._backfilled = not progress.sees_changes
         self._now = round(time.time(), 3)
+        # What has happened in a run before the recorder knew it was seen earlier, or not at all.
+        is_new = abs(self._now - self._times.submitted_at) <= MAX_UNSEEN_S
+        self._backfilled = not (progress.sees_changes and (is_known or is_new))
 
     def record_run(self, state: JobState, known_status: str) -> None:
         """Record the run, and the job's status if it has changed."""

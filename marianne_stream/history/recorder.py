@@ -15,10 +15,10 @@ from marianne_stream.fanout.replay_buffer import LOST_DATA, ReplayBuffer
 from marianne_stream.fanout.replay_entry import ReplayEntry
 from marianne_stream.history.event_log import EventLog
 from marianne_stream.history.pending import ChangeRecorder, Pending
+from marianne_stream.history.recorded_jobs import RecordedJob, RecordedJobs
 from marianne_stream.history.records import EventRecord, RecordedRun, merge_records
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.snapshots import JobSnapshot
-from marianne_stream.models import Sheet
 from marianne_stream.wire.sse import EncodedFrames
 
 logger = logging.getLogger(__name__)
@@ -33,11 +33,6 @@ MAX_PENDING_BYTES = 128 * 1024 * 1024
 
 # Time in which a server that stops writes what waits.
 CLOSE_TIMEOUT_S = 5.0
-
-# Largest number of jobs of which is known what was recorded last; of others all is written again.
-MAX_KNOWN_JOBS = 1000
-
-NOTHING_KNOWN: tuple[str, dict[int, Sheet], str] = ("", {}, "")
 
 
 class Recorder:
@@ -54,7 +49,7 @@ class Recorder:
     Attributes:
         is_recording: True while the store is written.
         errors: number of failures that ended recording.
-        written_records: number of records that were written.
+        written_records: number of records that were new or have changed.
     """
 
     def __init__(
@@ -68,8 +63,7 @@ class Recorder:
         self._writing = Pending()
         self._write: asyncio.Task[None] | None = None
         self._has_pending = asyncio.Event()
-        # What was recorded last of each watched job: its run, its sheets, its status.
-        self._known: dict[str, tuple[str, dict[int, Sheet], str]] = {}
+        self._recorded = RecordedJobs()
         self._warning = WarnOnce(logger)
         self.is_recording = False
         self.errors = 0
@@ -120,9 +114,9 @@ class Recorder:
         while self.is_recording:
             try:
                 if time.monotonic() >= next_prune_at:
-                    for job_id in await self._store.prune():
-                        # If the job still changes, it is recorded anew.
-                        self._known.pop(job_id, None)
+                    for job_id, run in await self._store.prune(self._recorded.open_runs()):
+                        # If the run still changes, it is recorded anew.
+                        self._recorded.discard(job_id, run)
                     next_prune_at = time.monotonic() + PRUNE_INTERVAL_S
                 async with asyncio.timeout(PRUNE_INTERVAL_S):
                     await self._has_pending.wait()
@@ -152,19 +146,17 @@ class Recorder:
             return
         if progress is None or progress.times is None:
             return
-        run, known_sheets, known_status = self._known.get(state.job_id, NOTHING_KNOWN)
-        if run != progress.times.run:
-            known_sheets, known_status = {}, ""
-        changes = ChangeRecorder(self._pending, state.job_id, progress)
-        changes.record_run(state, known_status)
-        changes.record_sheets(state.sheets, known_sheets)
-        self._known.pop(state.job_id, None)
-        if not snapshot.end:
-            sheets = {sheet.number: sheet for sheet in state.sheets} or known_sheets
-            self._known[state.job_id] = (progress.times.run, sheets, state.status)
-        if len(self._known) > MAX_KNOWN_JOBS:
-            # The one that has not changed for longest.
-            del self._known[next(iter(self._known))]
+        run = progress.times.run
+        recorded = self._recorded.get(state.job_id, run)
+        changes = ChangeRecorder(
+            self._pending, state.job_id, progress, is_known=recorded is not None
+        )
+        known = recorded or RecordedJob(run)
+        changes.record_run(state, known.status)
+        changes.record_sheets(state.sheets, known.sheets)
+        sheets = {sheet.number: sheet for sheet in state.sheets} or known.sheets
+        job = RecordedJob(run, state.status, sheets)
+        self._recorded.set(state.job_id, job, has_ended=bool(snapshot.end))
         self._check_pending()
 
     def offer_all(self, entries: Sequence[ReplayEntry], _frames: EncodedFrames, /) -> None:
@@ -227,8 +219,9 @@ class Recorder:
     async def _write_batch(self) -> None:
         batch = self._writing
         if batch:
-            await self._store.write(batch.to_batch(), self._replay_buffer.epoch)
-            self.written_records += len(batch)
+            self.written_records += await self._store.write(
+                batch.to_batch(), self._replay_buffer.epoch
+            )
             self._writing = Pending()
 
     def _fail(self, error: HistoryUnavailableError) -> None:
@@ -246,5 +239,5 @@ class Recorder:
         self.is_recording = False
         self._replay_buffer.record_to(None)
         self._pending, self._writing = Pending(), Pending()
-        self._known.clear()
+        self._recorded.clear()
         self._has_pending.set()

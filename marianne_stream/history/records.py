@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+# Job and name of a run.
+JobRun = tuple[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
@@ -89,7 +92,7 @@ class Transition(NamedTuple):
         seen_at: time at which it was seen.
         status: the new status.
         attempt: number of the attempt; None for a job.
-        backfilled: True if it happened earlier, while no server read the job.
+        backfilled: True if it happened earlier, while no server read or recorded the job.
     """
 
     job_id: str

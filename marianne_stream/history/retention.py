@@ -2,15 +2,17 @@
 
 A job that takes more than its share loses its own records first: its oldest events, then its oldest
 runs. If the history is still too large, the oldest events of all jobs are removed, then the oldest
-runs. The number of the last event that was removed is kept for each job: a client that resumes
-before it gets a `gap` first.
+runs. A run that has not ended is removed last, and never for its age. The number of the last event
+that was removed is kept for each job: a client that resumes before it gets a `gap` first.
 """
 
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 
+from marianne_stream.history.records import JobRun
 from marianne_stream.history.writes import transaction
 
 # No job may take more than this share of the store.
@@ -76,28 +78,34 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Result of a removal: the size that is left, in bytes, and the jobs that have lost runs."""
+    """Result of a removal: the size that is left, in bytes, and the runs that were removed."""
 
     size_bytes: int
-    job_ids: frozenset[str]
+    runs: frozenset[JobRun]
 
 
-def prune(database: sqlite3.Connection, limits: Limits) -> Pruned:
-    """Remove what exceeds the limits, the oldest first."""
+def prune(database: sqlite3.Connection, limits: Limits, open_runs: Container[JobRun]) -> Pruned:
+    """Remove what exceeds the limits, the oldest first.
+
+    Args:
+        database: the database.
+        limits: the limits.
+        open_runs: runs that have not ended.
+    """
     oldest = time.time() - limits.max_age_s
-    removed: list[tuple[str, str]] = []
     with transaction(database):
         drop_events(database, *database.execute(OLD_EVENTS, (oldest,)).fetchone())
-        removed += database.execute(OLD_RUNS, (oldest,)).fetchall()
+        old_runs = database.execute(OLD_RUNS, (oldest,)).fetchall()
+        removed: list[JobRun] = [run for run in old_runs if run not in open_runs]
         for job_id, run in removed:
             delete_run(database, job_id, run)
         forget_removed(database, oldest)
     if used_bytes(database) > limits.max_bytes:
         with transaction(database):
-            removed += drop_large_jobs(database, int(limits.max_bytes * MAX_JOB_SHARE))
+            removed += drop_large_jobs(database, int(limits.max_bytes * MAX_JOB_SHARE), open_runs)
         with transaction(database):
-            removed += drop_oldest(database, int(limits.max_bytes * TARGET_SHARE))
-    return Pruned(used_bytes(database), frozenset(job_id for job_id, _ in removed))
+            removed += drop_oldest(database, int(limits.max_bytes * TARGET_SHARE), open_runs)
+    return Pruned(used_bytes(database), frozenset(removed))
 
 
 def forget_removed(database: sqlite3.Connection, oldest: float) -> None:
@@ -121,14 +129,16 @@ def used_bytes(database: sqlite3.Connection) -> int:
     return int((pages - free) * page_bytes)
 
 
-def drop_large_jobs(database: sqlite3.Connection, allowed: int) -> list[tuple[str, str]]:
+def drop_large_jobs(
+    database: sqlite3.Connection, allowed: int, open_runs: Container[JobRun]
+) -> list[JobRun]:
     """Remove the oldest events, then the oldest runs, of the jobs that are larger than allowed.
 
     Returns:
         the job and name of each run that was removed.
     """
     event_bytes = select_event_bytes(database)
-    runs = select_oldest_runs(database)
+    runs = select_oldest_runs(database, open_runs)
     excess: Counter[str] = Counter(event_bytes)
     for job_id, _, size in runs:
         excess[job_id] += size
@@ -147,7 +157,9 @@ def drop_large_jobs(database: sqlite3.Connection, allowed: int) -> list[tuple[st
     return removed
 
 
-def drop_oldest(database: sqlite3.Connection, target: int) -> list[tuple[str, str]]:
+def drop_oldest(
+    database: sqlite3.Connection, target: int, open_runs: Container[JobRun]
+) -> list[JobRun]:
     """Remove the oldest events, then the oldest runs, until the store has a size.
 
     Returns:
@@ -160,10 +172,10 @@ def drop_oldest(database: sqlite3.Connection, target: int) -> list[tuple[str, st
     allowed = max(0, event_bytes - excess)
     values = {"allowed": allowed, "event_bytes": EVENT_BYTES}
     drop_events(database, *database.execute(ALL_EVENTS, values).fetchone())
-    removed: list[tuple[str, str]] = []
+    removed: list[JobRun] = []
     if excess <= event_bytes:
         return removed
-    for job_id, run, _ in select_oldest_runs(database):
+    for job_id, run, _ in select_oldest_runs(database, open_runs):
         if used_bytes(database) <= target:
             break
         delete_run(database, job_id, run)
@@ -176,9 +188,15 @@ def select_event_bytes(database: sqlite3.Connection) -> dict[str, int]:
     return dict(database.execute(EVENT_SIZES, {"event_bytes": EVENT_BYTES}).fetchall())
 
 
-def select_oldest_runs(database: sqlite3.Connection) -> list[tuple[str, str, int]]:
-    """Return the job, name and size of all runs, those first that have not changed for longest."""
-    return database.execute(OLDEST_RUNS, {"row_bytes": ROW_BYTES}).fetchall()
+def select_oldest_runs(
+    database: sqlite3.Connection, open_runs: Container[JobRun]
+) -> list[tuple[str, str, int]]:
+    """Return the job, name and size of all runs in the order in which they are removed.
+
+    Those that have not changed for longest come first, and those that have not ended last.
+    """
+    runs = database.execute(OLDEST_RUNS, {"row_bytes": ROW_BYTES}).fetchall()
+    return sorted(runs, key=lambda run: run[:2] in open_runs)
 
 
 def drop_job_events(database: sqlite3.Connection, job_id: str, allowed: int) -> None:

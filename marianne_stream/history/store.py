@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from marianne_stream.history.database_thread import (
 )
 from marianne_stream.history.history_reader import HistoryReader
 from marianne_stream.history.migrations import migrate
-from marianne_stream.history.records import WriteBatch
+from marianne_stream.history.records import JobRun, WriteBatch
 
 T = TypeVar("T")
 
@@ -91,8 +91,8 @@ class HistoryStore:
         """
         return await self._reader.read(query)
 
-    async def write(self, batch: WriteBatch, epoch: str) -> None:
-        """Write a batch in one transaction.
+    async def write(self, batch: WriteBatch, epoch: str) -> int:
+        """Write a batch in one transaction, and return the number of records that have changed.
 
         Args:
             batch: what to write.
@@ -102,7 +102,7 @@ class HistoryStore:
             HistoryBusyError: another program has locked the database.
             HistoryUnavailableError: it cannot be written.
         """
-        await self._write(lambda database: writes.write_batch(database, batch, epoch))
+        return await self._write(lambda database: writes.write_batch(database, batch, epoch))
 
     async def begin_epoch(self, epoch: str, last_number: int | None) -> Epoch:
         """Store an epoch before its first event is sent; raises as `write` does.
@@ -114,15 +114,20 @@ class HistoryStore:
         """
         return await self._write(lambda database: writes.begin_epoch(database, epoch, last_number))
 
-    async def prune(self) -> frozenset[str]:
+    async def prune(self, open_runs: Container[JobRun] = ()) -> frozenset[JobRun]:
         """Remove what is too old or too much; raises as `write` does.
 
+        Args:
+            open_runs: runs that have not ended, which do not become too old.
+
         Returns:
-            the jobs that have lost runs.
+            the runs that were removed.
         """
-        pruned = await self._write(lambda database: retention.prune(database, self._limits))
+        pruned = await self._write(
+            lambda database: retention.prune(database, self._limits, open_runs)
+        )
         self.size_bytes = pruned.size_bytes
-        return pruned.job_ids
+        return pruned.runs
 
     async def close(self) -> None:
         """Close the file, and let another process write it."""

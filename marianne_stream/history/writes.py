@@ -97,8 +97,12 @@ def begin_epoch(database: sqlite3.Connection, epoch: str, last_number: int | Non
     return Epoch(epoch, first_number, first_seq, first_seq - (not has_earlier))
 
 
-def write_batch(database: sqlite3.Connection, batch: WriteBatch, epoch: str) -> None:
-    """Write a batch. Transitions that are stored already are left out."""
+def write_batch(database: sqlite3.Connection, batch: WriteBatch, epoch: str) -> int:
+    """Write a batch, and return the number of records that were new or have changed.
+
+    Transitions that are stored already are left out.
+    """
+    before = database.total_changes
     with transaction(database):
         database.executemany(INSERT_TRANSITION, batch.transitions)
         database.executemany(UPSERT_RUN, map(attrgetter(*RUN_COLUMNS), batch.runs))
@@ -112,3 +116,4 @@ def write_batch(database: sqlite3.Connection, batch: WriteBatch, epoch: str) -> 
                     for event in batch.events
                 ),
             )
+    return database.total_changes - before

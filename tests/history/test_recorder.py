@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,11 @@ import pytest
 
 from marianne_stream.backends.checkpoint import MAX_SHEETS
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
-from marianne_stream.history import database_thread, queries, recorder, writes
+from marianne_stream.history import database_thread, queries, recorded_jobs, recorder, writes
 from marianne_stream.history.event_log import EventLog
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.store import HistoryStore
-from marianne_stream.jobs.snapshots import JobSnapshot
+from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd
 from marianne_stream.models import JobProgress, JobState, MonitorEvent, RunTimes, Sheet
 from tests.support.waiting import wait_until
 
@@ -28,11 +29,12 @@ class Recording:
     Args:
         path: the file of the store.
         max_age_s: age at which records are removed.
+        max_bytes: size above which they are removed.
     """
 
-    def __init__(self, path: Path, *, max_age_s: float = 3600) -> None:
+    def __init__(self, path: Path, *, max_age_s: float = 3600, max_bytes: int = 10**8) -> None:
         self.buffer = ReplayBuffer()
-        self.store = HistoryStore(path, max_age_s=max_age_s, max_bytes=10**8)
+        self.store = HistoryStore(path, max_age_s=max_age_s, max_bytes=max_bytes)
         self.recorder = Recorder(self.store, EventLog(self.store, self.buffer), self.buffer)
 
     def add(self, step: int) -> None:
@@ -40,12 +42,25 @@ class Recording:
         self.buffer.add(MonitorEvent("a", "test.step", json.dumps({"step": step}).encode()))
         self.buffer.flush()
 
+    async def write(self, step: int) -> None:
+        """Let the recorder remove what exceeds the limits, then write a numbered event too."""
+        self.add(step)
+        running = asyncio.create_task(self.recorder.run())
+        await wait_until(lambda: self.recorder.pending_count == 0)
+        running.cancel()
+        await asyncio.wait([running])
+
     async def read_steps(self) -> list[int | None]:
         """Return the numbers of the stored events, and None for gaps."""
         events = await self.store.read(
             lambda database: queries.select_newest_events(database, 999, 10**6)
         )
         return [json.loads(event.data).get("step") for event in events]
+
+
+def select_jobs(database: sqlite3.Connection) -> list[str]:
+    """Return the jobs of the stored runs."""
+    return [job_id for (job_id,) in database.execute("SELECT job_id FROM runs ORDER BY job_id")]
 
 
 def count_rows(database: sqlite3.Connection) -> list[tuple[int]]:
@@ -108,10 +123,11 @@ async def test_write_that_goes_on_when_the_recorder_is_cancelled_is_done_once(
     began, released = asyncio.Event(), threading.Event()
     loop, write_batch = asyncio.get_running_loop(), writes.write_batch
 
-    def write_slowly(*args: Any) -> None:
-        write_batch(*args)
+    def write_slowly(*args: Any) -> int:
+        count = write_batch(*args)
         loop.call_soon_threadsafe(began.set)
         released.wait()
+        return count
 
     monkeypatch.setattr(writes, "write_batch", write_slowly)
     await recording.recorder.open(restore=True)
@@ -186,16 +202,20 @@ async def test_store_that_fails_is_left_to_other_processes(
     await other.store.close()
 
 
-def make_snapshot(job_id: str, *, sheet_count: int = 2) -> JobSnapshot:
-    """Return a snapshot of a job whose sheets are complete."""
+def make_snapshot(
+    job_id: str, *, sheet_count: int = 2, submitted_at: float = 1.0, end: SnapshotEnd = ""
+) -> JobSnapshot:
+    """Return a snapshot of a job whose sheets were seen to complete."""
     sheets = [Sheet(number, "completed", attempt=1) for number in range(1, sheet_count + 1)]
     state = JobState(
         *(job_id, "running", "conductor", True, "running"),
         sheets=tuple(sheets),
         total_sheets=sheet_count,
-        progress=JobProgress(times=RunTimes("2026-01-01T00:00:00Z", 1.0)),
+        progress=JobProgress(
+            times=RunTimes("2026-01-01T00:00:00Z", submitted_at), sees_changes=True
+        ),
     )
-    return JobSnapshot(state, source="conductor", live=True)
+    return JobSnapshot(state, source="conductor", live=True, end=end)
 
 
 async def test_many_jobs_with_the_most_sheets_are_recorded_at_once(recording: Recording) -> None:
@@ -236,7 +256,7 @@ async def test_known_sheets_of_jobs_that_were_left_are_bounded(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is no longer known is written again, and changes nothing in the store."""
-    monkeypatch.setattr(recorder, "MAX_KNOWN_JOBS", 2)
+    monkeypatch.setattr(recorded_jobs, "MAX_OPEN_JOBS", 2)
     await recording.recorder.open(restore=True)
     added = []
     for job_id in ("a", "b", "a", "c", "a", "b"):
@@ -248,19 +268,78 @@ async def test_known_sheets_of_jobs_that_were_left_are_bounded(
     assert await recording.store.read(count_rows) == [(3 * 2,), (3 * 3,)]
 
 
-async def test_run_that_was_removed_is_recorded_anew_if_its_job_changes(tmp_path: Path) -> None:
+def read_transitions(database: sqlite3.Connection) -> list[tuple[int, str, int]]:
+    """Return number, status and `backfilled` of all transitions."""
+    return database.execute("SELECT number, status, backfilled FROM transitions").fetchall()
+
+
+COMPLETED = [(0, "running"), (1, "completed"), (2, "completed")]
+
+
+async def test_run_that_has_not_ended_does_not_become_too_old(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "history.db", max_age_s=0)
     await recording.recorder.open(restore=True)
-    recording.recorder.offer(make_snapshot("a"))
-    running = asyncio.create_task(recording.recorder.run())
-    await wait_until(lambda: recording.recorder.written_records == 6)
-    running.cancel()
-    # It removes what is too old when it begins.
-    running = asyncio.create_task(recording.recorder.run())
-    recording.add(1)
-    await wait_until(lambda: recording.recorder.written_records == 7)
-    assert await recording.store.read(count_rows) == [(0,), (0,)]
-    running.cancel()
+    ends: list[SnapshotEnd] = ["", "finished"]
+    for end in ends:
+        recording.recorder.offer(make_snapshot("a", end=end))
+        recording.recorder.offer(make_snapshot("b"))
+        await recording.write(1)
+        await recording.write(2)
+        expected = ["a", "b"] if not end else ["b"]
+        assert await recording.store.read(select_jobs) == expected
+    await recording.recorder.close()
+
+
+@pytest.mark.parametrize(("age_s", "backfilled"), [(0.0, 0), (60.0, 1)])
+async def test_transitions_before_the_recorder_knew_the_run_are_backfilled(
+    recording: Recording, age_s: float, backfilled: int
+) -> None:
+    """A process that takes over has watched jobs before."""
+    await recording.recorder.open(restore=True)
+    recording.recorder.offer(make_snapshot("a", submitted_at=time.time() - age_s))
+    recording.recorder.offer(make_snapshot("a", sheet_count=3, submitted_at=time.time() - age_s))
+    await recording.recorder.close()
+    assert await recording.store.read(read_transitions) == [
+        *((number, status, backfilled) for number, status in COMPLETED),
+        (3, "completed", 0),
+    ]
+
+
+async def test_job_that_is_opened_again_after_its_end_is_not_recorded_again(
+    recording: Recording,
+) -> None:
+    await recording.recorder.open(restore=True)
+    recording.recorder.offer(make_snapshot("a", end="finished"))
+    assert recording.recorder.pending_count == 6
+    await recording.write(1)
+    recording.recorder.offer(make_snapshot("a", end="finished"))
+    # The run itself, which has not changed.
+    assert recording.recorder.pending_count == 1
+    await recording.write(2)
+    assert recording.recorder.written_records == 6 + 2
+
+
+async def test_records_that_are_stored_already_do_not_count_as_written(
+    recording: Recording,
+) -> None:
+    await recording.recorder.open(restore=True)
     recording.recorder.offer(make_snapshot("a"))
     await recording.recorder.close()
+    later = Recording(recording.store.path)
+    await later.recorder.open(restore=True)
+    later.recorder.offer(make_snapshot("a"))
+    await later.recorder.close()
+    assert later.recorder.written_records == 0
+
+
+async def test_run_that_was_removed_is_recorded_anew_if_its_job_changes(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "history.db", max_bytes=1)
+    await recording.recorder.open(restore=True)
+    recording.recorder.offer(make_snapshot("a"))
+    await recording.write(1)
     assert await recording.store.read(count_rows) == [(2,), (3,)]
+    await recording.write(2)
+    assert await recording.store.read(count_rows) == [(0,), (0,)]
+    recording.recorder.offer(make_snapshot("a"))
+    await recording.recorder.close()
+    assert await recording.store.read(read_transitions) == [(*each, 1) for each in COMPLETED]

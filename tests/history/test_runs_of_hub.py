@@ -119,7 +119,7 @@ async def test_records_of_a_run_stay_if_they_cannot_be_read_when_its_job_is(
 def test_attempts_that_are_counted_anew_are_no_transition() -> None:
     pending = Pending()
     progress = JobProgress(RunTimes("r", 1.0), sees_changes=True)
-    changes = ChangeRecorder(pending, "a", progress)
+    changes = ChangeRecorder(pending, "a", progress, is_known=True)
     first, second = Sheet(1, "completed", attempt=1), Sheet(1, "completed", attempt=2)
     changes.record_sheets([first], {1: second})
     assert pending.transitions == []

@@ -129,7 +129,10 @@ async def test_old_runs_are_removed(store: HistoryStore) -> None:
         make_run("new", status="failed"),
     ]
     await store.write(WriteBatch(runs), EPOCH)
-    assert await store.prune() == {"ended", "open"}
+    open_run = ("open", make_run().run)
+    assert await store.prune([open_run]) == {("ended", make_run().run)}
+    # Its end was not seen.
+    assert await store.prune() == {open_run}
     left = await store.read(lambda database: database.execute("SELECT job_id FROM runs").fetchall())
     assert left == [("new",)]
 
@@ -152,7 +155,7 @@ async def test_runs_of_a_large_job_are_removed_before_records_of_others(
     ]
     await store.write(WriteBatch([*runs, make_run("old", changed_at=NOW - 2000)], sheets), EPOCH)
     await store.write(WriteBatch(events=events), EPOCH)
-    assert await store.prune() == {"a"}
+    assert {job_id for job_id, _ in await store.prune()} == {"a"}
     assert store.size_bytes <= 1024 * 1024
     left = await store.read(partial(queries.select_runs, job_id="a", limit=99))
     assert [run.run for run in left] == names[: -len(left) - 1 : -1]
@@ -171,9 +174,10 @@ async def test_many_jobs_that_are_not_large_lose_their_oldest_runs(store: Histor
         for number in range(1, 21)
     ]
     await store.write(WriteBatch(runs, sheets), EPOCH)
-    removed = await store.prune()
+    open_run = ("job-0", make_run().run)
+    removed = await store.prune([open_run])
     assert store.size_bytes <= 1024 * 1024
-    assert removed == set(names[: len(removed)])
+    assert {job_id for job_id, _ in removed} == set(names[1 : 1 + len(removed)])
     assert 0 < len(removed) < 300
 
 
