@@ -22,7 +22,8 @@ INSERT_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?)"
 SELECT_EPOCH = "SELECT first_seq - first_number FROM epochs WHERE epoch = ?"
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
 
-# The values are those of a Transition, which an earlier process may have recorded.
+# The values are those of a Transition, which an earlier process may have recorded. A conductor that
+# restarts counts the attempts of completed sheets anew, and may report fewer.
 INSERT_TRANSITION = """
 INSERT INTO transitions
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
@@ -30,7 +31,9 @@ WHERE NOT EXISTS (
     SELECT 1 FROM (
         SELECT status, attempt FROM transitions
         WHERE job_id = ?1 AND run = ?2 AND number = ?3 ORDER BY rowid DESC LIMIT 1
-    ) WHERE status = ?5 AND attempt IS ?6
+    ) WHERE status = ?5 AND (
+        attempt IS ?6 OR status = 'completed' AND coalesce(attempt, 1) >= coalesce(?6, 1)
+    )
 )
 """
 

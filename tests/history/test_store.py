@@ -81,6 +81,27 @@ async def test_transition_is_written_once(store: HistoryStore) -> None:
     assert set(recorded.transitions) == {first, waits, goes_on}
 
 
+async def test_attempts_of_a_completed_sheet_that_are_counted_anew_are_no_transition(
+    store: HistoryStore,
+) -> None:
+    first = Transition("a", make_run().run, 1, NOW, "completed", 2, backfilled=False)
+    failed = first._replace(number=2, status="failed")
+    for batch in (
+        [first, failed],
+        [first._replace(attempt=1), first._replace(attempt=None), failed._replace(attempt=1)],
+        [first._replace(attempt=3)],
+    ):
+        await store.write(WriteBatch([make_run()], [], batch), EPOCH)
+    recorded = await store.read(partial(queries.select_run, job_id="a", run=make_run().run))
+    assert recorded is not None
+    assert [(each.status, each.attempt) for each in recorded.transitions] == [
+        ("completed", 2),
+        ("failed", 2),
+        ("failed", 1),
+        ("completed", 3),
+    ]
+
+
 async def test_run_that_has_not_changed_grows_old(store: HistoryStore) -> None:
     for run in (make_run(), make_run(changed_at=NOW + 60)):
         await store.write(WriteBatch([run]), EPOCH)
