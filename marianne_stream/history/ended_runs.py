@@ -15,7 +15,7 @@ from marianne_stream.errors import (
 )
 from marianne_stream.history import queries
 from marianne_stream.history.recorder import Recorder
-from marianne_stream.history.records import RecordedRun, merge_records
+from marianne_stream.history.records import RunRecord
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.poll_schedule import REST_FACTOR
@@ -84,13 +84,15 @@ class EndedRuns:
         """Return whether the end of a job is recorded."""
         submitted_at = entry.submitted_at or 0.0
         unwritten = self._recorder.find_unwritten(entry.job_id, submitted_at)
+        if unwritten is not None:
+            return is_end_recorded(unwritten.run, entry)
         query = partial(queries.find_run, job_id=entry.job_id, submitted_at=submitted_at)
         try:
-            recorded = merge_records(await self._store.read(query), unwritten)
+            run = await self._store.read(query)
         except HistoryUnavailableError as error:
             logger.debug("run not read job=%r error=%s", entry.job_id, error)
             return False
-        return recorded is not None and is_end_recorded(recorded, entry)
+        return run is not None and is_end_recorded(run, entry)
 
     async def _record_end(self, job_id: str) -> bool:
         """Read a job, which records its state; return False if that must be tried again."""
@@ -137,9 +139,8 @@ def is_same_end(entry: RosterEntry, other: RosterEntry | None) -> bool:
     return other is not None and entry.is_same_run_and_status(other)
 
 
-def is_end_recorded(recorded: RecordedRun, entry: RosterEntry) -> bool:
+def is_end_recorded(run: RunRecord, entry: RosterEntry) -> bool:
     """Return whether the end in a roster entry is that which is recorded of the run."""
-    run = recorded.run
     if run.status not in TERMINAL_STATUSES or run.status != entry.status:
         return False
     return run.completed_at is None or run.completed_at >= (entry.started_at or 0.0)

@@ -7,8 +7,9 @@ from functools import partial
 from marianne_stream.errors import HistoryUnavailableError
 from marianne_stream.history import queries
 from marianne_stream.history.history_reader import HistoryReader
+from marianne_stream.history.pending import UnwrittenRun
 from marianne_stream.history.recorder import Recorder
-from marianne_stream.history.records import RecordedRun, SheetRecord, merge_records
+from marianne_stream.history.records import RunRecord, SheetRecord
 from marianne_stream.jobs.run_times import KnownRun, submission_time, worked_s
 from marianne_stream.models import TERMINAL_STATUSES, JobState, RunTimes, Sheet
 
@@ -54,7 +55,7 @@ def load_known_run(
     job_id: str,
     submitted_at: float,
     total_sheets: int,
-    unwritten: RecordedRun | None,
+    unwritten: UnwrittenRun | None,
 ) -> KnownRun:
     """Return what was recorded of a run, and how long the last completed one has worked.
 
@@ -63,7 +64,7 @@ def load_known_run(
         job_id: the job.
         submitted_at: time of the run's submission.
         total_sheets: number of its sheets.
-        unwritten: newer records of the run, which were not in the database; None if there are none.
+        unwritten: what is newer and was not in the database; None if there is nothing.
     """
     previous_s = None
     previous = queries.find_completed_run(database, job_id, total_sheets)
@@ -76,16 +77,19 @@ def load_known_run(
             previous.waited_s,
         )
         previous_s = worked_s(times, previous.completed_at)
-    recorded = merge_records(queries.find_run(database, job_id, submitted_at), unwritten)
-    if recorded is None:
-        return KnownRun(previous_s=previous_s)
-    sheets = {number: make_sheet(record) for number, record in recorded.sheets.items()}
-    return KnownRun(make_run_times(recorded), sheets, previous_s)
+    run = queries.find_run(database, job_id, submitted_at)
+    sheets = {}
+    if run is not None:
+        stored = queries.select_sheets(database, job_id, run.run)
+        sheets = {number: make_sheet(record) for number, record in stored.items()}
+    if unwritten is not None:
+        run = unwritten.run
+        sheets.update(unwritten.sheets)
+    return KnownRun(make_run_times(run) if run is not None else None, sheets, previous_s)
 
 
-def make_run_times(recorded: RecordedRun) -> RunTimes:
+def make_run_times(run: RunRecord) -> RunTimes:
     """Return the times of a recorded run."""
-    run = recorded.run
     return RunTimes(
         run=run.run,
         submitted_at=run.submitted_at,

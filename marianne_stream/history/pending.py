@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from marianne_stream.history.queries import SAME_RUN_S
 from marianne_stream.history.records import (
     EventRecord,
-    RecordedRun,
     RunRecord,
     SheetRecord,
     Transition,
@@ -18,6 +17,14 @@ from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet
 
 # Approximate size of a record without the data of an event, in bytes.
 RECORD_BYTES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class UnwrittenRun:
+    """A run that is not in the store yet, with those of its sheets that are not, by number."""
+
+    run: RunRecord
+    sheets: Mapping[int, Sheet]
 
 
 @dataclass(slots=True)
@@ -44,18 +51,11 @@ class Pending:
         """Approximate size in memory, in bytes."""
         return len(self) * RECORD_BYTES + self.event_bytes
 
-    def find_run(self, job_id: str, submitted_at: float) -> RecordedRun | None:
+    def find_run(self, job_id: str, submitted_at: float) -> UnwrittenRun | None:
         """Return what waits of a run, by the time of its submission; None if nothing does."""
         for run in self.runs.values():
             if run.job_id == job_id and abs(run.submitted_at - submitted_at) < SAME_RUN_S:
-                sheets = self.sheets.get((job_id, run.run), {})
-                return RecordedRun(
-                    run,
-                    {
-                        number: make_sheet_record(job_id, run.run, sheet)
-                        for number, sheet in sheets.items()
-                    },
-                )
+                return UnwrittenRun(run, dict(self.sheets.get((job_id, run.run), {})))
         return None
 
     def to_batch(self) -> WriteBatch:

@@ -126,20 +126,14 @@ def select_sheets(database: sqlite3.Connection, job_id: str, run: str) -> dict[i
     return {record.number: record for record in (SheetRecord(*row) for row in rows)}
 
 
-def find_run(database: sqlite3.Connection, job_id: str, submitted_at: float) -> RecordedRun | None:
-    """Return the run of a job that was submitted at a time, without its transitions.
-
-    None if it is not stored.
-    """
+def find_run(database: sqlite3.Connection, job_id: str, submitted_at: float) -> RunRecord | None:
+    """Return the run of a job that was submitted at a time; None if it is not stored."""
     row = database.execute(
         "SELECT * FROM runs WHERE job_id = ?1 AND abs(submitted_at - ?2) < ?3 "
         "ORDER BY abs(submitted_at - ?2) LIMIT 1",
         (job_id, submitted_at, SAME_RUN_S),
     ).fetchone()
-    if row is None:
-        return None
-    run = RunRecord(*row)
-    return RecordedRun(run, select_sheets(database, job_id, run.run))
+    return RunRecord(*row) if row is not None else None
 
 
 def find_completed_run(

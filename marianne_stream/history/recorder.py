@@ -14,9 +14,9 @@ from marianne_stream.errors import (
 from marianne_stream.fanout.replay_buffer import LOST_DATA, ReplayBuffer
 from marianne_stream.fanout.replay_entry import ReplayEntry
 from marianne_stream.history.event_log import EventLog
-from marianne_stream.history.pending import ChangeRecorder, Pending
+from marianne_stream.history.pending import ChangeRecorder, Pending, UnwrittenRun
 from marianne_stream.history.recorded_jobs import RecordedJob, RecordedJobs
-from marianne_stream.history.records import EventRecord, RecordedRun, merge_records
+from marianne_stream.history.records import EventRecord
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.wire.sse import EncodedFrames
@@ -171,12 +171,13 @@ class Recorder:
         self._pending.event_bytes += sum(len(entry.params) for entry in entries)
         self._check_pending()
 
-    def find_unwritten(self, job_id: str, submitted_at: float) -> RecordedRun | None:
-        """Return the records of a run that are not in the store yet; None if there are none."""
-        return merge_records(
-            self._writing.find_run(job_id, submitted_at),
-            self._pending.find_run(job_id, submitted_at),
-        )
+    def find_unwritten(self, job_id: str, submitted_at: float) -> UnwrittenRun | None:
+        """Return what is not in the store yet of a run; None if all is."""
+        older = self._writing.find_run(job_id, submitted_at)
+        newer = self._pending.find_run(job_id, submitted_at)
+        if older is None or newer is None:
+            return older or newer
+        return UnwrittenRun(newer.run, {**older.sheets, **newer.sheets})
 
     def _check_pending(self) -> None:
         self._has_pending.set()

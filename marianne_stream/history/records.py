@@ -140,10 +140,3 @@ class RecordedRun:
     run: RunRecord
     sheets: dict[int, SheetRecord] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
-
-
-def merge_records(stored: RecordedRun | None, newer: RecordedRun | None) -> RecordedRun | None:
-    """Return the stored records of a run with newer ones in their place; None without any."""
-    if stored is None or newer is None:
-        return stored or newer
-    return RecordedRun(newer.run, stored.sheets | newer.sheets)

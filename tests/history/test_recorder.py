@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,28 @@ import pytest
 
 from marianne_stream.backends.checkpoint import MAX_SHEETS
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
-from marianne_stream.history import database_thread, queries, recorded_jobs, recorder, writes
+from marianne_stream.history import (
+    database_thread,
+    pending,
+    queries,
+    recorded_jobs,
+    recorder,
+    writes,
+)
 from marianne_stream.history.event_log import EventLog
+from marianne_stream.history.history_reader import HistoryReader
+from marianne_stream.history.known_runs import KnownRuns
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd
-from marianne_stream.models import JobProgress, JobState, MonitorEvent, RunTimes, Sheet
+from marianne_stream.models import (
+    JobProgress,
+    JobState,
+    MonitorEvent,
+    RunTimes,
+    Sheet,
+    format_iso_time,
+)
 from tests.support.waiting import wait_until
 
 
@@ -226,6 +243,24 @@ async def test_many_jobs_with_the_most_sheets_are_recorded_at_once(recording: Re
     assert recording.recorder.is_recording
     await recording.recorder.close()
     assert await recording.store.read(count_rows) == [(6 * MAX_SHEETS,), (6 * (MAX_SHEETS + 1),)]
+
+
+async def test_sheets_that_wait_to_be_written_are_known_without_records_of_them(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To make the records of 20,000 sheets would hold the event loop."""
+    await recording.recorder.open(restore=True)
+    snapshot = make_snapshot("a")
+    recording.recorder.offer(snapshot)
+    reader = HistoryReader(recording.store.path)
+    known_runs = KnownRuns(reader, recording.recorder)
+    state = replace(snapshot.state, submitted_at=format_iso_time(1.0))
+    with monkeypatch.context() as patch:
+        patch.delattr(pending, "make_sheet_record")
+        known = await known_runs.load(state)
+    await reader.close()
+    assert known is not None
+    assert known.sheets == {sheet.number: sheet for sheet in state.sheets}
 
 
 async def test_too_many_events_that_cannot_be_written_end_recording(
