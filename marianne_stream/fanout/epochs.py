@@ -12,22 +12,23 @@ class Epoch:
         first_number: number of its first stored event.
         first_seq: sequence number of that event in the store.
         last_seq: sequence number of its last stored event, or of the last before it.
+        is_restored: True if it has restored the earlier events at its start, and numbers all events
+            as the store does.
     """
 
     epoch: str
     first_number: int
     first_seq: int
     last_seq: int
+    is_restored: bool
 
     def to_seq(self, number: int) -> int | None:
         """Return the sequence number of an event, or of the last stored one before it.
 
-        A process that has restored the earlier events at its start numbers them as the store does.
-
         Returns:
             the sequence number; None for an event from before the process has recorded.
         """
-        if number < self.first_number - 1 and self.first_number != self.first_seq:
+        if number < self.first_number - 1 and not self.is_restored:
             return None
         return min(self.first_seq + number - self.first_number, self.last_seq)
 

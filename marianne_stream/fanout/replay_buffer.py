@@ -65,6 +65,7 @@ class ReplayBuffer:
     Attributes:
         last_number: number of the newest entry; 0 before the first.
         epoch: random id of this process's numbering.
+        restored_number: number of the last restored entry; 0 if none was.
         slow_consumer_gaps: number of gaps that slow consumers were sent.
         positions: positions of the entries in the streams of their origins.
     """
@@ -93,8 +94,8 @@ class ReplayBuffer:
         self._gap_numbers: deque[int] = deque(maxlen=MAX_KNOWN_GAPS)
         self.last_number = 0
         self._recorder: EntryQueue | None = None
-        # Number of the last event that was restored, and the processes that have received them.
         self.restored_number = 0
+        # The processes that have received the restored events.
         self._earlier: dict[str, Epoch] = {}
 
     def restore(self, entries: Sequence[ReplayEntry], epochs: Iterable[Epoch], last: int) -> None:

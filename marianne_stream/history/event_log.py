@@ -59,23 +59,19 @@ class EventLog:
             restore: fill the replay buffer from the store; only before the first event.
 
         Raises:
-            HistoryUnavailableError: the store cannot be read or written.
+            HistoryUnavailableError: the store cannot be written; nothing is stored.
         """
         buffer = self._replay_buffer
-        last_number = None if restore else buffer.last_number
-        epoch = await self._store.begin_epoch(buffer.epoch, last_number)
-        if restore:
-            epochs = await self._store.read(queries.select_epochs)
-            events = await self._store.read(
-                partial(
-                    queries.select_newest_events,
-                    limit=MAX_REPLAY_EVENTS,
-                    max_bytes=MAX_REPLAY_BYTES,
-                )
-            )
-            entries = await asyncio.to_thread(make_entries, newest_contiguous(events), epochs)
-            buffer.restore(entries, epochs, epoch.last_seq)
-        self._epoch = epoch
+        if not restore:
+            self._epoch = await self._store.begin_epoch(buffer.epoch, buffer.last_number)
+            return
+        restored = await self._store.begin_restored_epoch(
+            buffer.epoch, MAX_REPLAY_EVENTS, MAX_REPLAY_BYTES
+        )
+        events = newest_contiguous(restored.events)
+        entries = await asyncio.to_thread(make_entries, events, restored.epochs)
+        buffer.restore(entries, restored.epochs, restored.epoch.last_seq)
+        self._epoch = restored.epoch
 
     def end(self) -> None:
         """Open no position any more: later events of this process are not stored."""
@@ -88,7 +84,7 @@ class EventLog:
         """
         epoch = self._require_epoch()
         oldest = self._replay_buffer.oldest_number
-        if epoch.first_number == epoch.first_seq:
+        if epoch.is_restored:
             return oldest
         # The gap at the beginning of the epoch is in the store only.
         return epoch.first_seq + max(1, oldest - epoch.first_number)

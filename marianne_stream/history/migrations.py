@@ -15,6 +15,7 @@ MIGRATIONS = (
         epoch TEXT PRIMARY KEY,
         first_number INTEGER NOT NULL,
         first_seq INTEGER NOT NULL,
+        is_restored INTEGER NOT NULL,
         started_at REAL NOT NULL
     );
     CREATE TABLE events (

@@ -235,10 +235,13 @@ def select_epochs(database: sqlite3.Connection) -> list[Epoch]:
     rows = database.execute(
         "SELECT epoch, first_number, first_seq, coalesce("
         "lead(first_seq) OVER (ORDER BY first_seq, started_at) - 1, "
-        "(SELECT max(seq) FROM events), first_seq - 1) "
+        "(SELECT max(seq) FROM events), first_seq - 1), is_restored "
         "FROM epochs ORDER BY first_seq, started_at"
     )
-    return [Epoch(*row) for row in rows]
+    return [
+        Epoch(epoch, first_number, first_seq, last_seq, bool(is_restored))
+        for epoch, first_number, first_seq, last_seq, is_restored in rows
+    ]
 
 
 def select_dropped(database: sqlite3.Connection) -> DroppedEvents:

@@ -104,15 +104,28 @@ class HistoryStore:
         """
         return await self._write(lambda database: writes.write_batch(database, batch, epoch))
 
-    async def begin_epoch(self, epoch: str, last_number: int | None) -> Epoch:
-        """Store an epoch before its first event is sent; raises as `write` does.
+    async def begin_epoch(self, epoch: str, last_number: int) -> Epoch:
+        """Store the epoch of a process that has sent events; raises as `write` does.
 
         Args:
             epoch: the epoch.
-            last_number: number of its last event until now; None if the process numbers its events
-                as the store does.
+            last_number: number of its last event until now.
         """
         return await self._write(lambda database: writes.begin_epoch(database, epoch, last_number))
+
+    async def begin_restored_epoch(
+        self, epoch: str, limit: int, max_bytes: int
+    ) -> writes.RestoredEvents:
+        """Store the epoch of a process that has sent no event; raises as `write` does.
+
+        Args:
+            epoch: the epoch.
+            limit: largest number of earlier events that are returned.
+            max_bytes: largest size of their data together, in bytes.
+        """
+        return await self._write(
+            lambda database: writes.begin_restored_epoch(database, epoch, limit, max_bytes)
+        )
 
     async def prune(self, open_runs: Container[JobRun] = ()) -> frozenset[JobRun]:
         """Remove what is too old or too much; raises as `write` does.

@@ -2,13 +2,15 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from operator import attrgetter
 
 from marianne_stream.fanout.epochs import Epoch
 from marianne_stream.fanout.replay_buffer import LOST_DATA
+from marianne_stream.history import queries
+from marianne_stream.history.queries import StoredEvent
 from marianne_stream.history.records import RunRecord, SheetRecord, WriteBatch
 
 # A number is never given twice, also after all events were removed.
@@ -18,7 +20,7 @@ SELECT 1 + max(
     (SELECT coalesce(max(last_seq), 0) FROM dropped_events)
 )
 """
-INSERT_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?)"
+INSERT_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)"
 SELECT_EPOCH = "SELECT first_seq - first_number FROM epochs WHERE epoch = ?"
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
 
@@ -78,26 +80,64 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def begin_epoch(database: sqlite3.Connection, epoch: str, last_number: int | None) -> Epoch:
-    """Store an epoch, and a gap for what happened since the epoch before.
+@dataclass(frozen=True, slots=True)
+class RestoredEvents:
+    """The epoch of a process that restores the stored events, all epochs, and these events."""
+
+    epoch: Epoch
+    epochs: Sequence[Epoch]
+    events: Sequence[StoredEvent]
+
+
+def begin_epoch(database: sqlite3.Connection, epoch: str, last_number: int) -> Epoch:
+    """Store the epoch of a process that has sent events, and a gap for those before.
 
     Args:
         database: the database.
         epoch: the epoch.
-        last_number: number of its last event until now, which the gap gets as well; None if the
-            process numbers its events as the store does.
+        last_number: number of its last event until now, which the gap gets as well.
     """
     with transaction(database):
-        (first_seq,) = database.execute(NEXT_SEQ).fetchone()
-        has_earlier = database.execute("SELECT 1 FROM epochs").fetchone() is not None
-        first_number = first_seq if last_number is None else last_number + (not has_earlier)
-        if has_earlier and last_number == first_seq:
-            # Equal numbers mean that the process has restored the events before.
-            first_seq += 1
-        if has_earlier:
-            database.execute(INSERT_EVENT, (first_seq, None, "", LOST_DATA, time.time()))
-        database.execute(INSERT_EPOCH, (epoch, first_number, first_seq, time.time()))
-    return Epoch(epoch, first_number, first_seq, first_seq - (not has_earlier))
+        return insert_epoch(database, epoch, last_number)
+
+
+def begin_restored_epoch(
+    database: sqlite3.Connection, epoch: str, limit: int, max_bytes: int
+) -> RestoredEvents:
+    """Store the epoch of a process that has sent no event, and return the events before.
+
+    Args:
+        database: the database.
+        epoch: the epoch.
+        limit: largest number of events.
+        max_bytes: largest size of their data together, in bytes.
+    """
+    with transaction(database):
+        return RestoredEvents(
+            insert_epoch(database, epoch, None),
+            queries.select_epochs(database),
+            queries.select_newest_events(database, limit, max_bytes),
+        )
+
+
+def insert_epoch(database: sqlite3.Connection, epoch: str, last_number: int | None) -> Epoch:
+    """Insert an epoch, and a gap for what happened since the epoch before.
+
+    Args:
+        database: the database.
+        epoch: the epoch.
+        last_number: number of its last event until now; None if it numbers all events as the store
+            does.
+    """
+    (first_seq,) = database.execute(NEXT_SEQ).fetchone()
+    has_earlier = database.execute("SELECT 1 FROM epochs").fetchone() is not None
+    is_restored = last_number is None
+    first_number = first_seq if last_number is None else last_number + (not has_earlier)
+    now = time.time()
+    if has_earlier:
+        database.execute(INSERT_EVENT, (first_seq, None, "", LOST_DATA, now))
+    database.execute(INSERT_EPOCH, (epoch, first_number, first_seq, is_restored, now))
+    return Epoch(epoch, first_number, first_seq, first_seq - (not has_earlier), is_restored)
 
 
 def write_batch(database: sqlite3.Connection, batch: WriteBatch, epoch: str) -> int:

@@ -134,6 +134,26 @@ async def test_database_that_is_locked_at_the_start_is_tried_again(recording: Re
     assert await recording.read_steps() == [2]
 
 
+async def test_epoch_is_not_stored_if_the_stored_events_cannot_be_read(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queries, "select_newest_events", fail)
+        assert not await recording.recorder.open(restore=True)
+    recording.add(1)
+    assert await recording.recorder.open(restore=False)
+    recording.add(2)
+    await recording.recorder.close()
+    assert recording.recorder.errors == 0
+    assert await recording.read_steps() == [2]
+
+
 async def test_write_that_goes_on_when_the_recorder_is_cancelled_is_done_once(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,9 +112,9 @@ async def test_run_that_has_not_changed_grows_old(store: HistoryStore) -> None:
 
 
 async def test_events_of_two_epochs_have_one_order_and_a_gap(store: HistoryStore) -> None:
-    first = await store.begin_epoch(EPOCH, None)
+    first = (await store.begin_restored_epoch(EPOCH, 0, 0)).epoch
     await store.write(WriteBatch(events=[make_event(1), make_event(2)]), EPOCH)
-    second = await store.begin_epoch("f" * 16, None)
+    second = (await store.begin_restored_epoch("f" * 16, 0, 0)).epoch
     await store.write(WriteBatch(events=[make_event(4)]), "f" * 16)
     assert (first.first_number, second.first_number) == (1, 3)
     events = await store.read(partial(queries.select_newest_events, limit=10, max_bytes=10_000))
@@ -133,13 +133,13 @@ async def test_events_of_two_epochs_have_one_order_and_a_gap(store: HistoryStore
 async def test_numbers_are_not_given_again_after_all_events_are_removed(
     store: HistoryStore,
 ) -> None:
-    await store.begin_epoch(EPOCH, None)
+    await store.begin_epoch(EPOCH, 0)
     old = [replace(make_event(number), seen_at=NOW - 7200) for number in (1, 2, 3)]
     await store.write(WriteBatch(events=old), EPOCH)
     await store.prune()
     assert await store.read(partial(queries.select_newest_events, limit=9, max_bytes=999)) == []
     assert (await store.read(queries.select_dropped)).of_all == 3
-    assert (await store.begin_epoch("f" * 16, None)).first_seq == 4
+    assert (await store.begin_epoch("f" * 16, 0)).first_seq == 4
 
 
 async def test_old_runs_are_removed(store: HistoryStore) -> None:
@@ -160,7 +160,7 @@ async def test_old_runs_are_removed(store: HistoryStore) -> None:
 async def test_runs_of_a_large_job_are_removed_before_records_of_others(
     store: HistoryStore,
 ) -> None:
-    await store.begin_epoch(EPOCH, None)
+    await store.begin_epoch(EPOCH, 0)
     events = [make_event(number, "quiet", 1000) for number in range(1, 101)]
     names = [f"2026-01-{day:02}T00:00:00Z" for day in range(1, 21)]
     runs = [
@@ -204,14 +204,14 @@ async def test_many_jobs_that_are_not_large_lose_their_oldest_runs(store: Histor
 async def test_epochs_and_marks_of_removed_events_are_removed(store: HistoryStore) -> None:
     epochs = [letter * 16 for letter in "abc"]
     old = [replace(make_event(number), seen_at=NOW - 7200) for number in (1, 2)]
-    await store.begin_epoch(epochs[0], None)
+    await store.begin_epoch(epochs[0], 0)
     await store.write(WriteBatch(events=old[:1]), epochs[0])
-    await store.begin_epoch(epochs[1], None)
+    await store.begin_epoch(epochs[1], 0)
     with sqlite3.connect(store.path) as database:
         database.execute("UPDATE epochs SET started_at = started_at - 7200")
         database.execute("UPDATE events SET seen_at = seen_at - 7200")
     database.close()
-    await store.begin_epoch(epochs[2], None)
+    await store.begin_epoch(epochs[2], 0)
     with sqlite3.connect(store.path) as database:
         database.execute("INSERT INTO dropped_events VALUES ('a', 1), ('b', 3)")
     database.close()
@@ -222,7 +222,7 @@ async def test_epochs_and_marks_of_removed_events_are_removed(store: HistoryStor
 
 
 async def test_size_is_bounded_and_a_job_leaves_room_for_others(store: HistoryStore) -> None:
-    await store.begin_epoch(EPOCH, None)
+    await store.begin_epoch(EPOCH, 0)
     noisy = [make_event(number, "noisy", 1000) for number in range(1, 3001)]
     quiet = [make_event(number, "quiet", 1000) for number in range(3001, 3101)]
     await store.write(WriteBatch(events=noisy), EPOCH)
@@ -315,7 +315,7 @@ async def test_newer_schema_of_a_file_that_is_being_read_is_refused(store: Histo
 
 
 async def test_statements_of_a_query_see_one_state(store: HistoryStore) -> None:
-    await store.begin_epoch(EPOCH, None)
+    await store.begin_epoch(EPOCH, 0)
 
     def count_twice(database: sqlite3.Connection) -> list[int]:
         counts = []

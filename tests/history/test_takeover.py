@@ -117,6 +117,24 @@ async def test_events_that_come_during_the_takeover_are_stored(
     await later.recorder.close()
 
 
+async def test_events_after_a_takeover_are_restored_with_those_before(
+    earlier: Recording, tmp_path: Path
+) -> None:
+    """The numbers of both processes are the same."""
+    await earlier.recorder.close()
+    waiting = Recording(tmp_path / "history.db")
+    waiting.add(101, 102, 103, 104)
+    await waiting.recorder.open(restore=False)
+    waiting.add(200)
+    waiting.buffer.flush()
+    await waiting.recorder.close()
+    later = Recording(tmp_path / "history.db")
+    await later.recorder.open(restore=True)
+    # Three events, two gaps, one event.
+    assert (later.buffer.oldest_number, later.buffer.last_number) == (1, 6)
+    await later.recorder.close()
+
+
 async def test_store_that_can_no_longer_be_read_is_named_by_a_gap(
     earlier: Recording, tmp_path: Path
 ) -> None:

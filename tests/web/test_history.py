@@ -70,7 +70,7 @@ def start_recorded(
         path = history_path(data_dir, settings.conductor_socket)
         store = HistoryStore(path, max_age_s=1e9, max_bytes=2**30)
         await store.open()
-        await store.begin_epoch(EPOCH, None)
+        await store.begin_epoch(EPOCH, 0)
         await store.write(WriteBatch(**records), EPOCH)
         await store.close()
         if locked_by is not None:
