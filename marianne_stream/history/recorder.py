@@ -193,12 +193,14 @@ class Recorder:
             self._writing, self._pending = self._pending, Pending()
         if self._write is None:
             self._write = asyncio.create_task(self._write_batch(), name="history write")
+            # A close that gives up does not wait for it.
+            self._write.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             await asyncio.shield(self._write)
         finally:
             if self._write.done():
                 self._write = None
-        if not self._pending:
+        if not self.pending_count:
             self._has_pending.clear()
 
     async def _write_rest(self) -> None:

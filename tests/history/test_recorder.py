@@ -1,6 +1,7 @@
 """The recorder beside another program that locks the database, and with a store that fails."""
 
 import asyncio
+import gc
 import json
 import sqlite3
 import threading
@@ -197,6 +198,7 @@ async def test_records_that_wait_for_a_lock_at_the_end_are_written_or_counted(
     assert caplog.messages == []
     later = Recording(recording.store.path)
     monkeypatch.setattr(recorder, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(database_thread, "BUSY_TIMEOUT_S", 0.3)
     await later.recorder.open(restore=True)
     later.add(2)
     later.add(3)
@@ -205,6 +207,10 @@ async def test_records_that_wait_for_a_lock_at_the_end_are_written_or_counted(
     assert caplog.messages == [f"history not written path={recording.store.path} records=2"]
     assert (later.recorder.is_recording, later.recorder.errors) == (False, 0)
     assert await later.read_steps() == [1, None]
+    # The attempt that went on meanwhile has failed without a trace.
+    del later
+    gc.collect()
+    assert len(caplog.messages) == 1
 
 
 async def test_recorder_that_is_cancelled_while_it_opens_records_nothing(
