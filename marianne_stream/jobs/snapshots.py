@@ -127,8 +127,8 @@ class Snapshot(ABC):
 class JobSnapshot(Snapshot):
     """A job as its clients see it at one moment.
 
-    The cursor is the same in every process, and differs between runs. If `source` is "none", the
-    state is the last known one. `with_paths` is for clients that may see paths of the host.
+    The cursor is the same in every process and for all clients, and differs between runs. If
+    `source` is "none", the state is the last known one.
 
     Attributes:
         status_data: data of its `job_status` event.
@@ -143,18 +143,21 @@ class JobSnapshot(Snapshot):
         live: bool,
         end: SnapshotEnd = "",
         detail: str = "",
-        with_paths: bool = False,
+        without_paths: "JobSnapshot | None" = None,
     ) -> None:
+        """Encode the state, or make a snapshot with paths of the host of one without them."""
         self.state = state
         self.job_id = state.job_id
-        self.status_data = make_status_data(state, with_paths=with_paths)
-        self.status_json = self.status_data.model_dump_json(exclude=UNCOUNTED_FIELDS).encode()
-        sheets = SHEETS_ADAPTER.dump_json(state.sheets, exclude={"__all__": UNCOUNTED_SHEET_FIELDS})
-        cursor = state_digest(b"\0".join((state.run.encode(), self.status_json, sheets)))
+        self.status_data = make_status_data(state, with_paths=without_paths is not None)
+        if without_paths is None:
+            self.status_json = self.status_data.model_dump_json(exclude=UNCOUNTED_FIELDS).encode()
+            cursor = make_state_digest(state, self.status_json)
+        else:
+            self.status_json, cursor = without_paths.status_json, without_paths.cursor
         super().__init__(source=source, live=live, cursor=cursor, end=end, detail=detail)
         self.identity = (*self.identity, self.status_data.stalled)
         self.cache_key = self.identity
-        self._with_paths: JobSnapshot | None = self if with_paths else None
+        self._with_paths = self if without_paths is not None else None
 
     def show_paths(self) -> "JobSnapshot":
         """Return the snapshot for clients that may see paths of the host."""
@@ -165,7 +168,7 @@ class JobSnapshot(Snapshot):
                 live=self.live,
                 end=self.end,
                 detail=self.detail,
-                with_paths=True,
+                without_paths=self,
             )
         return self._with_paths
 
@@ -307,6 +310,12 @@ class RosterSnapshot(Snapshot):
             cursor = str(RosterCursor(self.cursor))
             frames += sse.frame(data.json_bytes(), event="roster", event_id=cursor)
         return frames
+
+
+def make_state_digest(state: JobState, status_json: bytes) -> str:
+    """Return the digest of a state with its sheets."""
+    sheets = SHEETS_ADAPTER.dump_json(state.sheets, exclude={"__all__": UNCOUNTED_SHEET_FIELDS})
+    return state_digest(b"\0".join((state.run.encode(), status_json, sheets)))
 
 
 def newest_first_key(entry: RosterEntry) -> tuple[float, str]:

@@ -3,8 +3,11 @@
 import json
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
-from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot
+import pytest
+
+from marianne_stream.jobs.snapshots import SHEETS_ADAPTER, JobSnapshot, RosterSnapshot
 from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, Sheet
 from marianne_stream.wire.sse import EventParser
 
@@ -125,6 +128,21 @@ def test_end_has_id_of_own_kind() -> None:
         ("source", ""),
         ("job_finished", f"f-{after.cursor}"),
     ]
+
+
+def test_sheets_encoded_once_for_clients_with_and_without_paths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dump_json = Mock(wraps=SHEETS_ADAPTER.dump_json)
+    monkeypatch.setattr(SHEETS_ADAPTER, "dump_json", dump_json)
+    plain = make_snapshot(replace(RUNNING, workspace="/srv/a"))
+    full = plain.show_paths()
+    assert dump_json.call_count == 1
+    assert full is plain.show_paths()
+    assert full.cursor == plain.cursor
+    assert data(full.diff_from(None).data, "job_status")["workspace"] == "/srv/a"
+    assert "workspace" not in data(plain.diff_from(None).data, "job_status")
+    assert data(full.diff_from(None).data, "job_sheets")["complete"]
 
 
 def test_frames_shared_by_clients() -> None:
