@@ -144,10 +144,21 @@ class Hook:
 
     hook_type: Annotated[str, Field(description="`run_job`, `run_command` or `run_script`.")]
     success: bool
-    description: Annotated[str | None, Field(exclude_if=is_none)] = None
-    error_message: Annotated[str | None, Field(exclude_if=is_none)] = None
+    # These name other jobs and files.
+    description: Annotated[
+        str | None,
+        Field(exclude_if=is_none, description="Only for tokens that may see all jobs."),
+    ] = None
+    error_message: Annotated[
+        str | None,
+        Field(exclude_if=is_none, description="Only for tokens that may see all jobs."),
+    ] = None
     chained_job_id: Annotated[
-        str | None, Field(exclude_if=is_none, description="Job that the hook has started.")
+        str | None,
+        Field(
+            exclude_if=is_none,
+            description="Job that the hook has started; only for tokens that may see all jobs.",
+        ),
     ] = None
 
 

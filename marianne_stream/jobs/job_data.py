@@ -1,7 +1,7 @@
 """Responses and events about a job, made from its state."""
 
 from marianne_stream.jobs.waiting import find_waiting, resume_command
-from marianne_stream.models import JobProgress, JobState, RunTimes, format_iso_time
+from marianne_stream.models import Hook, JobProgress, JobState, RunTimes, format_iso_time
 from marianne_stream.schemas.job_schemas import JobDetail, JobStatusData
 
 NO_TIMES = RunTimes(run="", submitted_at=0.0)
@@ -12,7 +12,8 @@ def make_status_data(state: JobState, *, with_paths: bool) -> JobStatusData:
 
     Args:
         state: the state.
-        with_paths: True for clients that may see paths of the host.
+        with_paths: True for clients that may see all jobs: the data has paths of the host, and the
+            texts of hooks, which name other jobs and files.
     """
     progress = state.progress or JobProgress()
     times = progress.times or NO_TIMES
@@ -37,10 +38,15 @@ def make_status_data(state: JobState, *, with_paths: bool) -> JobStatusData:
         estimated_cost=state.estimated_cost,
         input_tokens=state.input_tokens,
         output_tokens=state.output_tokens,
-        hooks=state.hooks,
+        hooks=state.hooks if with_paths else tuple(map(without_texts, state.hooks)),
         workspace=state.workspace if with_paths else None,
         score_path=state.score_path if with_paths else None,
     )
+
+
+def without_texts(hook: Hook) -> Hook:
+    """Return a hook with its type and result alone."""
+    return Hook(hook.hook_type, hook.success)
 
 
 def make_job_detail(state: JobState, *, with_paths: bool) -> JobDetail:

@@ -179,6 +179,36 @@ async def test_stream_of_restricted_token_has_only_its_jobs(
         assert viewer.event_counts["sheet.said"] == 1
 
 
+async def test_hooks_for_restricted_token_have_no_text(
+    start: Start, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("nightly-1", 1)
+    checkpoint = conductor.jobs["nightly-1"].checkpoint
+    assert checkpoint is not None
+    hook = {
+        "hook_type": "run_job",
+        "success": False,
+        "description": "Start secret",
+        "error_message": "/srv/secret.yaml: exit 1",
+        "chained_job_id": "secret",
+    }
+    checkpoint["hook_results"] = [hook]
+    client = await start()
+    for path in ("/api/jobs/nightly-1", "/api/jobs/nightly-1/status"):
+        async with client.get(path, headers=BEARER) as response:
+            assert (await response.json())["hooks"] == [hook]
+        async with client.get(path, headers=NARROWED) as response:
+            assert (await response.json())["hooks"] == [{"hook_type": "run_job", "success": False}]
+    url = str(client.make_url("/api/jobs/nightly-1/stream"))
+    for headers, is_shown in ((BEARER, True), (NARROWED, False)):
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            open_viewer(session, url) as viewer,
+        ):
+            await viewer.wait_for("job_sheets")
+            assert (b"secret" in viewer.raw) == is_shown
+
+
 async def test_removed_token_ends_its_streams(
     start: Start, conductor: SimulatedConductor, token_file: Path
 ) -> None:
