@@ -145,14 +145,17 @@ def to_iso_time(value: str | float | None) -> str | None:
 
 
 def to_epoch_s(value: str | float | None) -> float | None:
-    """Convert a time in either form to epoch seconds; None if it is invalid."""
-    if value is None or isinstance(value, int | float):
-        return value
-    try:
-        moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    """Convert a time in either form to epoch seconds; None if it is not of the years 1970 to 9999.
+
+    Another year has no form in ISO 8601 once its time zone is UTC.
+    """
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    return value if value is not None and 0 <= value < LATEST_EPOCH_S else None
 
 
 def make_sheets(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
@@ -204,7 +207,7 @@ def time_or_none(value: AnyValue) -> float | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     seconds = to_epoch_s(value)
-    return round(seconds, 3) if seconds and 0 < seconds < LATEST_EPOCH_S else None
+    return round(seconds, 3) if seconds else None
 
 
 def is_stale(checkpoint: Checkpoint, entry: RosterEntry) -> bool:

@@ -18,6 +18,7 @@ from marianne_stream.backends.checkpoint import (
 )
 from marianne_stream.backends.values import MAX_TEXT_CHARS
 from marianne_stream.jobs.job_data import make_status_data
+from marianne_stream.jobs.run_times import submission_time, update_run_times
 from marianne_stream.models import JobState, RosterEntry
 
 WRITTEN_AT = "2026-11-23T19:24:54.875461Z"
@@ -123,6 +124,18 @@ def test_time_in_either_form_converted() -> None:
     assert to_epoch_s(WRITTEN_S) == WRITTEN_S
     assert to_epoch_s("soon") is None
     assert to_epoch_s(None) is None
+
+
+# Each is another year in UTC, which has no text.
+ODD_YEARS = ["0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00", "1969-12-31T23:59:59Z"]
+
+
+@pytest.mark.parametrize("text", ODD_YEARS)
+def test_time_in_odd_year_is_no_time(text: str) -> None:
+    assert to_epoch_s(text) is None
+    shown = state(make_checkpoint(created_at=text, started_at=text))
+    assert submission_time(shown) is None
+    assert update_run_times(None, shown, WRITTEN_S, sees_changes=True) is None
 
 
 @pytest.mark.parametrize("absurd", [1e13, 1e17, 1e300], ids=["year", "second", "number"])
