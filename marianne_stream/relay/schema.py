@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from marianne_stream.models import JobState, RosterEntry, StateSourceName
+from marianne_stream.models import ACTIVE_SHEET_STATUSES, JobState, RosterEntry, StateSourceName
 from marianne_stream.relay.state_checks import (
     check_conductor,
     check_counts,
@@ -249,7 +249,7 @@ def parse_state(data: bytes) -> JobState:
     """Return the state of a job, without paths."""
     state = decode_bounded(decode_state, data, MAX_STATE_BYTES)
     check_state(state)
-    return without_paths(state)
+    return with_active_stalled(without_paths(state))
 
 
 def without_paths(state: JobState) -> JobState:
@@ -262,6 +262,15 @@ def without_paths(state: JobState) -> JobState:
         score_path=None,
         origin_job_id="",
     )
+
+
+def with_active_stalled(state: JobState) -> JobState:
+    """Return a state in which only active sheets have stalled."""
+    if state.progress is None or not state.progress.stalled:
+        return state
+    active = {sheet.number for sheet in state.sheets if sheet.status in ACTIVE_SHEET_STATUSES}
+    stalled = tuple(number for number in state.progress.stalled if number in active)
+    return replace(state, progress=replace(state.progress, stalled=stalled))
 
 
 def parse_unavailable(data: bytes) -> Unavailable:

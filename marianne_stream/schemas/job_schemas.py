@@ -19,6 +19,9 @@ from marianne_stream.schemas.payload import IsoTime, Payload, is_empty
 # Characters of an error in the roster.
 MAX_SUMMARY_ERROR_CHARS = 300
 
+# Stalled sheets in an entry of the roster.
+MAX_SUMMARY_STALLED = 20
+
 StalledSheets = Annotated[
     tuple[int, ...],
     Field(
@@ -160,7 +163,9 @@ class JobSummary(Payload):
         default=None, exclude_if=is_none, description="Known only if the job is watched."
     )
     eta_at: EstimatedEnd = None
-    stalled: StalledSheets = ()
+    stalled: tuple[int, ...] = Field(
+        default=(), exclude_if=is_empty, description="As in `job_status`; the first 20."
+    )
     error_message: str | None = Field(
         default=None, exclude_if=is_none, description="The first 300 characters, if known."
     )
@@ -184,7 +189,7 @@ class JobSummary(Payload):
             last_progress_at=details.last_progress_at,
             waiting=details.waiting,
             eta_at=details.eta_at,
-            stalled=details.stalled,
+            stalled=details.stalled[:MAX_SUMMARY_STALLED],
             error_message=message[:MAX_SUMMARY_ERROR_CHARS] if message is not None else None,
             estimated_cost=details.estimated_cost,
         )

@@ -176,6 +176,13 @@ def test_stalled_sheet_of_the_roster_sent_without_another_cursor() -> None:
     assert "stalled" not in data(again.diff_from(second).data, "roster")["jobs"][0]
 
 
+def test_entry_of_the_roster_has_first_stalled_sheets() -> None:
+    roster = Roster({"a": RosterEntry("a", "running", 1.0)}, source="conductor", live=True)
+    details = RosterDetails(stalled=tuple(range(1, 1_000)))
+    frames = RosterSnapshot(roster, {"a": details}).diff_from(None).data
+    assert data(frames, "roster")["jobs"][0]["stalled"] == list(range(1, 21))
+
+
 def test_first_sheets_of_a_large_job_are_bounded() -> None:
     sheets = tuple(
         Sheet(

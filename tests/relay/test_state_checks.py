@@ -23,14 +23,15 @@ LONG = "x" * 1_001
 LATE_S = 1e12
 
 SHEET = Sheet(1, "failed", attempt=1, started_at=1.0, completed_at=2.0, error_code="E502")
+ACTIVE = Sheet(2, "dispatched", attempt=1, started_at=2.0)
 TIMES = RunTimes("2026-11-28T03:00:00Z", 1.0, 2.0)
-PROGRESS = JobProgress(TIMES, last_progress_at=3.0, eta_at=9.0, stalled=(1,))
+PROGRESS = JobProgress(TIMES, last_progress_at=3.0, eta_at=9.0, stalled=(2,))
 STATE = JobState(
     *("bait", "running", "conductor"),
     live=True,
     checkpoint_status="running",
-    sheets=(SHEET,),
-    total_sheets=1,
+    sheets=(SHEET, ACTIVE),
+    total_sheets=2,
     estimated_cost=0.5,
     input_tokens=1,
     hooks=(Hook("run_job", success=True, chained_job_id="next"),),
@@ -87,6 +88,14 @@ def test_valid_state_is_passed_on_without_paths() -> None:
 def test_state_with_value_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any message
         parse_state(encode_json(replace(STATE, **change)))
+
+
+def test_only_active_sheets_of_a_state_can_have_stalled() -> None:
+    stalled = (2, *range(2**52, 2**52 + 100), 1)
+    state = replace(STATE, progress=replace(PROGRESS, stalled=stalled))
+    progress = parse_state(encode_json(state)).progress
+    assert progress is not None
+    assert progress.stalled == (2,)
 
 
 @pytest.mark.parametrize("value", [b'"text"', b"[1]", b'{"times":{"run":1}}', b'{"stalled":"1"}'])
