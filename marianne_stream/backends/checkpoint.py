@@ -13,12 +13,14 @@ from typing import Annotated, Any
 import msgspec
 
 from marianne_stream.backends.values import (
-    MAX_ERROR_CHARS,
     AnyValue,
     Scalar,
     SkippedArray,
     SkippedObject,
     count_or_none,
+    cut_label,
+    cut_name,
+    duration_or_none,
     message_or_none,
     number_or_none,
     text_or_none,
@@ -32,6 +34,12 @@ from marianne_stream.models import (
     StateSourceName,
     format_iso_time,
 )
+from marianne_stream.value_limits import (
+    LATEST_EPOCH_S,
+    MAX_COUNT,
+    MAX_ERROR_CHARS,
+    MAX_HOOKS,
+)
 from marianne_stream.wire import json_text
 
 # Status of a sheet that was active when its job was cancelled or crashed. The conductor has none.
@@ -41,11 +49,6 @@ SHEET_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
 # Making a state of this many sheets takes 60 ms.
 MAX_SHEETS = 20_000
-MAX_HOOKS = 100
-
-
-# The year 10000, which ISO 8601 cannot express.
-LATEST_EPOCH_S = 253_402_300_800.0
 
 # Statuses of a sheet whose last attempt has failed: the conductor counts failures.
 FAILED_ATTEMPT_STATUSES = frozenset({"failed", "retry_scheduled"})
@@ -141,7 +144,7 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
 
 def to_iso_time(value: str | float | None) -> str | None:
     """Convert a time in either form to ISO 8601 text."""
-    return format_iso_time(value) if isinstance(value, int | float) else value
+    return format_iso_time(value) if isinstance(value, int | float) else cut_name(value)
 
 
 def to_epoch_s(value: str | float | None) -> float | None:
@@ -174,9 +177,9 @@ def make_sheet(number: int, sheet: CheckpointSheet) -> Sheet:
     is_long = message is not None and len(message) > MAX_ERROR_CHARS
     return Sheet(
         number=number,
-        status=sheet.status,
-        instrument_name=sheet.instrument_name,
-        movement=sheet.movement,
+        status=cut_label(sheet.status),
+        instrument_name=cut_name(sheet.instrument_name),
+        movement=cut_name(sheet.movement),
         error_message=message[:MAX_ERROR_CHARS] if message is not None else None,
         error_truncated=is_long,
         error_code=text_or_none(sheet.error_code),
@@ -184,17 +187,17 @@ def make_sheet(number: int, sheet: CheckpointSheet) -> Sheet:
         started_at=time_or_none(sheet.started_at),
         completed_at=time_or_none(sheet.completed_at),
         waiting_until=wait_end(sheet) if sheet.status in WAITING_STATUSES else None,
-        work_s=number_or_none(sheet.total_duration_seconds),
-        timeout_s=number_or_none(sheet.sheet_timeout_seconds),
+        work_s=duration_or_none(sheet.total_duration_seconds),
+        timeout_s=duration_or_none(sheet.sheet_timeout_seconds),
     )
 
 
 def attempt_number(sheet: CheckpointSheet) -> int | None:
     """Return the number of a sheet's last attempt; the conductor counts those that have failed."""
-    failures = number_or_none(sheet.normal_attempts)
+    failures = int(number_or_none(sheet.normal_attempts) or 0)
     if sheet.status in FAILED_ATTEMPT_STATUSES:
-        return int(failures) if failures else None
-    return int(failures or 0) + 1 if sheet.status in ATTEMPTED_STATUSES else None
+        return failures or None
+    return min(failures + 1, MAX_COUNT) if sheet.status in ATTEMPTED_STATUSES else None
 
 
 def wait_end(sheet: CheckpointSheet) -> float | None:
@@ -244,7 +247,7 @@ def make_run_id(start: str | float | None) -> str:
     Conductor and registry give the same start as text, but numbers differ by microseconds, so a
     number is rounded to a tenth of a second.
     """
-    return f"{start:.1f}" if isinstance(start, int | float) else start or ""
+    return f"{start:.1f}" if isinstance(start, int | float) else cut_name(start or "")
 
 
 def make_state(
@@ -268,7 +271,7 @@ def make_state(
         return make_state_from_entry(entry, source=source, live=live)
     if entry is not None and checkpoint.is_metadata_only:
         state = make_state_from_entry(entry, source=source, live=live)
-        believed = entry.status if trust_status else checkpoint.status
+        believed = entry.status if trust_status else cut_label(checkpoint.status)
         message = checkpoint.error_message or state.error_message
         return replace(state, checkpoint_status=believed, error_message=message_or_none(message))
     state = make_state_from_checkpoint(checkpoint, source=source, live=live)
@@ -301,11 +304,11 @@ def make_state_from_checkpoint(
         start = checkpoint.started_at or checkpoint.created_at
     return JobState(
         job_id=checkpoint.job_id,
-        status=checkpoint.status,
+        status=cut_label(checkpoint.status),
         source=source,
         live=live,
-        checkpoint_status=checkpoint.status,
-        job_name=checkpoint.job_name,
+        checkpoint_status=cut_label(checkpoint.status),
+        job_name=cut_name(checkpoint.job_name),
         sheets=sheets,
         total_sheets=max(count_or_none(checkpoint.total_sheets) or 0, len(sheets)),
         completed_sheets=sum(sheet.status == "completed" for sheet in sheets),

@@ -14,7 +14,7 @@ from marianne_stream.backends.checkpoint import (
     make_state,
     make_state_from_entry,
 )
-from marianne_stream.backends.values import count_or_none
+from marianne_stream.backends.values import count_or_none, cut_label
 from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.client import ConductorClient, TimedResult
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
@@ -216,6 +216,7 @@ class ConductorBackend:
 def make_entry(job: JobListEntry) -> RosterEntry:
     """Convert an entry of `job.list`; a count out of range is unknown."""
     fields = msgspec.structs.asdict(job)
+    fields["status"] = cut_label(job.status)
     for name in ("completed_sheets", "total_sheets"):
         fields[name] = count_or_none(fields[name])
     return RosterEntry(**fields)

@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 from marianne_stream.backends.checkpoint import (
-    LATEST_EPOCH_S,
     decode_checkpoint,
     make_hooks,
     make_state,
     make_state_from_entry,
     to_epoch_s,
 )
-from marianne_stream.backends.values import count_or_none, message_or_none
+from marianne_stream.backends.values import count_or_none, cut_label, message_or_none
 from marianne_stream.errors import CorruptStateError
 from marianne_stream.models import Hook, JobState, RosterEntry, format_iso_time
+from marianne_stream.value_limits import LATEST_EPOCH_S
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def make_entry_from_row(row: Row) -> RosterEntry | None:
         return None
     entry = RosterEntry(
         job_id=job_id,
-        status=status,
+        status=cut_label(status),
         submitted_at=epoch_s_or_none(row.get("submitted_at")),
         started_at=epoch_s_or_none(row.get("started_at")),
         total_sheets=count_or_none(row.get("total_sheets")),

@@ -4,18 +4,21 @@ A value of an unexpected type, or out of range, counts as missing: a job must no
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
-# Characters of an error that are sent with each state; the rest is part of the sheet's details.
-MAX_ERROR_CHARS = 300
+from marianne_stream.value_limits import (
+    MAX_COUNT,
+    MAX_DURATION_S,
+    MAX_ERROR_CHARS,
+    MAX_LABEL_CHARS,
+    MAX_NAME_CHARS,
+)
 
 # Characters of the error of a job, and of each text in the details of a sheet: the conductor keeps
 # up to 50 KB of an output.
 MAX_TEXT_CHARS = 64 * 1024
-
-# Largest count that JSON, JavaScript and SQLite can hold exactly.
-MAX_COUNT = 2**53
 
 
 class SkippedArray(msgspec.Struct, array_like=True, frozen=True):
@@ -29,6 +32,18 @@ class SkippedObject:
 
 Scalar = str | int | float | bool | None
 AnyValue = Scalar | SkippedArray | SkippedObject
+
+T = TypeVar("T")
+
+
+def cut_label(text: str) -> str:
+    """Return a status, at most MAX_LABEL_CHARS."""
+    return text[:MAX_LABEL_CHARS]
+
+
+def cut_name(value: T) -> T | str:
+    """Return a name or a time as text, at most MAX_NAME_CHARS; other values unchanged."""
+    return value[:MAX_NAME_CHARS] if isinstance(value, str) else value
 
 
 def text_or_none(value: AnyValue) -> str | None:
@@ -46,6 +61,12 @@ def number_or_none(value: AnyValue) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if 0 < value <= MAX_COUNT else None
+
+
+def duration_or_none(value: AnyValue) -> float | None:
+    """Return a duration in seconds up to MAX_DURATION_S; None for 0 and for other values."""
+    number = number_or_none(value)
+    return number if number is not None and number <= MAX_DURATION_S else None
 
 
 def count_or_none(value: object) -> int | None:

@@ -19,6 +19,7 @@ from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.daemon_config import ABSENT, DaemonConfig, DaemonConfigCache
 from marianne_stream.errors import ConductorProtocolError, ConductorRpcError
 from marianne_stream.schemas.conductor_schemas import ConductorInfo, ConductorLimits, RateLimit
+from marianne_stream.value_limits import MAX_COUNT, MAX_LABEL_CHARS, MAX_RATE_LIMITS
 from marianne_stream.wire import json_text
 
 logger = logging.getLogger(__name__)
@@ -27,12 +28,8 @@ T = TypeVar("T")
 
 # A larger answer is left out: decoding 256 KiB of rate limits takes 20 ms.
 MAX_ANSWER_BYTES = 128 * 1024
-MAX_TEXT_CHARS = 100
-# The largest integer that JSON holds exactly everywhere (RFC 8259 section 6).
-MAX_COUNT = 2**53 - 1
 
-# The limits are published to Redis, in a value of at most 8 KiB.
-MAX_RATE_LIMITS = 20
+# Rate limits are published to Redis, in a value of at most 8 KiB.
 MAX_INSTRUMENT_BYTES = 80
 MAX_RATE_LIMIT_S = 366 * 86_400.0
 
@@ -237,8 +234,8 @@ def to_object(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
 def to_text(raw: msgspec.Raw) -> str:
     """Return a short text; raise ValueError for anything else."""
     text = json_text.decode(raw, str)
-    if not 0 < len(text) <= MAX_TEXT_CHARS or not text.isprintable():
-        raise ValueError(f"not a text of 1 to {MAX_TEXT_CHARS} printable characters")
+    if not 0 < len(text) <= MAX_LABEL_CHARS or not text.isprintable():
+        raise ValueError(f"not a text of 1 to {MAX_LABEL_CHARS} printable characters")
     return text
 
 

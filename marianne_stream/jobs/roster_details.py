@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from marianne_stream.backends.checkpoint import to_epoch_s
-from marianne_stream.backends.values import MAX_ERROR_CHARS
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.jobs.waiting import find_waiting
@@ -19,6 +18,7 @@ from marianne_stream.models import (
     format_iso_time,
     is_same_time,
 )
+from marianne_stream.value_limits import MAX_ERROR_CHARS
 
 # Changes within this time are reported together.
 DEBOUNCE_S = 0.1

@@ -15,8 +15,8 @@ from marianne_stream.models import ACTIVE_SHEET_STATUSES, JobState, RosterEntry,
 from marianne_stream.relay.state_checks import (
     check_conductor,
     check_counts,
+    check_labels,
     check_state,
-    check_status,
 )
 from marianne_stream.schemas.conductor_schemas import ConductorInfo
 from marianne_stream.wire.cursors import LogCursor
@@ -240,7 +240,7 @@ def parse_roster_entry(data: bytes) -> RosterEntry:
     """Return an entry of the roster, without paths."""
     entry = decode_bounded(decode_roster_entry, data, MAX_ROSTER_ENTRY_BYTES)
     check_job_id(entry.job_id)
-    check_status(entry.status)
+    check_labels(entry.status)
     check_counts(entry.completed_sheets, entry.total_sheets)
     return replace(entry, workspace=None) if entry.workspace is not None else entry
 

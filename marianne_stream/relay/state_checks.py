@@ -5,25 +5,23 @@ Each function raises ValueError if a value is none that an origin publishes.
 
 from marianne_stream.models import Hook, JobProgress, JobState, RunTimes, Sheet
 from marianne_stream.schemas.conductor_schemas import ConductorInfo
+from marianne_stream.value_limits import (
+    LATEST_EPOCH_S,
+    MAX_COUNT,
+    MAX_DURATION_S,
+    MAX_HOOKS,
+    MAX_LABEL_CHARS,
+    MAX_NAME_CHARS,
+    MAX_RATE_LIMITS,
+)
 
-# The largest integer that JSON holds exactly everywhere (RFC 8259 section 6).
-MAX_COUNT = 2**53 - 1
-
-# End of the year 9999 in epoch seconds. A later time has no form in ISO 8601.
-MAX_TIME_S = 253_402_300_799.0
-
-MAX_STATUS_CHARS = 100
+# Messages have only the limit of the whole value.
 MAX_STATE_SHEETS = 5_000
-MAX_HOOKS = 1_000
-MAX_RATE_LIMITS = 100
-
-# Names, codes and times as text. Messages have only the limit of the whole value.
-MAX_TEXT_CHARS = 1_000
 
 
 def check_state(state: JobState) -> None:
     """Check the state of a job."""
-    check_status(state.status)
+    check_labels(state.status, state.checkpoint_status)
     check_counts(state.completed_sheets, state.total_sheets)
     if 0 < state.total_sheets < state.completed_sheets:
         raise ValueError("more sheets are completed than there are")
@@ -32,7 +30,7 @@ def check_state(state: JobState) -> None:
     check_amounts(state.estimated_cost)
     check_texts(
         *(state.job_name, state.run, state.submitted_at, state.created_at, state.started_at),
-        *(state.updated_at, state.completed_at, state.checkpoint_status),
+        *(state.updated_at, state.completed_at),
     )
     for sheet in state.sheets:
         check_sheet(sheet)
@@ -43,15 +41,13 @@ def check_state(state: JobState) -> None:
 
 def check_sheet(sheet: Sheet) -> None:
     """Check a sheet of a state."""
-    check_status(sheet.status)
+    check_labels(sheet.status)
     check_counts(sheet.number, sheet.attempt)
     check_texts(sheet.instrument_name, sheet.error_code)
     if isinstance(sheet.movement, str):
         check_texts(sheet.movement)
-    check_times(
-        *(sheet.started_at, sheet.completed_at, sheet.waiting_until),
-        *(sheet.work_s, sheet.timeout_s),
-    )
+    check_times(sheet.started_at, sheet.completed_at, sheet.waiting_until)
+    check_durations(sheet.work_s, sheet.timeout_s)
 
 
 def check_hooks(hooks: tuple[Hook, ...]) -> None:
@@ -73,16 +69,14 @@ def check_progress(progress: JobProgress) -> None:
 def check_run_times(times: RunTimes) -> None:
     """Check the times of a run."""
     check_texts(times.run)
-    check_times(
-        *(times.submitted_at, times.started_at, times.completed_at),
-        *(times.waited_s, times.seen_at, times.measured_s),
-    )
+    check_times(times.submitted_at, times.started_at, times.completed_at, times.seen_at)
+    check_durations(times.waited_s, times.measured_s)
     check_counts(times.measured_sheets)
 
 
 def check_conductor(info: ConductorInfo) -> None:
     """Check information about a conductor."""
-    check_texts(info.version, info.pressure_level)
+    check_labels(info.version, info.pressure_level)
     check_counts(info.running_jobs)
     check_times(info.started_at)
     check_amounts(info.memory_mb, info.host_memory_total_mb, info.host_memory_available_mb)
@@ -96,10 +90,10 @@ def check_conductor(info: ConductorInfo) -> None:
     check_times(*(limit.until for limit in rate_limits))
 
 
-def check_status(status: str) -> None:
-    """Check that a status is no longer than any of a conductor."""
-    if len(status) > MAX_STATUS_CHARS:
-        raise ValueError(f"a status has at most {MAX_STATUS_CHARS} characters")
+def check_labels(*labels: str | None) -> None:
+    """Check statuses and versions, if there are any."""
+    if any(len(label) > MAX_LABEL_CHARS for label in labels if label is not None):
+        raise ValueError(f"a status or version has at most {MAX_LABEL_CHARS} characters")
 
 
 def check_counts(*counts: int | None) -> None:
@@ -115,15 +109,23 @@ def check_amounts(*amounts: float | None) -> None:
 
 
 def check_times(*times_s: float | None) -> None:
-    """Check times in epoch seconds and durations in seconds, if there are any."""
-    if not all(0.0 <= time_s <= MAX_TIME_S for time_s in times_s if time_s is not None):
-        raise ValueError(f"a time is between 0 and {MAX_TIME_S:.0f}")
+    """Check times in epoch seconds, if there are any."""
+    # A time may have been rounded to the next second.
+    if not all(0.0 <= time_s <= LATEST_EPOCH_S for time_s in times_s if time_s is not None):
+        raise ValueError(f"a time is between 0 and {LATEST_EPOCH_S:.0f}")
+
+
+def check_durations(*durations_s: float | None) -> None:
+    """Check durations in seconds, if there are any."""
+    known = [duration_s for duration_s in durations_s if duration_s is not None]
+    if not all(0.0 <= duration_s <= MAX_DURATION_S for duration_s in known):
+        raise ValueError(f"a duration is between 0 and {MAX_DURATION_S:.0f}")
 
 
 def check_texts(*texts: str | None) -> None:
     """Check short texts, if there are any."""
-    if any(len(text) > MAX_TEXT_CHARS for text in texts if text is not None):
-        raise ValueError(f"a name, code or time has at most {MAX_TEXT_CHARS} characters")
+    if any(len(text) > MAX_NAME_CHARS for text in texts if text is not None):
+        raise ValueError(f"a name, code or time has at most {MAX_NAME_CHARS} characters")
 
 
 def check_length(what: str, length: int, limit: int) -> None:

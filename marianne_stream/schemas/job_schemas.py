@@ -15,9 +15,7 @@ from marianne_stream.models import (
     is_none,
 )
 from marianne_stream.schemas.payload import IsoTime, Payload, is_empty
-
-# Characters of an error in the roster.
-MAX_SUMMARY_ERROR_CHARS = 300
+from marianne_stream.value_limits import MAX_ERROR_CHARS
 
 # Stalled sheets in an entry of the roster.
 MAX_SUMMARY_STALLED = 20
@@ -190,7 +188,7 @@ class JobSummary(Payload):
             waiting=details.waiting,
             eta_at=details.eta_at,
             stalled=details.stalled[:MAX_SUMMARY_STALLED],
-            error_message=message[:MAX_SUMMARY_ERROR_CHARS] if message is not None else None,
+            error_message=message[:MAX_ERROR_CHARS] if message is not None else None,
             estimated_cost=details.estimated_cost,
         )
 

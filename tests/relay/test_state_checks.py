@@ -6,10 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from marianne_stream.backends.checkpoint import decode_checkpoint, make_state
+from marianne_stream.backends.conductor import JobListEntry, make_entry
 from marianne_stream.models import Hook, JobProgress, JobState, RunTimes, Sheet
 from marianne_stream.relay.schema import (
     RelayStatus,
     encode_json,
+    parse_roster_entry,
     parse_state,
     parse_status,
 )
@@ -65,7 +68,7 @@ def test_valid_state_is_passed_on_without_paths() -> None:
         {"estimated_cost": 1e300},
         {"run": LONG},
         {"updated_at": LONG},
-        {"hooks": (Hook("run_job", success=True),) * 1_001},
+        {"hooks": (Hook("run_job", success=True),) * 101},
         {"hooks": (Hook(LONG, success=True),)},
         {"hooks": (Hook("run_job", success=True, chained_job_id=LONG),)},
         {"sheets": (replace(SHEET, attempt=-1),)},
@@ -73,6 +76,8 @@ def test_valid_state_is_passed_on_without_paths() -> None:
         {"sheets": (replace(SHEET, started_at=LATE_S),)},
         {"sheets": (replace(SHEET, completed_at=-1.0),)},
         {"sheets": (replace(SHEET, waiting_until=LATE_S),)},
+        {"sheets": (replace(SHEET, work_s=-1.0),)},
+        {"sheets": (replace(SHEET, timeout_s=1e300),)},
         {"sheets": (replace(SHEET, error_code=LONG),)},
         {"sheets": (replace(SHEET, movement=LONG),)},
         {"progress": replace(PROGRESS, eta_at=LATE_S)},
@@ -88,6 +93,45 @@ def test_valid_state_is_passed_on_without_paths() -> None:
 def test_state_with_value_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any message
         parse_state(encode_json(replace(STATE, **change)))
+
+
+ODD_VALUES: list[tuple[dict[str, object], dict[str, object]]] = [
+    ({"total_duration_seconds": 1e12}, {}),
+    ({"sheet_timeout_seconds": 1e12}, {}),
+    ({"normal_attempts": 2**53 - 1}, {}),
+    ({"normal_attempts": 2**53}, {}),
+    ({"completed_at": 253_402_300_799.9999}, {}),
+    ({"instrument_name": LONG}, {}),
+    ({"movement": LONG}, {}),
+    ({"status": LONG}, {}),
+    ({"error_code": LONG}, {}),
+    ({}, {"total_input_tokens": 2**53}),
+    ({}, {"total_sheets": 2**53}),
+    ({}, {"total_estimated_cost": 1e300}),
+    ({}, {"job_name": LONG}),
+    ({}, {"status": LONG}),
+    ({}, {"created_at": LONG}),
+    ({}, {"submitted_at": LONG, "sheets": None}),
+    ({}, {"hook_results": [{"hook_type": LONG, "description": LONG}] * 101}),
+]
+
+
+@pytest.mark.parametrize(("sheet", "fields"), ODD_VALUES, ids=" ".join)
+def test_edge_accepts_state_that_an_origin_made_of_odd_values(
+    sheet: dict[str, object], fields: dict[str, object]
+) -> None:
+    checkpoint = {
+        "job_id": "bait",
+        "status": "running",
+        "sheets": {"1": {"status": "completed", **sheet}},
+        **fields,
+    }
+    decoded = decode_checkpoint(encode_json(checkpoint))
+    entry = make_entry(JobListEntry("bait", str(checkpoint["status"])))
+    assert parse_roster_entry(encode_json(entry)) == entry
+    for listed in (None, entry):
+        state = make_state(decoded, listed, source="conductor", live=True)
+        assert parse_state(encode_json(state)) == state
 
 
 def test_only_active_sheets_of_a_state_can_have_stalled() -> None:
@@ -130,7 +174,7 @@ def test_valid_conductor_is_passed_on() -> None:
         {"limits": ConductorLimits(connections=-1)},
         {"rate_limits": (RateLimit(LONG, 1.0),)},
         {"rate_limits": (RateLimit("a", LATE_S),)},
-        {"rate_limits": (RateLimit("a", 1.0),) * 101},
+        {"rate_limits": (RateLimit("a", 1.0),) * 21},
     ],
     ids=" ".join,
 )
