@@ -19,9 +19,9 @@ from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.client import ConductorClient, TimedResult
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.conductor.info import InfoReader
+from marianne_stream.conductor_models import ConductorInfo
 from marianne_stream.errors import ConductorProtocolError, ConductorRpcError, JobNotFoundError
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
-from marianne_stream.schemas.conductor_schemas import ConductorInfo
 from marianne_stream.wire import job_ids, json_text, jsonrpc
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ import msgspec
 from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.daemon_config import ABSENT, DaemonConfig, DaemonConfigCache
+from marianne_stream.conductor_models import ConductorInfo, ConductorLimits, RateLimit
 from marianne_stream.errors import ConductorProtocolError, ConductorRpcError
-from marianne_stream.schemas.conductor_schemas import ConductorInfo, ConductorLimits, RateLimit
 from marianne_stream.value_limits import MAX_COUNT, MAX_LABEL_CHARS, MAX_RATE_LIMITS
 from marianne_stream.wire import json_text
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from marianne_stream.conductor_models import ConductorInfo
 from marianne_stream.errors import NoConductorError, StateUnavailableError
-from marianne_stream.schemas.conductor_schemas import ConductorInfo
 
 logger = logging.getLogger(__name__)
 

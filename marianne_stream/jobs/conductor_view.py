@@ -3,15 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
+from marianne_stream.conductor_models import ConductorInfo, RateLimit
 from marianne_stream.jobs.waiting import find_waiting_status
 from marianne_stream.models import Roster, RosterDetails, format_iso_time
-from marianne_stream.schemas.conductor_schemas import (
-    ConductorData,
-    ConductorInfo,
-    RateLimit,
-    RateLimitData,
-)
-from marianne_stream.schemas.history_schemas import WaitingJob
+from marianne_stream.schemas.conductor_schemas import ConductorData, RateLimitData
+from marianne_stream.schemas.job_schemas import WaitingJob
 from marianne_stream.wire import sse
 from marianne_stream.wire.job_patterns import JobPatterns
 

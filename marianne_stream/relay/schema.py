@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from marianne_stream.conductor_models import ConductorInfo
 from marianne_stream.models import ACTIVE_SHEET_STATUSES, JobState, RosterEntry, StateSourceName
 from marianne_stream.relay.state_checks import (
     check_conductor,
@@ -18,7 +19,6 @@ from marianne_stream.relay.state_checks import (
     check_labels,
     check_state,
 )
-from marianne_stream.schemas.conductor_schemas import ConductorInfo
 from marianne_stream.wire.cursors import LogCursor
 
 

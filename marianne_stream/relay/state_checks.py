@@ -3,8 +3,8 @@
 Each function raises ValueError if a value is none that an origin publishes.
 """
 
+from marianne_stream.conductor_models import ConductorInfo
 from marianne_stream.models import Hook, JobProgress, JobState, RunTimes, Sheet
-from marianne_stream.schemas.conductor_schemas import ConductorInfo
 from marianne_stream.value_limits import (
     LATEST_EPOCH_S,
     MAX_COUNT,

@@ -1,54 +1,11 @@
 """Payload about a conductor: its load and limits, which explain why a job waits."""
 
-from dataclasses import dataclass, field
-from typing import Annotated
-
 from pydantic import Field
 
+from marianne_stream.conductor_models import ConductorLimits
 from marianne_stream.models import is_none
-from marianne_stream.schemas.history_schemas import WaitingJob
+from marianne_stream.schemas.job_schemas import WaitingJob
 from marianne_stream.schemas.payload import Payload
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """A rate limit of an instrument that is in force."""
-
-    instrument: str
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class ConductorLimits:
-    """Limits from the conductor's configuration."""
-
-    connections: Annotated[
-        int | None,
-        Field(exclude_if=is_none, description="Connections that the conductor serves at once."),
-    ] = None
-    max_concurrent_jobs: Annotated[int | None, Field(exclude_if=is_none)] = None
-    max_concurrent_sheets: Annotated[int | None, Field(exclude_if=is_none)] = None
-
-
-@dataclass(frozen=True, slots=True)
-class ConductorInfo:
-    """Information that a conductor gives about itself; None for what it does not report.
-
-    Values that only differ in memory and load are equal. Times are epoch seconds.
-    """
-
-    version: str | None = None
-    started_at: float | None = None
-    shutting_down: bool | None = None
-    accepting_work: bool | None = None
-    running_jobs: int | None = None
-    limits: ConductorLimits | None = None
-    pressure_level: str | None = None
-    rate_limits: tuple[RateLimit, ...] | None = None
-    memory_mb: float | None = field(default=None, compare=False)
-    host_memory_total_mb: float | None = field(default=None, compare=False)
-    host_memory_available_mb: float | None = field(default=None, compare=False)
-    load_averages: tuple[float, float, float] | None = field(default=None, compare=False)
 
 
 class RateLimitData(Payload):

@@ -2,8 +2,9 @@
 
 from pydantic import Field
 
-from marianne_stream.models import OptionalTime, Waiting, is_false, is_none
+from marianne_stream.models import OptionalTime, is_false, is_none
 from marianne_stream.schemas.event_schemas import TimelineEventData
+from marianne_stream.schemas.job_schemas import WaitingJob
 from marianne_stream.schemas.payload import Payload
 
 
@@ -115,14 +116,6 @@ class EndedRun(Payload):
         default=None, exclude_if=is_none, description="From the first start to the end, seconds."
     )
     error_message: str | None = Field(default=None, exclude_if=is_none)
-
-
-class WaitingJob(Payload):
-    """A job that waits now."""
-
-    job_id: str
-    status: str
-    waiting: Waiting
 
 
 class StalledSheet(Payload):

@@ -193,6 +193,14 @@ class JobSummary(Payload):
         )
 
 
+class WaitingJob(Payload):
+    """A job that waits now."""
+
+    job_id: str
+    status: str
+    waiting: Waiting
+
+
 class JobPage(Payload):
     """Response of `GET /api/jobs`: one page of the roster, newest first."""
 

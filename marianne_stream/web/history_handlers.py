@@ -12,7 +12,8 @@ from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.run_times import make_run_name
 from marianne_stream.jobs.waiting import find_waiting_status
 from marianne_stream.models import format_iso_time
-from marianne_stream.schemas.history_schemas import SummaryData, WaitingJob
+from marianne_stream.schemas.history_schemas import SummaryData
+from marianne_stream.schemas.job_schemas import WaitingJob
 from marianne_stream.web.app_keys import FIND_HISTORY, JOB_HUB
 from marianne_stream.web.auth_middleware import GRANT
 from marianne_stream.web.params import (

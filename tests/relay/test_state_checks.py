@@ -8,6 +8,11 @@ import pytest
 
 from marianne_stream.backends.checkpoint import decode_checkpoint, make_state
 from marianne_stream.backends.conductor import JobListEntry, make_entry
+from marianne_stream.conductor_models import (
+    ConductorInfo,
+    ConductorLimits,
+    RateLimit,
+)
 from marianne_stream.models import Hook, JobProgress, JobState, RunTimes, Sheet
 from marianne_stream.relay.schema import (
     RelayStatus,
@@ -15,11 +20,6 @@ from marianne_stream.relay.schema import (
     parse_roster_entry,
     parse_state,
     parse_status,
-)
-from marianne_stream.schemas.conductor_schemas import (
-    ConductorInfo,
-    ConductorLimits,
-    RateLimit,
 )
 
 LONG = "x" * 1_001

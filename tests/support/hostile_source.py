@@ -7,6 +7,11 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
+from marianne_stream.conductor_models import (
+    ConductorInfo,
+    ConductorLimits,
+    RateLimit,
+)
 from marianne_stream.models import (
     Hook,
     JobProgress,
@@ -22,11 +27,6 @@ from marianne_stream.relay.schema import (
     RelayStatus,
     SourceKeys,
     encode_json,
-)
-from marianne_stream.schemas.conductor_schemas import (
-    ConductorInfo,
-    ConductorLimits,
-    RateLimit,
 )
 from tests.support.redis_server import RedisServer
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from marianne_stream.common.task_set import run_until_first_failure
+from marianne_stream.conductor_models import ConductorInfo
 from marianne_stream.errors import (
     ConductorUnavailableError,
     JobNotFoundError,
@@ -22,7 +23,6 @@ from marianne_stream.relay.edge.relayed_source import RelayedSource
 from marianne_stream.relay.edge.source_reader import ReadPacing
 from marianne_stream.relay.redis_client import make_client
 from marianne_stream.relay.schema import SourceKeys
-from marianne_stream.schemas.conductor_schemas import ConductorInfo
 
 
 class Edge:

@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 from redis.asyncio import Redis
 
+from marianne_stream.conductor_models import ConductorInfo
 from marianne_stream.errors import (
     CorruptStateError,
     JobNotFoundError,
@@ -35,7 +36,6 @@ from marianne_stream.relay.schema import (
     parse_state,
     parse_unavailable,
 )
-from marianne_stream.schemas.conductor_schemas import ConductorInfo
 
 logger = logging.getLogger(__name__)
 
