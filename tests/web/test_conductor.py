@@ -72,7 +72,7 @@ async def test_conductor_has_version_limits_load_and_waiting_jobs(
     assert len(data["load_averages"]) == 3
     assert 0 < data["host_memory_available_mb"] < data["host_memory_total_mb"]
     assert data["memory_mb"] > 0
-    assert data["started_at"] < (format_iso_time(time.time()) or "")
+    assert data["started_at"] <= (format_iso_time(time.time()) or "")
     assert [(job["job_id"], job["waiting"]["code"]) for job in data["waiting"]] == [
         ("rests", "paused")
     ]
