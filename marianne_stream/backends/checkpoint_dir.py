@@ -213,7 +213,7 @@ def load_checkpoint(folder_fd: int, name: str) -> tuple[Checkpoint, JobState]:
 
 @contextmanager
 def translate_errors(name: str) -> Iterator[None]:
-    """Turn the errors of a file that cannot be read or decoded into those of `load_checkpoint`."""
+    """Translate the errors of an unreadable file into the errors of `load_checkpoint`."""
     try:
         yield
     except FileNotFoundError:

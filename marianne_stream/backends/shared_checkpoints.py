@@ -37,7 +37,7 @@ class SharedCheckpoints:
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Cancel the reads, and forget what was read."""
+        """Cancel the reads, and drop their results."""
         self._reads.clear()
         for task in self._running:
             task.cancel()

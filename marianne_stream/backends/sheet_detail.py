@@ -1,4 +1,4 @@
-"""Details of one sheet of a checkpoint, decoded only when they are asked for.
+"""Details of one sheet of a checkpoint, decoded for a request only.
 
 Values are passed on as the conductor wrote them, without those that mean "not known": null, empty
 lists and texts, and zeros (docs/explanation/conductor.md). Values of an unexpected type count as
@@ -113,7 +113,7 @@ def make_fields(detail: Any) -> dict[str, Any]:
     for name, public_name in NUMBER_FIELDS.items():
         fields[public_name] = fields.get(public_name) or number_or_none(getattr(detail, name))
     fields["last_activity_at"] = format_iso_time(time_or_none(detail.last_activity_at))
-    # Unlike other zeros, this one is a value.
+    # 0 is an exit code; in other fields it means that the value is unknown.
     exit_code = detail.exit_code
     fields["exit_code"] = exit_code if type(exit_code) is int else None
     fields["output_truncated"] = fields.get("output_truncated") or None
@@ -122,7 +122,7 @@ def make_fields(detail: Any) -> dict[str, Any]:
 
 
 def is_known(value: object) -> bool:
-    """Return whether a value says something: the conductor writes null, "" and [] otherwise."""
+    """Return whether a value is known: the conductor writes null, "" and [] otherwise."""
     return value is not None and value not in ("", [], {})
 
 

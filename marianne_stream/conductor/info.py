@@ -266,7 +266,7 @@ def to_size(raw: msgspec.Raw) -> float | None:
 
 
 def to_past(raw: msgspec.Raw) -> float:
-    """Return the time in epoch seconds that is a duration in the past."""
+    """Convert a duration until now to the time of its beginning, in epoch seconds."""
     duration_s, now = to_amount(raw), time.time()
     if duration_s >= now:
         raise ValueError("the time is before 1970")

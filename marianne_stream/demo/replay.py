@@ -55,7 +55,7 @@ class ReplayConductor(ConductorServer):
         return (time.monotonic() - self._play_started_s) * self._speed
 
     def to_clock(self, time_s: float) -> float:
-        """Return the time at which a moment of the recording is played, in epoch seconds.
+        """Convert a time of the recording to the time at which it is played, in epoch seconds.
 
         Raises:
             RuntimeError: playing has not started.

@@ -89,7 +89,7 @@ class ScorePlayer:
         return False
 
     async def _interrupt(self, sheet: int) -> None:
-        """Play what delays a sheet: silence, a retry, a rate limit, a person's decision."""
+        """Play the delays of a sheet: silence, a retry, a rate limit, a person's decision."""
         score, conductor = self.score, self._conductor
         if sheet == score.silent_sheet:
             await self.sleep(score.silence_s)

@@ -1,4 +1,4 @@
-"""Operations on the sheets of simulated jobs: what the conductor writes of them, and when.
+"""Operations on the sheets of simulated jobs, with the fields that the conductor writes.
 
 As the real one does, `normal_attempts` counts the attempts that have failed,
 `total_duration_seconds` adds attempts up and leaves the waits between them out, and cost and tokens
@@ -119,7 +119,7 @@ def count_failure(job: SimulatedJob, number: int) -> None:
 
 
 def add_output(job: SimulatedJob, number: int, output: SheetOutput) -> None:
-    """Write what an instrument reports into a sheet, and add its cost and tokens to the job's."""
+    """Write an instrument's report into a sheet, and add its cost and tokens to the job's."""
     sheet = job.sheet(number)
     sheet.update(
         **asdict(output),

@@ -142,7 +142,7 @@ class ReplayBuffer:
                     queue.offer_all([entry], sse.EncodedFrames(frame))
 
     def record_to(self, queue: EntryQueue | None) -> None:
-        """Offer all entries from now on to a recorder, which is no subscriber; None ends that."""
+        """Offer all further entries to a recorder, which is not a subscriber; None removes it."""
         self.flush()
         self._recorder = queue
 

@@ -37,7 +37,7 @@ class ConductorView:
         return self.prefix.removesuffix(":") or None
 
     def restrict_to(self, patterns: JobPatterns) -> "ConductorView":
-        """Return what a client may see that may see some jobs only."""
+        """Return the view for a client that may see some jobs only."""
         if patterns.matches_all:
             return self
         return ConductorView(
@@ -65,7 +65,7 @@ def make_rate_limit_data(limit: RateLimit) -> RateLimitData:
 def restrict_views(
     views: Iterable[ConductorView], patterns: JobPatterns
 ) -> tuple[ConductorView, ...]:
-    """Return what a client may see of the conductors that may have its jobs."""
+    """Return the restricted views of the conductors that may have a client's jobs."""
     return tuple(
         view.restrict_to(patterns) for view in views if patterns.may_match_prefix(view.prefix)
     )

@@ -171,7 +171,7 @@ class JobHub:
             self.refresh_job(job_id)
 
     def record(self, recorder: Subscriber[JobSnapshot], load_run: LoadRun) -> None:
-        """Offer all snapshots from now on to a recorder, and ask it for what it has recorded."""
+        """Offer all further snapshots to a recorder, and load known runs from its records."""
         self._recorder, self._load_run = recorder, load_run
 
     def running_job_ids(self) -> list[str]:
@@ -191,7 +191,7 @@ class JobHub:
         )
 
     def update_stalled(self) -> None:
-        """Tell subscribers of the sheets that have stalled, or no longer do."""
+        """Publish changes of the stalled sheets."""
         for watcher in list(self._watchers.values()):
             watcher.update_stalled()
 

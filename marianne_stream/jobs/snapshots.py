@@ -44,7 +44,7 @@ SUMMARIES_ADAPTER = TypeAdapter(tuple[JobSummary, ...])
 TIME_FIELDS = {"updated_at", "last_progress_at", "last_activity_at", "eta_at"}
 SUMMARY_TIME_FIELDS = {"updated_at", "last_progress_at", "eta_at"}
 
-# Fields that are no part of a state's cursor: processes that have seen more or less know others.
+# Fields that do not count for a cursor: their values depend on the changes that a process has seen.
 UNCOUNTED_FIELDS = TIME_FIELDS | {
     "started_at",
     "completed_at",

@@ -253,7 +253,7 @@ def parse_state(data: bytes) -> JobState:
 
 
 def without_paths(state: JobState) -> JobState:
-    """Return a state without what never leaves the host, and what only an edge adds."""
+    """Return a state without paths of the host, and without the id that only an edge adds."""
     return replace(
         state,
         workspace=None,

@@ -1,6 +1,6 @@
-"""Checks of the values of a source that are more than text: an edge passes them on as they are.
+"""Checks of values that an edge reads from a source and passes on unchanged.
 
-Each function raises ValueError if a value is none that an origin publishes.
+Each function raises ValueError for a value that no origin publishes.
 """
 
 from marianne_stream.conductor_models import ConductorInfo

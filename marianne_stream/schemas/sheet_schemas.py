@@ -1,4 +1,4 @@
-"""Payload about one sheet with everything that is known of it."""
+"""Payload about one sheet in full."""
 
 from typing import Annotated, Any
 

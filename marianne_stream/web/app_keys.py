@@ -17,7 +17,7 @@ from marianne_stream.web.stream_registry import StreamRegistry
 AUTHENTICATOR: web.AppKey[Authenticator | None] = web.AppKey("AUTHENTICATOR")
 DOWNLOAD_LIMITER = web.AppKey("DOWNLOAD_LIMITER", DownloadLimiter)
 HISTORY: web.AppKey[History | None] = web.AppKey("HISTORY")
-# Returns the history that has a job; None for all jobs. Raises HistoryUnavailableError without one.
+# Returns the history that has a job, or all jobs for None; raises HistoryUnavailableError.
 FIND_HISTORY: web.AppKey[Callable[[str | None], History]] = web.AppKey("FIND_HISTORY")
 JOB_HUB = web.AppKey("JOB_HUB", JobHub)
 LOG_FEEDS: web.AppKey[LogFeedProvider] = web.AppKey("LOG_FEEDS")

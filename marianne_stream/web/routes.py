@@ -189,7 +189,7 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/sheets/{number}",
         sheet_handlers.get_sheet,
-        "A sheet with everything that is known of it, of the current or of a recorded run.",
+        "One sheet in full, of the current or of a recorded run.",
         model=SheetDetail,
         parameters=(sheet_handlers.RUN,),
         errors={**HISTORY_ERRORS, **UNAVAILABLE, 404: "There is no such job, run or sheet."},

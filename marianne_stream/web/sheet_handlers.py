@@ -1,4 +1,4 @@
-"""Handler for one sheet of a job, with everything that is known of it."""
+"""Handler for one sheet of a job in full."""
 
 import asyncio
 from dataclasses import asdict, replace
