@@ -4,6 +4,7 @@ from marianne_stream.jobs.run_times import worked_s
 from marianne_stream.jobs.sheet_times import ENDED
 from marianne_stream.jobs.waiting import find_waiting
 from marianne_stream.models import JobState, RunTimes
+from marianne_stream.value_limits import LATEST_EPOCH_S
 
 # From this many completed sheets on, the run itself is the measure.
 MIN_COMPLETED = 3
@@ -12,7 +13,7 @@ MIN_COMPLETED = 3
 def estimate_end(
     state: JobState, times: RunTimes | None, previous_s: float | None, now: float
 ) -> float | None:
-    """Return the estimated end of a job, in epoch seconds; None if there is none.
+    """Return the estimated end of a job, in epoch seconds; None if unknown, or after year 9999.
 
     A running job needs as long for each remaining sheet as it needed for each completed one until
     the last of these was completed, waits left out. Before the third completed sheet, it needs as
@@ -45,7 +46,7 @@ def estimate_end(
         return None
     if waiting is not None and waiting.until is not None:
         rest_s += max(0.0, waiting.until - now)
-    return now + rest_s
+    return now + rest_s if now + rest_s < LATEST_EPOCH_S else None
 
 
 def count_remaining(state: JobState) -> int:

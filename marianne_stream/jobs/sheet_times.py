@@ -164,7 +164,7 @@ def with_end(reported: Sheet, span: Sheet | None, seen_at: float | None) -> Shee
     if span is not None and span.started_at is not None:
         started_at, has_seen_start = span.started_at, span.observed
     elif started_at is None and completed_at is not None and reported.work_s:
-        estimated = not has_waited(reported, span)
+        estimated = not has_waited(reported, span) and reported.work_s <= completed_at
         started_at = round(completed_at - reported.work_s, 3) if estimated else None
     if started_at is not None and completed_at is not None and completed_at < started_at:
         is_close = started_at - completed_at <= MAX_CLOCK_DIFFERENCE_S

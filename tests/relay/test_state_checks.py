@@ -13,6 +13,8 @@ from marianne_stream.conductor_models import (
     ConductorLimits,
     RateLimit,
 )
+from marianne_stream.jobs.estimate import estimate_end
+from marianne_stream.jobs.sheet_times import ReadTime, with_sheet_times
 from marianne_stream.models import Hook, JobProgress, JobState, RunTimes, Sheet
 from marianne_stream.relay.schema import (
     RelayStatus,
@@ -24,6 +26,7 @@ from marianne_stream.relay.schema import (
 
 LONG = "x" * 1_001
 LATE_S = 1e12
+T = 1_795_461_894.0
 
 SHEET = Sheet(1, "failed", attempt=1, started_at=1.0, completed_at=2.0, error_code="E502")
 ACTIVE = Sheet(2, "dispatched", attempt=1, started_at=2.0)
@@ -132,6 +135,18 @@ def test_edge_accepts_state_that_an_origin_made_of_odd_values(
     for listed in (None, entry):
         state = make_state(decoded, listed, source="conductor", live=True)
         assert parse_state(encode_json(state)) == state
+
+
+def test_edge_accepts_times_that_an_origin_computed_from_odd_values() -> None:
+    ended = Sheet(1, "completed", completed_at=100.0, work_s=200.0)
+    sheets = (*(replace(ended, number=number) for number in (1, 2, 3)), replace(ACTIVE, number=4))
+    state = replace(STATE, sheets=sheets, completed_sheets=3, total_sheets=4)
+    state = with_sheet_times(state, {}, ReadTime(T, sees_changes=False))
+    assert state.sheets[0].started_at is None
+    assert parse_state(encode_json(state)) == state
+    times = RunTimes("1970-01-01T00:00:01Z", 1.0, 2.0)
+    assert estimate_end(state, times, None, T) is not None
+    assert estimate_end(replace(state, total_sheets=2**50), times, None, T) is None
 
 
 def test_only_active_sheets_of_a_state_can_have_stalled() -> None:
