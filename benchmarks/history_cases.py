@@ -1,4 +1,4 @@
-"""Recording: what it costs while nobody watches, and how good the estimates are."""
+"""Cost of the recorder without subscribers, and accuracy of the estimates."""
 
 import asyncio
 import sqlite3
@@ -23,7 +23,7 @@ DAY_S = 24 * 3600
 
 
 async def recorder(folder: Path) -> dict[str, float]:
-    """200 running jobs of 60 KiB each, 20 changes a second, and nobody watches."""
+    """200 running jobs of 60 KiB each, 20 changes a second, without subscribers."""
     script = Path(__file__).with_name("recording_conductor.py")
     figures = {}
     for name, options in (("recording", ()), ("history=none", ("--history", "none"))):

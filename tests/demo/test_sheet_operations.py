@@ -1,4 +1,4 @@
-"""Tests of operations on simulated sheets, compared with what a real conductor wrote."""
+"""Operations on simulated sheets, compared with the checkpoints of a real conductor."""
 
 import asyncio
 import time
@@ -101,7 +101,7 @@ async def test_reported_rate_limit_has_its_end(
     assert conductor.jobs["a"].sheet(1)["rate_limit_expires_at"] is None
 
 
-def test_costs_are_zero_unless_told(tmp_path: Path) -> None:
+def test_costs_are_zero_unless_reported(tmp_path: Path) -> None:
     conductor = SimulatedConductor(tmp_path / "c.sock")
     job = conductor.launch("a", 2)
     conductor.complete_sheet("a", 1)

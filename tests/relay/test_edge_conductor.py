@@ -1,4 +1,4 @@
-"""Information about a conductor, and what is known of its jobs, on an edge."""
+"""Information about a conductor and its jobs, on an edge."""
 
 import time
 from pathlib import Path
@@ -29,7 +29,7 @@ def read_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def wait_conductor(site: RelayServer, **options: Any) -> dict[str, Any]:
-    """Wait until a server knows a conductor, and return what it tells."""
+    """Wait until a server knows a conductor, and return the information about it."""
     return await wait_for_status(site, "/api/conductor", **options)
 
 
