@@ -66,7 +66,8 @@ def has_unseen_change(
         return entry is not last_entry
     if entry.completed_sheets not in (None, shown.completed_sheets):
         return True
-    if entry.is_terminal and entry.error_message not in (None, shown.error_message):
+    # An edge has the first characters of an error only.
+    if entry.is_terminal and not (shown.error_message or "").startswith(entry.error_message or ""):
         return True
     return entry.status != shown.status or not entry.is_same_run(last_entry)
 

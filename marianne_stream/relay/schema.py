@@ -19,6 +19,7 @@ from marianne_stream.relay.state_checks import (
     check_labels,
     check_state,
 )
+from marianne_stream.value_limits import MAX_ERROR_CHARS
 from marianne_stream.wire.cursors import LogCursor
 
 
@@ -243,6 +244,12 @@ def parse_roster_entry(data: bytes) -> RosterEntry:
     check_labels(entry.status)
     check_counts(entry.completed_sheets, entry.total_sheets)
     return replace(entry, workspace=None) if entry.workspace is not None else entry
+
+
+def make_published_entry(entry: RosterEntry) -> RosterEntry:
+    """Return an entry of the roster without paths, and with the beginning of the error only."""
+    message = entry.error_message
+    return replace(entry, workspace=None, error_message=message and message[:MAX_ERROR_CHARS])
 
 
 def parse_state(data: bytes) -> JobState:

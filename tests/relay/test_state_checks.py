@@ -15,10 +15,12 @@ from marianne_stream.conductor_models import (
 )
 from marianne_stream.jobs.estimate import estimate_end
 from marianne_stream.jobs.sheet_times import ReadTime, with_sheet_times
-from marianne_stream.models import Hook, JobProgress, JobState, RunTimes, Sheet
+from marianne_stream.jobs.state_merge import has_unseen_change
+from marianne_stream.models import Hook, JobProgress, JobState, RosterEntry, RunTimes, Sheet
 from marianne_stream.relay.schema import (
     RelayStatus,
     encode_json,
+    make_published_entry,
     parse_roster_entry,
     parse_state,
     parse_status,
@@ -135,6 +137,16 @@ def test_edge_accepts_state_that_an_origin_made_of_odd_values(
     for listed in (None, entry):
         state = make_state(decoded, listed, source="conductor", live=True)
         assert parse_state(encode_json(state)) == state
+
+
+def test_edge_accepts_entry_with_long_error() -> None:
+    entry = RosterEntry("bait", "failed", 1.0, error_message="\x1b" * 60_000, workspace="/srv/bait")
+    parsed = parse_roster_entry(encode_json(make_published_entry(entry)))
+    assert parsed == replace(entry, error_message="\x1b" * 300, workspace=None)
+    # The state has more of the error.
+    shown = replace(STATE, status="failed", error_message=entry.error_message)
+    assert not has_unseen_change(parsed, parsed, shown)
+    assert has_unseen_change(parsed, parsed, replace(shown, error_message="another"))
 
 
 def test_edge_accepts_times_that_an_origin_computed_from_odd_values() -> None:

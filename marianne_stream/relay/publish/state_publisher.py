@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import heapq
 from collections.abc import Callable
-from dataclasses import replace
 
 from marianne_stream.common.task_set import run_until_first_failure
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateUnavailableError
@@ -21,6 +20,7 @@ from marianne_stream.relay.schema import (
     SourceKeys,
     Unavailable,
     encode_json,
+    make_published_entry,
     without_paths,
 )
 from marianne_stream.version import VERSION
@@ -166,8 +166,7 @@ class StatePublisher:
     ) -> dict[str, bytes]:
         """Publish the differences from the published entries, and return the new entries."""
         entries = heapq.nsmallest(MAX_PUBLISHED_JOBS, roster.entries.values(), key=publish_order)
-        # Paths never leave the host.
-        new = {entry.job_id: encode_json(replace(entry, workspace=None)) for entry in entries}
+        new = {entry.job_id: encode_json(make_published_entry(entry)) for entry in entries}
         known = published if published is not None else {}
         changed = {job_id: entry for job_id, entry in new.items() if known.get(job_id) != entry}
         removed = [job_id for job_id in known if job_id not in new]
