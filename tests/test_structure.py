@@ -54,6 +54,7 @@ MAY_IMPORT = {
 FORBIDDEN_LIBRARIES = {
     "wire": {"asyncio", "socket", "aiohttp", "aiohttp_sse", "aiosqlite", "pydantic"},
     "models": {"asyncio", "socket", "aiohttp", "msgspec"},
+    "conductor_models": {"asyncio", "socket", "aiohttp", "msgspec"},
     "schemas": {"asyncio", "socket", "aiohttp", "msgspec"},
     "conductor": {"aiohttp", "pydantic", "aiosqlite"},
     "fanout": {"aiohttp", "socket", "aiosqlite"},
