@@ -14,7 +14,7 @@ from marianne_stream.conductor_models import (
     RateLimit,
 )
 from marianne_stream.jobs.estimate import estimate_end
-from marianne_stream.jobs.sheet_times import ReadTime, with_sheet_times
+from marianne_stream.jobs.sheet_times import with_end
 from marianne_stream.jobs.state_merge import has_unseen_change
 from marianne_stream.models import Hook, JobProgress, JobState, RosterEntry, RunTimes, Sheet
 from marianne_stream.relay.schema import (
@@ -151,10 +151,10 @@ def test_edge_accepts_entry_with_long_error() -> None:
 
 def test_edge_accepts_times_that_an_origin_computed_from_odd_values() -> None:
     ended = Sheet(1, "completed", completed_at=100.0, work_s=200.0)
+    ended = with_end(ended, span=None, seen_at=None)
+    assert ended.started_at is None
     sheets = (*(replace(ended, number=number) for number in (1, 2, 3)), replace(ACTIVE, number=4))
     state = replace(STATE, sheets=sheets, completed_sheets=3, total_sheets=4)
-    state = with_sheet_times(state, {}, ReadTime(T, sees_changes=False))
-    assert state.sheets[0].started_at is None
     assert parse_state(encode_json(state)) == state
     times = RunTimes("1970-01-01T00:00:01Z", 1.0, 2.0)
     assert estimate_end(state, times, None, T) is not None
