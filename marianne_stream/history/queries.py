@@ -170,6 +170,8 @@ def select_ended_runs(
 ) -> tuple[list[RunRecord], bool]:
     """Return the runs that have ended since a time, the last first, and whether these are all.
 
+    A run whose end is unknown has ended when its status was recorded.
+
     Args:
         database: the database.
         since: the time, in epoch seconds.
@@ -177,8 +179,9 @@ def select_ended_runs(
         is_selected: returns whether the runs of a job are wanted.
     """
     rows = database.execute(
-        "SELECT * FROM runs WHERE changed_at >= ?1 AND completed_at >= ?1 "
-        "AND status IN ('completed', 'failed', 'cancelled') ORDER BY completed_at DESC LIMIT ?2",
+        "SELECT * FROM runs WHERE changed_at >= ?1 AND coalesce(completed_at, changed_at) >= ?1 "
+        "AND status IN ('completed', 'failed', 'cancelled') "
+        "ORDER BY coalesce(completed_at, changed_at) DESC LIMIT ?2",
         (since, MAX_SCANNED_ROWS),
     )
     records = (RunRecord(*row) for row in rows)

@@ -111,7 +111,9 @@ class EndedRun(Payload):
     run: str
     status: str
     started_at: OptionalTime = None
-    completed_at: OptionalTime = None
+    completed_at: OptionalTime = Field(
+        default=None, description="First end, ISO 8601; absent if it was not seen."
+    )
     duration_s: float | None = Field(
         default=None, exclude_if=is_none, description="From the first start to the end, seconds."
     )

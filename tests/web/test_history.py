@@ -230,6 +230,21 @@ async def test_summary_is_complete_for_a_token_beside_many_other_jobs(
     assert (len(everything["ended"]), everything["complete"]) == (500, False)
 
 
+async def test_summary_has_runs_whose_end_is_unknown(start_recorded: StartRecorded) -> None:
+    now = time.time()
+    client = await start_recorded(
+        runs=[
+            make_run(job_id="last", completed_at=now - 1, changed_at=now),
+            make_run(job_id="unseen", status="cancelled", completed_at=None, changed_at=now - 2),
+            make_run(job_id="first", completed_at=now - 3, changed_at=now),
+            make_run(job_id="older", status="cancelled", completed_at=None, changed_at=1.0),
+        ]
+    )
+    ended = (await get_json(client, SUMMARY))["ended"]
+    assert [each["job_id"] for each in ended] == ["last", "unseen", "first"]
+    assert "completed_at" not in ended[1]
+
+
 async def test_summary_is_incomplete_while_running_jobs_are_not_watched(
     conductor: SimulatedConductor, settings: Settings, start_recorded: StartRecorded
 ) -> None:
