@@ -13,7 +13,8 @@
     ├── NoConductorError                           404 no_conductor
     ├── HistoryUnavailableError                    404 history_disabled
     │   ├── HistoryLockedError                     404 history_disabled
-    │   └── HistoryBusyError                       404 history_disabled
+    │   └── HistoryUnreadableError                 503 history_unreadable
+    │       └── HistoryBusyError                   503 history_unreadable
     ├── NotOnEdgeError                             501 not_available_on_edge
     ├── CursorExpiredError                         410 cursor_expired
     ├── UnauthenticatedError                       401 unauthenticated
@@ -163,7 +164,13 @@ class HistoryLockedError(HistoryUnavailableError):
     """Another process writes the history."""
 
 
-class HistoryBusyError(HistoryUnavailableError):
+class HistoryUnreadableError(HistoryUnavailableError, status=503, code="history_unreadable"):
+    """The file of the history could not be read: for example, the disk has failed for a moment."""
+
+    default_detail = "The history cannot be read right now."
+
+
+class HistoryBusyError(HistoryUnreadableError):
     """Another program has locked the database of the history for longer than a moment."""
 
 

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from marianne_stream.common.daemon_thread import DaemonThread
-from marianne_stream.errors import HistoryBusyError, HistoryUnavailableError
+from marianne_stream.errors import (
+    HistoryBusyError,
+    HistoryUnavailableError,
+    HistoryUnreadableError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +94,10 @@ def translate_error(path: Path, error: Exception) -> HistoryUnavailableError:
     message = f"{path}: {error}"
     if isinstance(error, sqlite3.Error) and is_busy(error):
         return HistoryBusyError(message)
+    # Errors of the environment, not of the content: EIO, EMFILE, permissions.
+    is_file = os.path.isfile(path)  # noqa: PTH113 - raises no PermissionError
+    if isinstance(error, sqlite3.OperationalError) and is_file:
+        return HistoryUnreadableError(message)
     return HistoryUnavailableError(message)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from marianne_stream.errors import HistoryUnavailableError
+from marianne_stream.errors import HistoryUnreadableError
 from marianne_stream.history.database_thread import (
     STATEMENT_ERRORS,
     DatabaseThread,
@@ -38,7 +38,8 @@ class HistoryReader:
         """Call a query in one transaction.
 
         Raises:
-            HistoryUnavailableError: the file cannot be read, or another release wrote it.
+            HistoryUnreadableError: the file cannot be read right now.
+            HistoryUnavailableError: it is no history, or another release wrote it.
         """
         if self._thread is None:
             self._thread = DatabaseThread("history-read", self.path, read_only=True)
@@ -46,7 +47,7 @@ class HistoryReader:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 return await self._thread.run(lambda database: read_consistently(database, query))
         except TimeoutError as error:
-            raise HistoryUnavailableError(
+            raise HistoryUnreadableError(
                 f"{self.path}: no answer within {READ_TIMEOUT_S:g} s"
             ) from error
         except STATEMENT_ERRORS as error:

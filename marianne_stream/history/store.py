@@ -87,7 +87,8 @@ class HistoryStore:
         """Call a query in one transaction, with a connection that cannot write.
 
         Raises:
-            HistoryUnavailableError: the file cannot be read, or another release wrote it.
+            HistoryUnreadableError: the file cannot be read right now.
+            HistoryUnavailableError: it is no history, or another release wrote it.
         """
         return await self._reader.read(query)
 

@@ -122,6 +122,7 @@ HISTORY_ERRORS = {
     400: "A parameter or the job id is not valid.",
     404: "There is no such job or run, or this server has no history.",
     501: "This server is an edge, and the address of the origin is unknown.",
+    503: "The history, or the state of the job, cannot be read right now.",
 }
 
 ROUTES = (
@@ -192,7 +193,7 @@ ROUTES = (
         "One sheet in full, of the current or of a recorded run.",
         model=SheetDetail,
         parameters=(sheet_handlers.RUN,),
-        errors={**HISTORY_ERRORS, **UNAVAILABLE, 404: "There is no such job, run or sheet."},
+        errors={**HISTORY_ERRORS, 404: "There is no such job, run or sheet."},
     ),
     Route(
         "/api/jobs/{job_id}/events/list",
@@ -200,7 +201,7 @@ ROUTES = (
         "Recorded events of a job in pages, newest first.",
         model=EventPage,
         parameters=(history_handlers.EVENT_LIMIT, history_handlers.EVENT_BEFORE),
-        errors={**HISTORY_ERRORS, **UNAVAILABLE},
+        errors=HISTORY_ERRORS,
     ),
     Route(
         "/api/jobs/{job_id}/runs",
@@ -208,7 +209,7 @@ ROUTES = (
         "Recorded runs of a job in pages, newest first.",
         model=RunPage,
         parameters=(history_handlers.RUN_LIMIT, history_handlers.RUN_BEFORE),
-        errors={**HISTORY_ERRORS, **UNAVAILABLE},
+        errors=HISTORY_ERRORS,
     ),
     Route(
         "/api/jobs/{job_id}/runs/{run}",
@@ -223,7 +224,7 @@ ROUTES = (
         "Runs that have ended and sheets that have stalled since a time, and jobs that wait.",
         model=SummaryData,
         parameters=(history_handlers.SINCE,),
-        errors={**HISTORY_ERRORS, **UNAVAILABLE},
+        errors=HISTORY_ERRORS,
     ),
     Route(
         "/api/conductor",

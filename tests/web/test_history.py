@@ -1,9 +1,11 @@
 """Recorded runs and events as JSON, within limits of size, and what is known of the last visit."""
 
 import asyncio
+import resource
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -268,6 +270,34 @@ async def test_summary_is_incomplete_while_running_jobs_are_not_watched(
         await viewer.wait_for("job_sheets")
         await wait_for_value(lambda: get_json(client, SUMMARY), lambda found: found["complete"])
     await other.close()
+
+
+async def test_history_that_cannot_be_read_for_a_moment_is_unreadable(
+    settings: Settings, start_recorded: StartRecorded
+) -> None:
+    assert settings.data_dir is not None
+    path = history_path(settings.data_dir, settings.conductor_socket)
+    other = HistoryStore(path, max_age_s=1e9, max_bytes=2**30)
+    client = await start_recorded(locked_by=other, runs=[make_run()])
+    await get_json(client, "/health")
+    for address in ("/api/jobs/a/runs", f"/api/jobs/a/runs/{RUN}", SUMMARY):
+        with no_new_files():
+            response = await client.get(address)
+            assert (response.status, response.headers.get("Retry-After")) == (503, "5")
+            assert (await response.json())["code"] == "history_unreadable"
+    assert len((await get_json(client, "/api/jobs/a/runs"))["runs"]) == 1
+    await other.close()
+
+
+@contextmanager
+def no_new_files() -> Iterator[None]:
+    """Let each attempt to open a file fail with EMFILE."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 async def test_job_is_read_while_a_page_of_the_history_is(
