@@ -1,6 +1,5 @@
 """Responses about recorded runs and events, read from the store."""
 
-import asyncio
 import sqlite3
 from dataclasses import asdict
 from functools import partial
@@ -9,19 +8,24 @@ import msgspec
 
 from marianne_stream.errors import RunNotFoundError, SheetNotFoundError
 from marianne_stream.history import queries
-from marianne_stream.history.records import RecordedRun, RunRecord, SheetRecord, Transition
+from marianne_stream.history.records import RecordedRun, RunRecord, SheetRecord
 from marianne_stream.history.store import HistoryStore
-from marianne_stream.models import format_iso_time
 from marianne_stream.schemas.history_schemas import (
     EndedRun,
+    RunData,
     RunPage,
+    RunSheetData,
     RunSummary,
     StalledSheet,
+    TransitionData,
 )
 from marianne_stream.wire.job_patterns import JobPatterns
 
 # Largest number of ended runs, and of stalled sheets, in a summary.
 MAX_SUMMARY_ITEMS = 500
+
+# Largest number of sheets on a page of a run: about 1 MB.
+MAX_PAGE_SHEETS = 1_000
 
 # Characters of an error in a list.
 MAX_LISTED_ERROR_CHARS = 300
@@ -54,21 +58,33 @@ async def read_run_page(
     )
 
 
-async def read_run(store: HistoryStore, job_id: str, run: str) -> bytes:
-    """Return a recorded run of a job as the JSON of a RunData.
+async def read_run(
+    store: HistoryStore, job_id: str, run: str, *, after: int = 0, limit: int = MAX_PAGE_SHEETS
+) -> bytes:
+    """Return a recorded run of a job, with a page of its sheets, as the JSON of a RunData.
 
     Args:
         store: the history.
         job_id: the job.
         run: name of the run, or LATEST_RUN.
+        after: number of the sheet behind which the page begins; 0 for the first page.
+        limit: largest number of sheets.
 
     Raises:
         HistoryUnavailableError: the store cannot be read.
         RunNotFoundError: it was not recorded.
     """
-    recorded = await store.read(partial(find_named_run, job_id=job_id, run=run))
-    # Not in the thread of the reader, for which watchers wait.
-    return await asyncio.to_thread(encode_run, recorded)
+
+    def read(database: sqlite3.Connection) -> bytes:
+        name = find_run_name(database, job_id, run)
+        found = queries.select_run(database, job_id, name, after, limit)
+        if found is None:
+            raise make_run_error(job_id, run)
+        recorded, has_more = found
+        return make_run_data(recorded, has_more=has_more).json_bytes()
+
+    # Encoded there as well: several threads at once would delay the event loop.
+    return await store.read(read)
 
 
 async def read_run_sheet(store: HistoryStore, job_id: str, run: str, number: int) -> SheetRecord:
@@ -141,14 +157,6 @@ async def read_stalled_sheets(
     return [StalledSheet(**asdict(record)) for record in records], is_complete
 
 
-def find_named_run(database: sqlite3.Connection, job_id: str, run: str) -> RecordedRun:
-    """Return a run by its name, or the newest for LATEST_RUN; raise RunNotFoundError."""
-    recorded = queries.select_run(database, job_id, find_run_name(database, job_id, run))
-    if recorded is None:
-        raise make_run_error(job_id, run)
-    return recorded
-
-
 def find_run_name(database: sqlite3.Connection, job_id: str, run: str) -> str:
     """Return the name of a recorded run, which may be LATEST_RUN; raise RunNotFoundError."""
     found = queries.select_run_name(database, job_id, None if run == LATEST_RUN else run)
@@ -164,10 +172,8 @@ def make_run_error(job_id: str, run: str) -> RunNotFoundError:
 
 def make_run_summary(record: RunRecord) -> RunSummary:
     """Convert a run for a list."""
-    fields = asdict(record)
-    for internal in ("submitted_at", "changed_at"):
-        del fields[internal]
-    return RunSummary(**{**fields, "error_message": cut_error(record.error_message)})
+    summary = RunSummary.model_validate(record, from_attributes=True)
+    return summary.model_copy(update={"error_message": cut_error(record.error_message)})
 
 
 def cut_error(message: str | None) -> str | None:
@@ -175,66 +181,27 @@ def cut_error(message: str | None) -> str | None:
     return None if message is None else message[:MAX_LISTED_ERROR_CHARS]
 
 
-def encode_run(recorded: RecordedRun) -> bytes:
-    """Return the JSON of a RunData; it may have 20,000 sheets, so call it in a thread."""
-    run = recorded.run
-    fields: dict[str, object] = {
-        "job_id": run.job_id,
-        "run": run.run,
-        "status": run.status,
-        "started_at": format_iso_time(run.started_at),
-        "completed_at": format_iso_time(run.completed_at),
-        "total_sheets": run.total_sheets,
-        "completed_sheets": run.completed_sheets,
-        "error_message": run.error_message,
-        "waited_s": run.waited_s,
-        "estimated_cost": run.estimated_cost,
-        "input_tokens": run.input_tokens,
-        "output_tokens": run.output_tokens,
-        "sheets": [make_sheet_fields(sheet) for sheet in recorded.sheets.values()],
-        "transitions": [make_transition_fields(each) for each in recorded.transitions],
-    }
-    return msgspec.json.encode(drop_unknown(fields))
-
-
-def make_sheet_fields(sheet: SheetRecord) -> dict[str, object]:
-    """Return the fields of a RunSheetData."""
-    return drop_unknown(
-        {
-            "number": sheet.number,
-            "status": sheet.status,
-            "attempt": sheet.attempt,
-            "started_at": format_iso_time(sheet.started_at),
-            "completed_at": format_iso_time(sheet.completed_at),
-            "observed": bool(sheet.observed),
-            "estimated": bool(sheet.estimated),
-            "work_s": sheet.work_s,
-            "error_code": sheet.error_code,
-            "error_message": sheet.error_message,
-            "instrument_name": sheet.instrument_name,
-            "movement": sheet.movement,
-        }
+def make_run_data(recorded: RecordedRun, *, has_more: bool) -> RunData:
+    """Convert a run with some of its sheets, and give the number to continue after."""
+    run = RunSummary.model_validate(recorded.run, from_attributes=True)
+    return RunData(
+        **dict(run),
+        sheets=tuple(
+            RunSheetData.model_validate(sheet, from_attributes=True)
+            for sheet in recorded.sheets.values()
+        ),
+        transitions=tuple(
+            TransitionData(
+                number=each.number,
+                status=each.status,
+                at=each.seen_at,
+                attempt=each.attempt,
+                backfilled=each.backfilled,
+            )
+            for each in recorded.transitions
+        ),
+        next=str(max(recorded.sheets)) if has_more else None,
     )
-
-
-def make_transition_fields(transition: Transition) -> dict[str, object]:
-    """Return the fields of a TransitionData."""
-    return drop_unknown(
-        {
-            "number": transition.number,
-            "status": transition.status,
-            "at": format_iso_time(transition.seen_at),
-            "attempt": transition.attempt,
-            "backfilled": bool(transition.backfilled),
-        }
-    )
-
-
-def drop_unknown(fields: dict[str, object]) -> dict[str, object]:
-    """Return the fields that are known, without flags that are not set."""
-    return {
-        name: value for name, value in fields.items() if value is not None and value is not False
-    }
 
 
 def make_ended_run(record: RunRecord) -> EndedRun:

@@ -17,8 +17,11 @@ T = TypeVar("T")
 # A submission's times in two answers of the conductor differ by less than this.
 SAME_RUN_S = 1.0
 
-# Largest number of transitions that are read of a run: those of the last sheets to change.
-MAX_TRANSITIONS = 20_000
+# The largest integer of SQLite.
+MAX_NUMBER = 2**63 - 1
+
+# Largest number of transitions on a page of a run: the last of its sheets.
+MAX_PAGE_TRANSITIONS = 5_000
 
 # Largest number of rows that are read to find those of the jobs of a client.
 MAX_SCANNED_ROWS = 20_000
@@ -82,22 +85,47 @@ def select_runs(
     return [RunRecord(*row) for row in rows]
 
 
-def select_run(database: sqlite3.Connection, job_id: str, run: str) -> RecordedRun | None:
-    """Return a run with its sheets and transitions; None if it is not stored."""
+def select_run(
+    database: sqlite3.Connection, job_id: str, run: str, after: int, limit: int
+) -> tuple[RecordedRun, bool] | None:
+    """Return a run with a page of its sheets, and the transitions of these.
+
+    The first page has those of the job itself, too.
+
+    Args:
+        database: the database.
+        job_id: the job.
+        run: name of the run.
+        after: number of the sheet behind which the page begins; 0 for the first page.
+        limit: largest number of sheets.
+
+    Returns:
+        the run, and True if it has more sheets; None if the run is not stored.
+    """
     key = (job_id, run)
     row = database.execute("SELECT * FROM runs WHERE job_id = ? AND run = ?", key).fetchone()
     if row is None:
         return None
+    rows = database.execute(
+        "SELECT * FROM sheets WHERE job_id = ? AND run = ? AND number > ? ORDER BY number LIMIT ?",
+        (*key, after, limit + 1),
+    )
+    sheets = [SheetRecord(*row) for row in rows]
+    has_more = len(sheets) > limit
+    del sheets[limit:]
+    first = after + 1 if after else 0
+    last = sheets[-1].number if has_more else MAX_NUMBER
     transitions = database.execute(
-        "SELECT * FROM transitions WHERE job_id = ? AND run = ? "
+        "SELECT * FROM transitions WHERE job_id = ? AND run = ? AND number BETWEEN ? AND ? "
         "ORDER BY seen_at DESC, rowid DESC LIMIT ?",
-        (*key, MAX_TRANSITIONS),
+        (*key, first, last, MAX_PAGE_TRANSITIONS),
     ).fetchall()
-    return RecordedRun(
+    recorded = RecordedRun(
         RunRecord(*row),
-        select_sheets(database, job_id, run),
+        {sheet.number: sheet for sheet in sheets},
         tuple(Transition(*row) for row in reversed(transitions)),
     )
+    return recorded, has_more
 
 
 def select_run_name(database: sqlite3.Connection, job_id: str, run: str | None) -> str | None:

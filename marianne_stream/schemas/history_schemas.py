@@ -75,12 +75,14 @@ class RunSummary(Payload):
 
 
 class RunData(RunSummary):
-    """Response of `GET /api/jobs/{job_id}/runs/{run}`: a run with the span of each sheet."""
+    """Response of `GET /api/jobs/{job_id}/runs/{run}`: a run with a page of its sheets."""
 
-    sheets: tuple[RunSheetData, ...]
+    sheets: tuple[RunSheetData, ...] = Field(description="In the order of their numbers.")
     transitions: tuple[TransitionData, ...] = Field(
-        description="In the order in which they were seen; the last 20,000."
+        description="Those of the sheets on this page, and on the first page of the job, in the "
+        "order in which they were seen; the last 5,000."
     )
+    next: str | None = Field(description="Value of `after` for more sheets; null on the last page.")
 
 
 class RunPage(Payload):

@@ -36,6 +36,18 @@ EVENT_BEFORE = NumberParameter(
     2**53 - 1,
     is_integer=True,
 )
+SHEET_LIMIT = NumberParameter(
+    "limit",
+    "Number of sheets on a page.",
+    *(pages.MAX_PAGE_SHEETS, 1, pages.MAX_PAGE_SHEETS),
+    is_integer=True,
+)
+SHEETS_AFTER = NumberParameter(
+    "after",
+    "Value of `next` of the page before; 0 for the first page.",
+    *(0, 0, 2**53 - 1),
+    is_integer=True,
+)
 RUN_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 SINCE = TimeParameter(
     "since", "Time of the last visit, ISO 8601 with an offset or Z.", is_required=True
@@ -63,11 +75,13 @@ async def list_runs(request: web.Request) -> web.Response:
 
 
 async def get_run(request: web.Request) -> web.Response:
-    """`GET /api/jobs/{job_id}/runs/{run}`: one recorded run with its transitions."""
+    """`GET /api/jobs/{job_id}/runs/{run}`: one recorded run, with its sheets in pages."""
     job_id, run = read_job_id(request), request.match_info["run"]
+    after, limit = int(SHEETS_AFTER.read(request)), int(SHEET_LIMIT.read(request))
     if run != pages.LATEST_RUN and not RUN_NAME.fullmatch(run):
         raise RunNotFoundError(detail=f"No run of {job_id!r} is named {repr_truncated(run)}.")
-    return json_response(await pages.read_run(find_store(request, job_id), job_id, run))
+    store = find_store(request, job_id)
+    return json_response(await pages.read_run(store, job_id, run, after=after, limit=limit))
 
 
 async def list_events(request: web.Request) -> web.Response:

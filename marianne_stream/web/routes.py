@@ -214,8 +214,9 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/runs/{run}",
         history_handlers.get_run,
-        "A recorded run of a job, with its sheets and transitions.",
+        "A recorded run of a job, with its sheets and transitions in pages.",
         model=RunData,
+        parameters=(history_handlers.SHEET_LIMIT, history_handlers.SHEETS_AFTER),
         errors=HISTORY_ERRORS,
     ),
     Route(

@@ -16,6 +16,7 @@ from marianne_stream.history import queries
 from marianne_stream.history.migrations import MIGRATIONS
 from marianne_stream.history.records import (
     EventRecord,
+    RecordedRun,
     RunRecord,
     SheetRecord,
     Transition,
@@ -54,11 +55,20 @@ async def store(tmp_path: Path) -> AsyncIterator[HistoryStore]:
     await store.close()
 
 
+async def read_run(store: HistoryStore) -> RecordedRun:
+    """Return the run of the tests with its first sheets."""
+    query = partial(queries.select_run, job_id="a", run=make_run().run, after=0, limit=10)
+    found = await store.read(query)
+    assert found is not None
+    recorded, has_more = found
+    assert not has_more
+    return recorded
+
+
 async def test_records_are_read_as_written(store: HistoryStore) -> None:
     transition = Transition("a", make_run().run, 1, NOW, "dispatched", 1, backfilled=False)
     await store.write(WriteBatch([make_run()], [make_sheet()], [transition]), EPOCH)
-    recorded = await store.read(partial(queries.select_run, job_id="a", run=make_run().run))
-    assert recorded is not None
+    recorded = await read_run(store)
     assert (recorded.run, recorded.sheets, recorded.transitions) == (
         make_run(),
         {1: make_sheet()},
@@ -75,8 +85,7 @@ async def test_transition_is_written_once(store: HistoryStore) -> None:
     waits, goes_on = first._replace(status="waiting"), first._replace(seen_at=NOW + 9)
     for batch in ([first], [again], [again, waits, goes_on], [again]):
         await store.write(WriteBatch([make_run()], [make_sheet()], batch), EPOCH)
-    recorded = await store.read(partial(queries.select_run, job_id="a", run=make_run().run))
-    assert recorded is not None
+    recorded = await read_run(store)
     assert set(recorded.transitions) == {first, waits, goes_on}
 
 
@@ -91,8 +100,7 @@ async def test_attempts_of_a_completed_sheet_that_are_counted_anew_are_no_transi
         [first._replace(attempt=3)],
     ):
         await store.write(WriteBatch([make_run()], [], batch), EPOCH)
-    recorded = await store.read(partial(queries.select_run, job_id="a", run=make_run().run))
-    assert recorded is not None
+    recorded = await read_run(store)
     assert [(each.status, each.attempt) for each in recorded.transitions] == [
         ("completed", 2),
         ("failed", 2),

@@ -178,15 +178,46 @@ async def test_events_of_an_unknown_job_are_not_found(start_recorded: StartRecor
     await get_error(client, "/api/jobs/none/events/list", 404, "job_not_found")
 
 
-async def test_run_of_many_sheets_is_read_whole_and_sheet_by_sheet(
+async def test_run_of_many_sheets_is_read_in_pages_and_sheet_by_sheet(
     start_recorded: StartRecorded,
 ) -> None:
-    client = await start_recorded(runs=[make_run()], sheets=make_sheets(20_000))
-    run = await get_json(client, f"/api/jobs/a/runs/{RUN}")
-    assert [sheet["number"] for sheet in run["sheets"]] == list(range(1, 20_001))
+    client = await start_recorded(
+        runs=[make_run()],
+        sheets=make_sheets(20_000),
+        transitions=[
+            Transition("a", RUN, number, time.time(), "failed", 1, backfilled=False)
+            for number in range(20_001)
+        ],
+    )
+    sheets, transitions, after = [], [], "0"
+    while after:
+        response = await client.get(f"/api/jobs/a/runs/{RUN}", params={"after": after})
+        assert len(await response.read()) < 1024 * 1024
+        page = await response.json()
+        sheets += [sheet["number"] for sheet in page["sheets"]]
+        transitions += [transition["number"] for transition in page["transitions"]]
+        after = page["next"]
+    assert sheets == list(range(1, 20_001))
+    assert transitions == list(range(20_001))
     assert "sheets" not in (await get_json(client, "/api/jobs/a/runs"))["runs"][0]
     sheet = await get_json(client, "/api/jobs/a/sheets/20000", params={"run": "latest"})
     assert (sheet["number"], sheet["run"], sheet["error_code"]) == (20_000, RUN, "E999")
+
+
+async def test_page_of_a_run_that_was_executed_often_has_the_last_transitions(
+    start_recorded: StartRecorded,
+) -> None:
+    transitions = [
+        Transition("a", RUN, 1 + number % 2, float(number), "dispatched", number, backfilled=False)
+        for number in range(1, 12_001)
+    ]
+    client = await start_recorded(runs=[make_run()], sheets=make_sheets(2), transitions=transitions)
+    page = await get_json(client, f"/api/jobs/a/runs/{RUN}")
+    assert [each["attempt"] for each in page["transitions"]] == list(range(7001, 12_001))
+    page = await get_json(client, f"/api/jobs/a/runs/{RUN}?limit=1")
+    assert [sheet["number"] for sheet in page["sheets"]] == [1]
+    assert {each["number"] for each in page["transitions"]} == {1}
+    assert page["next"] == "1"
 
 
 SUMMARY = "/api/summary?since=2026-01-01T00:00:00Z"
