@@ -24,6 +24,9 @@ from marianne_stream.models import TERMINAL_STATUSES, JobState, RosterEntry
 
 logger = logging.getLogger(__name__)
 
+# Time after its start in which a job may not be in a roster yet that was read for the recorder.
+UNSEEN_S = 15.0
+
 # Time to wait until roster and checkpoint agree about the end of a job.
 END_TIMEOUT_S = 15.0
 
@@ -49,7 +52,6 @@ class EndedRuns:
 
     async def run(self) -> None:
         """Look at the roster until cancelled."""
-        # Jobs that have started earlier have ended earlier, or are open runs.
         since = time.time()
         open_jobs: set[str] = set()
         try:
@@ -57,6 +59,8 @@ class EndedRuns:
             since, open_jobs = min(since, last_change_at or since), set(jobs)
         except HistoryUnavailableError as error:
             logger.debug("open runs not read error=%s", error)
+        # Jobs that have started earlier have ended earlier, or are open runs.
+        since -= UNSEEN_S
         while True:
             open_jobs = {job_id for job_id in open_jobs if not await self._record_end(job_id)}
             for entry in self._find_ended(since):

@@ -17,7 +17,8 @@ from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.history import ended_runs, queries, recorder
 from marianne_stream.history.history import History
 from marianne_stream.history.pending import ChangeRecorder, Pending
-from marianne_stream.history.records import SheetRecord
+from marianne_stream.history.records import RunRecord, SheetRecord, WriteBatch
+from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs import roster_poller
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.run_times import make_run_name, submission_time
@@ -182,6 +183,26 @@ async def test_run_that_ended_while_no_server_recorded_is_ended(tmp_path: Path) 
     ended_at = to_epoch_s(backend.state.completed_at)
     async with recording(tmp_path / "history.db", backend) as (_, history):
         expected = [("cancelled", ended_at, ["stopped"])]
+        await wait_for_value(partial(read_runs, history), lambda runs: runs == expected)
+
+
+@pytest.mark.usefixtures("_polls_often")
+async def test_run_that_the_last_server_did_not_see_is_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    now = time.time()
+    store = HistoryStore(path, max_age_s=3600, max_bytes=10**8)
+    await store.open()
+    other = RunRecord("b", "r", now, "completed", now, now, 1, 1, None, 0.0, None, None, None, now)
+    await store.write(WriteBatch([other]), "e" * 16)
+    await store.close()
+    # It started before the last change that was recorded, and ended while the server was away.
+    started_at = format_iso_time(now - 5)
+    ended = make_state("failed", "failed")
+    backend = OneJobBackend(
+        replace(ended, submitted_at=started_at, started_at=started_at, completed_at=started_at)
+    )
+    async with recording(path, backend) as (_, history):
+        expected = [("failed", to_epoch_s(started_at), ["failed"])]
         await wait_for_value(partial(read_runs, history), lambda runs: runs == expected)
 
 
