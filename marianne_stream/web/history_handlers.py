@@ -5,7 +5,7 @@ import time
 
 from aiohttp import web
 
-from marianne_stream.errors import BadParameterError, RunNotFoundError
+from marianne_stream.errors import BadParameterError, RunNotFoundError, StateUnavailableError
 from marianne_stream.history import pages
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.jobs.hub import JobHub
@@ -118,9 +118,13 @@ async def find_waiting_jobs(
 ) -> tuple[tuple[WaitingJob, ...], bool]:
     """Return the jobs of the roster that wait, and whether these are all.
 
-    A running job may wait for something that only its checkpoint shows.
+    A running job may wait for something that only its checkpoint shows. Without a roster nothing is
+    known.
     """
-    roster = await hub.roster.get()
+    try:
+        roster = await hub.roster.get()
+    except StateUnavailableError:
+        return (), False
     found = []
     is_complete = True
     for entry in roster.entries.values():

@@ -303,6 +303,26 @@ async def test_summary_is_incomplete_while_running_jobs_are_not_watched(
     await other.close()
 
 
+async def test_summary_has_what_is_recorded_while_no_backend_can_be_read(
+    conductor: SimulatedConductor, start_recorded: StartRecorded
+) -> None:
+    conductor.launch("paused", 1)
+    conductor.pause("paused")
+    own = b'{"sheet_num":3,"observed":true}'
+    client = await start_recorded(
+        runs=[make_run()],
+        events=[make_stalled(1, "a", own)],
+        update={"state_backend": "conductor"},
+    )
+    await conductor.kill()
+    summary = await wait_for_value(
+        lambda: get_json(client, SUMMARY), lambda found: not found["complete"]
+    )
+    assert [each["job_id"] for each in summary["ended"]] == ["a"]
+    assert [each["job_id"] for each in summary["stalled"]] == ["a"]
+    assert summary["waiting"] == []
+
+
 async def test_history_that_cannot_be_read_for_a_moment_is_unreadable(
     settings: Settings, start_recorded: StartRecorded
 ) -> None:
