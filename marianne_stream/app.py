@@ -39,7 +39,7 @@ from marianne_stream.web.auth_middleware import AuthMiddleware
 from marianne_stream.web.frontend import Frontend, Templates
 from marianne_stream.web.host_policy import Cors, TrustedHosts, add_security_headers
 from marianne_stream.web.http_server import LimitedAppRunner
-from marianne_stream.web.job_metrics import HistoryCollector, JobCollector
+from marianne_stream.web.job_metrics import ConductorCollector, HistoryCollector, JobCollector
 from marianne_stream.web.limits import ClientLimiter, DownloadLimiter
 from marianne_stream.web.login_handlers import LoginPages
 from marianne_stream.web.metrics import Metrics, ServerCollector
@@ -127,8 +127,9 @@ class Components:
         server = ServerCollector(
             self.stream_registry, self.job_hub, self.log_feeds, self.download_limiter
         )
-        work = (JobCollector(self.job_hub), HistoryCollector(self.history))
-        self.metrics = Metrics([server, *work, RelayCollector(self.publisher, self.edge)])
+        work = (JobCollector(self.job_hub), ConductorCollector(self.job_hub))
+        kept = (HistoryCollector(self.history), RelayCollector(self.publisher, self.edge))
+        self.metrics = Metrics([server, *work, *kept])
         self.authenticator = make_authenticator(settings)
         self.tasks = TaskSupervisor()
 

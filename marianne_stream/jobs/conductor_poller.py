@@ -15,8 +15,11 @@ READ_INTERVAL_S = 10.0
 # Least time between two reads for requests while no conductor answers.
 RETRY_INTERVAL_S = 1.0
 
-# Longest time that a new stream waits for the first read.
-FIRST_READ_TIMEOUT_S = 1.0
+# Longest time that a new stream, or a scrape of the metrics, waits for a read.
+REFRESH_TIMEOUT_S = 1.0
+
+# Age at which information is no longer given in metrics: the conductor does not answer.
+MAX_AGE_S = 2 * READ_INTERVAL_S
 
 Infos = Mapping[str, ConductorInfo]
 
@@ -42,6 +45,7 @@ class ConductorPoller:
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._attempted_at = float("-inf")
+        self._read_at = float("-inf")
         self._error: StateUnavailableError | None = None
         self.infos: Infos = {}
 
@@ -66,7 +70,7 @@ class ConductorPoller:
         while True:
             self._wake.clear()
             try:
-                async with asyncio.timeout(self._delay_s()):
+                async with asyncio.timeout(self._due_in_s() if self._users else None):
                     await self._wake.wait()
             except TimeoutError:
                 await self._try_get()
@@ -91,19 +95,25 @@ class ConductorPoller:
                 await self._update(self._read)
             return self.infos
 
-    async def wait_first_read(self) -> None:
-        """Wait until the conductors were asked lately, for a limited time."""
-        if self._read is not None and self._delay_s() == 0:
+    async def refresh(self) -> None:
+        """Read the conductors unless that was tried lately, and wait for a limited time."""
+        if self._read is not None and self._due_in_s() == 0:
             try:
-                async with asyncio.timeout(FIRST_READ_TIMEOUT_S):
+                async with asyncio.timeout(REFRESH_TIMEOUT_S):
                     await self._try_get()
             except TimeoutError:
                 logger.debug("conductor info is late")
+
+    def get_recent(self) -> Infos:
+        """Return what was read last; nothing if that was longer ago than MAX_AGE_S."""
+        age_s = asyncio.get_running_loop().time() - self._read_at
+        return self.infos if age_s < MAX_AGE_S else {}
 
     async def _update(self, read: ReadConductors) -> None:
         loop = asyncio.get_running_loop()
         try:
             self.infos, self._error = await read(), None
+            self._read_at = loop.time()
         except StateUnavailableError as error:
             self.infos, self._error = {}, error
             raise
@@ -117,9 +127,7 @@ class ConductorPoller:
         except StateUnavailableError as error:
             logger.debug("conductor info not read error=%s", error)
 
-    def _delay_s(self) -> float | None:
-        """Return the time until the next read; None without users."""
-        if not self._users:
-            return None
+    def _due_in_s(self) -> float:
+        """Return the time until the next read."""
         due_at = self._attempted_at + READ_INTERVAL_S
         return max(0.0, due_at - asyncio.get_running_loop().time())

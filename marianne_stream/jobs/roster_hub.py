@@ -84,7 +84,7 @@ class RosterHub:
         subscription = Subscription(self._topic, on_close=remove_intervals)
         try:
             await self.poller.get(MAX_ROSTER_AGE_S)
-            await self.conductors.wait_first_read()
+            await self.conductors.refresh()
             if not self._conductor_views:
                 # The roster came after the first information about the conductors.
                 self._on_conductors_read()

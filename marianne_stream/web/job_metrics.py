@@ -1,12 +1,14 @@
-"""Metrics of jobs and sheets, and of the recorder."""
+"""Metrics of jobs and sheets, of the conductor's load, and of the recorder."""
 
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import Histogram
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from marianne_stream.conductor_models import ConductorInfo, ConductorLimits
 from marianne_stream.history.history import History
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.wire.metric_families import (
@@ -63,6 +65,96 @@ class JobCollector(Collector):
             counters.completed_sheets,
         )
         yield from self._durations.collect()
+
+
+PRESSURE_LEVELS = ("none", "low", "medium", "high", "critical")
+
+NO_LIMITS = ConductorLimits()
+
+
+def rate_limit_ends(info: ConductorInfo) -> list[float] | None:
+    """Return the ends of the rate limits that are in force; None if they are unknown."""
+    if info.rate_limits is None:
+        return None
+    now = time.time()
+    return [limit.until for limit in info.rate_limits if limit.until > now]
+
+
+def count_rate_limits(info: ConductorInfo) -> int | None:
+    """Return the number of rate limits in force; None if it is unknown."""
+    ends = rate_limit_ends(info)
+    return len(ends) if ends is not None else None
+
+
+def find_last_rate_limit_end(info: ConductorInfo) -> float | None:
+    """Return the end of the rate limit that lasts longest; None if there is none."""
+    return max(rate_limit_ends(info) or (), default=None)
+
+
+def find_pressure(info: ConductorInfo) -> int | None:
+    """Return the pressure as a number from 0 for none to 4 for critical; None if it is unknown."""
+    level = info.pressure_level
+    return PRESSURE_LEVELS.index(level) if level in PRESSURE_LEVELS else None
+
+
+def to_bytes(size_mb: float | None) -> float | None:
+    """Return a size in MiB as bytes."""
+    return size_mb * 1024 * 1024 if size_mb is not None else None
+
+
+# Name, help text, and the function that returns the value, or None if it is unknown.
+CONDUCTOR_GAUGES: tuple[tuple[str, str, Callable[[ConductorInfo], float | None]], ...] = (
+    ("running_jobs", "Running jobs.", lambda info: info.running_jobs),
+    ("accepting_work", "1 while it accepts new jobs.", lambda info: info.accepting_work),
+    ("pressure_level", "Pressure on the host: 0 is none, 4 is critical.", find_pressure),
+    ("rate_limits", "Rate limits of instruments in force.", count_rate_limits),
+    (
+        "rate_limit_end_time_seconds",
+        "End of the rate limit that lasts longest, in epoch seconds.",
+        find_last_rate_limit_end,
+    ),
+    ("memory_bytes", "Memory of the conductor.", lambda info: to_bytes(info.memory_mb)),
+    (
+        "host_memory_total_bytes",
+        "Memory of the host.",
+        lambda info: to_bytes(info.host_memory_total_mb),
+    ),
+    (
+        "host_memory_available_bytes",
+        "Available memory of the host.",
+        lambda info: to_bytes(info.host_memory_available_mb),
+    ),
+    (
+        "max_connections",
+        "Limit of connections that are served at once.",
+        lambda info: (info.limits or NO_LIMITS).connections,
+    ),
+    (
+        "max_concurrent_jobs",
+        "Limit of jobs that run at once.",
+        lambda info: (info.limits or NO_LIMITS).max_concurrent_jobs,
+    ),
+    (
+        "max_concurrent_sheets",
+        "Limit of sheets that run at once.",
+        lambda info: (info.limits or NO_LIMITS).max_concurrent_sheets,
+    ),
+)
+
+
+class ConductorCollector(Collector):
+    """Metrics of the conductors' load and limits, without those that are unknown."""
+
+    def __init__(self, job_hub: JobHub) -> None:
+        self._job_hub = job_hub
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics, as they were read last."""
+        infos = self._job_hub.roster.conductors.get_recent()
+        for name, help_text, read in CONDUCTOR_GAUGES:
+            values = {prefix.removesuffix(":"): read(info) for prefix, info in infos.items()}
+            known = {source: value for source, value in values.items() if value is not None}
+            yield make_labelled_gauge(f"conductor_{name}", help_text, "source", known)
 
 
 class HistoryCollector(Collector):

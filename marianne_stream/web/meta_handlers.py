@@ -40,6 +40,7 @@ def not_ready_response(reason: str) -> web.Response:
 
 async def get_metrics(request: web.Request) -> web.Response:
     """`GET /metrics`: metrics in the text format of Prometheus."""
+    await request.app[JOB_HUB].roster.conductors.refresh()
     headers = {**NO_STORE, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
     return web.Response(body=request.app[METRICS].render(), headers=headers)
 

@@ -12,6 +12,7 @@ from marianne_stream.jobs import conductor_poller
 from marianne_stream.relay.schema import MAX_STATUS_BYTES, decode_state, decode_status
 from marianne_stream.web.app_keys import JOB_HUB
 from tests.relay.conftest import JOB, KEYS, StartRelay
+from tests.support.prometheus import parse_samples
 from tests.support.redis_server import RedisServer
 from tests.support.relay_servers import RelayServer, run_edge, run_origin
 from tests.support.viewers import open_viewer
@@ -96,6 +97,9 @@ async def test_conductors_of_several_sources_have_an_event_and_an_address_each(
         async with edge.open_viewer("/api/roster/stream") as viewer:
             await viewer.wait_for("conductor", 2)
         assert {each["source_name"] for each in viewer.event_data("conductor")} == set(BOTH)
+        samples = parse_samples((await edge.get("/metrics"))[1])
+        pressure = "marianne_stream_conductor_pressure_level"
+        assert [samples[f"{pressure}{{source={name}}}"] for name in BOTH] == [0, 3]
         narrow = await wait_conductor(guarded, params={"source": "oak"}, headers=headers)
         assert set(narrow) == {"source_name", "version", "limits", "waiting"}
         status, error = await guarded.get("/api/conductor?source=elm", headers=headers)

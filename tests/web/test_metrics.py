@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from yarl import URL
 
 from marianne_stream.app import create_app
 from marianne_stream.config.settings import Settings
+from marianne_stream.demo.daemon import Daemon
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.jobs import conductor_poller
 from marianne_stream.web.app_keys import JOB_HUB, STREAM_REGISTRY
 from marianne_stream.web.sse_response import CLOSE_REASONS
 from tests.support.processes import CHECKOUT
@@ -160,7 +163,7 @@ async def test_grafana_dashboard_queries_existing_metrics(
 async def test_reference_lists_all_server_metrics(
     conductor: SimulatedConductor, client: Client
 ) -> None:
-    del conductor
+    conductor.daemon.rate_limits_until = {"cli": time.time() + 60.0}
     async with client.get("/health"):
         pass
     async with client.get("/metrics") as response:
@@ -262,3 +265,67 @@ async def test_metrics_of_history_count_records(
     assert found[f"{name}recording{{}}"] == 1
     assert found[f"{name}errors_total{{}}"] == 0
     assert found[f"{name}pending_records{{}}"] >= 0
+
+
+CONDUCTOR = "marianne_stream_conductor_"
+
+
+async def get_load(client: Client) -> dict[str, float]:
+    """Return the metrics of the conductor, without their prefix and the empty label."""
+    return {
+        name.removeprefix(CONDUCTOR).removesuffix("{source=}"): value
+        for name, value in (await get_metrics(client)).items()
+        if name.startswith(CONDUCTOR)
+    }
+
+
+async def test_metrics_have_the_load_of_the_conductor(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    until = time.time() + 60.0
+    conductor.daemon.rate_limits_until = {"claude": until, "cli": until - 30.0}
+    conductor.daemon.pressure_level = "medium"
+    conductor.launch("a", 1)
+    found = await get_load(client)
+    assert (found["running_jobs"], found["accepting_work"], found["pressure_level"]) == (1, 1, 2)
+    assert found["rate_limits"] == 2
+    assert found["rate_limit_end_time_seconds"] == pytest.approx(until, abs=5.0)
+    limits = ("max_connections", "max_concurrent_jobs", "max_concurrent_sheets")
+    assert [found[name] for name in limits] == [5, 15, 25]
+    assert found["memory_bytes"] > 1024 * 1024
+    assert 0 < found["host_memory_available_bytes"] < found["host_memory_total_bytes"]
+    # Another scrape does not ask the conductor again.
+    asked = conductor.statistics.requests["daemon.status"]
+    await get_load(client)
+    assert conductor.statistics.requests["daemon.status"] == asked
+
+
+async def test_metrics_lack_what_an_older_conductor_does_not_report(
+    conductor: SimulatedConductor, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor.daemon.pressure_level = "extreme"
+    monkeypatch.setattr(Daemon, "rate_limits", lambda _daemon: {})
+    monkeypatch.setattr(Daemon, "status", lambda _daemon, _running_jobs: {})
+    found = await get_load(client)
+    assert found.keys() & {"pressure_level", "rate_limits", "running_jobs", "memory_bytes"} == set()
+    assert found["max_connections"] == 5
+
+
+async def test_scrapes_ask_a_conductor_that_is_away_at_intervals(
+    conductor: SimulatedConductor, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await get_load(client)
+    await conductor.kill()
+    assert client.app is not None
+    conductors = client.app[JOB_HUB].roster.conductors
+    monkeypatch.setattr(conductor_poller, "RETRY_INTERVAL_S", 0.0)
+    conductors.invalidate()
+    assert await get_load(client) == {}
+    await conductor.start()
+    # The failed attempt was just now.
+    assert await get_load(client) == {}
+    conductors.invalidate()
+    assert (await get_load(client))["max_connections"] == 5
+    # It has not answered for long.
+    monkeypatch.setattr(conductor_poller, "MAX_AGE_S", 0.0)
+    assert await get_load(client) == {}
