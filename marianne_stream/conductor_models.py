@@ -7,6 +7,12 @@ from pydantic import Field
 
 from marianne_stream.models import is_none
 
+# Name of the event that this server adds about a stalled sheet.
+STALLED_EVENT = "sheet.stalled"
+
+# Name of a conductor's event whose own name cannot be used. Its data has the name as well.
+UNNAMED_EVENT = "message"
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
@@ -47,3 +53,8 @@ class ConductorInfo:
     host_memory_total_mb: float | None = field(default=None, compare=False)
     host_memory_available_mb: float | None = field(default=None, compare=False)
     load_averages: tuple[float, float, float] | None = field(default=None, compare=False)
+
+
+def rename_event(name: str) -> str:
+    """Return a usable name for a conductor's event: not that of an event of this server."""
+    return UNNAMED_EVENT if name == STALLED_EVENT else name

@@ -368,7 +368,7 @@ class RemotePosition:
 
 @dataclass(frozen=True, slots=True)
 class MonitorEvent:
-    """An event of the conductor.
+    """An event of the conductor, or one that this server adds.
 
     Attributes:
         job_id: job that the event is about; "" for the whole host.

@@ -19,7 +19,7 @@ from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.client import ConductorClient, TimedResult
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.conductor.info import InfoReader
-from marianne_stream.conductor_models import ConductorInfo
+from marianne_stream.conductor_models import ConductorInfo, rename_event
 from marianne_stream.errors import ConductorProtocolError, ConductorRpcError, JobNotFoundError
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
 from marianne_stream.wire import job_ids, json_text, jsonrpc
@@ -176,7 +176,8 @@ class ConductorBackend:
             except ValueError as error:
                 logger.debug("observer event skipped error=%s", error)
                 continue
-            found.append((event.timestamp, MonitorEvent(event.job_id, event.event, bytes(raw))))
+            received = MonitorEvent(event.job_id, rename_event(event.event), bytes(raw))
+            found.append((event.timestamp, received))
         return found
 
     async def read_conductors(self) -> dict[str, ConductorInfo]:

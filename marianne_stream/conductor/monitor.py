@@ -13,6 +13,7 @@ from marianne_stream.common.backoff import Backoff
 from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.connect import connect
 from marianne_stream.conductor.socket_readers import make_socket_reader
+from marianne_stream.conductor_models import rename_event
 from marianne_stream.errors import (
     ConductorBusyError,
     ConductorDisconnectedError,
@@ -237,4 +238,4 @@ def parse_notification(line: bytes) -> MonitorEvent | None:
     except ValueError as error:
         logger.warning("monitor line skipped line=%r error=%s", line[:80], error)
         return None
-    return MonitorEvent(params.job_id, params.event, bytes(message.params))
+    return MonitorEvent(params.job_id, rename_event(params.event), bytes(message.params))

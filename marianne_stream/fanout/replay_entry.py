@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from marianne_stream.conductor_models import UNNAMED_EVENT
 from marianne_stream.wire import sse
 
 # Names that can be sent in an SSE `event` field; other events are sent as `message`.
@@ -11,7 +12,7 @@ SAFE_EVENT_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 
 # Names with another meaning in our streams or in a browser.
 RESERVED_NAMES = frozenset(
-    {"gap", "source", "heartbeat", "stream_error", "conductor", "error", "open", "message"}
+    {"gap", "source", "heartbeat", "stream_error", "conductor", "error", "open", UNNAMED_EVENT}
 )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from marianne_stream.common.repeated_logs import WarnOnce
+from marianne_stream.conductor_models import STALLED_EVENT
 from marianne_stream.errors import ConductorRpcError, StateUnavailableError
 from marianne_stream.models import MonitorEvent, Roster, RosterEntry
 
@@ -18,8 +19,6 @@ logger = logging.getLogger(__name__)
 # The observer records some events late. An event older than the newest by more than this is not
 # new, even if the previous answer lacked it.
 MAX_LATENESS_S = 60.0
-
-STALLED_EVENT = "sheet.stalled"
 
 # The conductor's own event names of status changes.
 EVENT_NAMES = {

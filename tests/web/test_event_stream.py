@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.web.app_keys import JOB_HUB
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
@@ -133,6 +134,34 @@ async def test_lost_monitor_connection_sends_gap(
     assert viewer.event_names == ["source", "job.before", "source", "gap", "source", "job.after"]
     assert [data["live"] for data in viewer.event_data("source")] == [True, False, True]
     assert viewer.event_data("gap") == [{"missed": None, "reason": "monitor_lost"}]
+
+
+async def test_stalled_event_of_the_conductor_is_sent_as_message(
+    subscribed: SimulatedConductor, client: Client, open_stream: OpenStream
+) -> None:
+    subscribed.launch("a", 1)
+    subscribed.dispatch("a", 1)
+    assert client.app is not None
+    hub = client.app[JOB_HUB]
+    stalled = {"event": "sheet.stalled"}
+    async with (
+        open_stream("/api/events/stream") as all_events,
+        open_stream("/api/events/stream", **stalled) as own_events,
+        open_stream("/api/jobs/a/stream") as job,
+    ):
+        await job.wait_for("job_sheets")
+        subscribed.emit("a", "sheet.stalled", {}, 7)
+        received = await all_events.wait_for("message")
+        assert received["event"] == "sheet.stalled"
+        hub.roster.progress.stalled_after_s = 0.001
+        hub.update_stalled()
+        own = await all_events.wait_for("sheet.stalled")
+        await own_events.wait_for("sheet.stalled")
+    assert (own["sheet_num"], own["observed"]) == (1, True)
+    assert [data["sheet_num"] for data in own_events.event_data("sheet.stalled")] == [1]
+    async with open_stream("/api/events/stream") as resumed:
+        await resumed.wait_for("sheet.stalled")
+    assert resumed.event_data("message") == [received]
 
 
 async def test_unsafe_event_name_is_sent_as_message(
