@@ -14,7 +14,7 @@ from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
 from marianne_stream.backends.conductor import ConductorBackend
 from marianne_stream.backends.fallback import FallbackBackend
 from marianne_stream.backends.registry import RegistryBackend
-from marianne_stream.backends.registry_path import JobPathResolver, RegistryPath
+from marianne_stream.backends.registry_path import JobPathResolver, RegistryPath, find_clone_name
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.config.settings import Settings
@@ -91,16 +91,16 @@ class Components:
         self.backend = self.edge or select_backend(settings, self.conductor, registry)
         self.job_hub = make_job_hub(self.backend, self.edge, self.conductor)
         self.job_hub.roster.progress.stalled_after_s = settings.stalled_after_s
+        self.job_hub.roster.progress.clone = find_clone_name(settings.conductor_socket)
         self.history = make_history(settings, self.job_hub) if self.edge is None else None
         self.file_watcher = FileWatcher(
             mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s
         )
         self.log_threads = LogThreads()
         self.followers = LogFollowers(self.job_hub, self.file_watcher)
-        has_registry = settings.state_backend in ("auto", "registry")
         paths = JobPathResolver(
             config,
-            registry if has_registry else None,
+            registry if settings.state_backend in ("auto", "registry") else None,
             conductor_log_path=settings.conductor_log,
         )
         file_locator = FileLogLocator(self.job_hub, paths, self.log_threads)

@@ -274,7 +274,9 @@ class JobProgress:
         last_activity_at: last sign of life: progress, a write to the log, a file event.
         eta_at: estimated end.
         stalled: numbers of the running sheets without a recent sign of life.
-        sees_changes: False if changes before this state have happened while nobody looked.
+        sees_changes: False if changes before this state may have happened unseen.
+        clone: name of the conductor's clone that has the job, "" for the one without a name; None
+            if it is no clone.
     """
 
     times: RunTimes | None = None
@@ -283,6 +285,7 @@ class JobProgress:
     eta_at: float | None = None
     stalled: tuple[int, ...] = ()
     sees_changes: bool = False
+    clone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from marianne_stream.errors import (
 logger = logging.getLogger(__name__)
 
 DEFAULT_REGISTRY_PATH = "~/.marianne/daemon-state.db"
-CLONE_SOCKET_NAME = re.compile(r"marianne-clone-(.+)\.sock")
+CLONE_SOCKET_NAME = re.compile(r"marianne-clone(?:-([A-Za-z0-9_-]{1,64}))?\.sock")
 
 WRONG_REGISTRY_DETAIL = "The registry that this server is set to read belongs to another conductor."
 
@@ -106,9 +106,20 @@ class JobPathResolver:
 
 def default_registry_path(socket_path: Path) -> Path:
     """Return the default registry path of the conductor at a socket."""
+    clone = find_clone_name(socket_path)
+    if clone is None:
+        return expand_home(DEFAULT_REGISTRY_PATH)
+    suffix = f"-{clone}" if clone else ""
+    return expand_home(f"~/.marianne/clone{suffix}-state.db")
+
+
+def find_clone_name(socket_path: Path) -> str | None:
+    """Return the name of the clone that has a socket: "" for the one without a name.
+
+    None if it is not the socket of a clone.
+    """
     clone = CLONE_SOCKET_NAME.fullmatch(socket_path.name)
-    path = f"~/.marianne/clone-{clone[1]}-state.db" if clone is not None else DEFAULT_REGISTRY_PATH
-    return expand_home(path)
+    return clone[1] or "" if clone is not None else None
 
 
 def expand_home(path: str) -> Path:

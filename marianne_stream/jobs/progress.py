@@ -21,6 +21,7 @@ class ProgressTimes:
         began_at: time of the first roster, in epoch seconds.
         stalled_after_s: time without a sign of life after which a sheet has stalled, in seconds;
             None for a time that follows from its timeout.
+        clone: as in JobProgress.
         counters: counters of what has ended.
     """
 
@@ -29,6 +30,7 @@ class ProgressTimes:
         self._activity: dict[str, float] = {}
         self.began_at = time.time()
         self.stalled_after_s: float | None = None
+        self.clone: str | None = None
         self.counters = WorkCounters()
 
     def record(self, job_id: str) -> None:

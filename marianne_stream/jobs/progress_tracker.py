@@ -81,6 +81,7 @@ class ProgressTracker:
             eta_at=estimate_end(state, self._times, self._previous_s, now),
             stalled=() if is_last_known else self.find_stalled(state),
             sees_changes=self._sees_changes,
+            clone=self._progress.clone,
         )
         return replace(state, progress=progress)
 

@@ -67,7 +67,9 @@ def resume_command(state: JobState) -> str | None:
     """Return the conductor's command that lets a job go on; None if nothing has to."""
     if state.status not in RESUMABLE:
         return None
-    return f"mzt resume {quote_job_id(state.origin_job_id or state.job_id)}"
+    clone = state.progress.clone if state.progress is not None else None
+    option = f" --conductor-clone={clone}" if clone is not None else ""
+    return f"mzt{option} resume {quote_job_id(state.origin_job_id or state.job_id)}"
 
 
 def quote_job_id(job_id: str) -> str:

@@ -3,6 +3,8 @@
 Each function raises ValueError for a value that no origin publishes.
 """
 
+import re
+
 from marianne_stream.conductor_models import ConductorInfo
 from marianne_stream.models import Hook, JobProgress, JobState, RunTimes, Sheet
 from marianne_stream.value_limits import (
@@ -17,6 +19,10 @@ from marianne_stream.value_limits import (
 
 # Messages have only the limit of the whole value.
 MAX_STATE_SHEETS = 5_000
+
+
+# Name of a clone in a command that a person copies into a shell.
+CLONE_NAME = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
 def check_state(state: JobState) -> None:
@@ -62,6 +68,8 @@ def check_progress(progress: JobProgress) -> None:
     check_times(progress.last_progress_at, progress.last_activity_at, progress.eta_at)
     check_length("stalled sheets", len(progress.stalled), MAX_STATE_SHEETS)
     check_counts(*progress.stalled)
+    if progress.clone is not None and not CLONE_NAME.fullmatch(progress.clone):
+        raise ValueError("not the name of a clone")
     if progress.times is not None:
         check_run_times(progress.times)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from marianne_stream.backends.registry_path import default_registry_path
+from marianne_stream.backends.registry_path import default_registry_path, find_clone_name
 from marianne_stream.cli.commands import COMMANDS, make_parser
 from marianne_stream.cli.main import main
 from marianne_stream.cli.serve import format_options
@@ -69,6 +69,23 @@ def test_user_without_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch) -> 
     ) == Path("~/.marianne/daemon-state.db")
     with pytest.raises(SettingsError, match="--conductor-socket must be a path"):
         load_settings({"conductor_socket": "~/c.sock", "data_dir": "/var/lib/own"})
+
+
+@pytest.mark.parametrize(
+    ("socket", "name", "registry"),
+    [
+        ("marianne.sock", None, "daemon-state.db"),
+        ("marianne-clone.sock", "", "clone-state.db"),
+        ("marianne-clone-night_1.sock", "night_1", "clone-night_1-state.db"),
+        ("marianne-clone-$(id).sock", None, "daemon-state.db"),
+    ],
+)
+def test_socket_of_a_clone_names_it_and_its_registry(
+    socket: str, name: str | None, registry: str
+) -> None:
+    path = Path("/tmp") / socket
+    assert find_clone_name(path) == name
+    assert default_registry_path(path) == Path.home() / ".marianne" / registry
 
 
 def test_tilde_expands_to_home_folder() -> None:

@@ -88,6 +88,7 @@ def test_valid_state_is_passed_on_without_paths() -> None:
         {"progress": replace(PROGRESS, eta_at=LATE_S)},
         {"progress": replace(PROGRESS, last_activity_at=-1.0)},
         {"progress": replace(PROGRESS, stalled=(-1,))},
+        {"progress": replace(PROGRESS, clone="$(id)")},
         {"progress": replace(PROGRESS, stalled=tuple(range(5_001)))},
         {"progress": replace(PROGRESS, times=replace(TIMES, run=LONG))},
         {"progress": replace(PROGRESS, times=replace(TIMES, started_at=LATE_S))},

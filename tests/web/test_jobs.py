@@ -17,7 +17,7 @@ from marianne_stream.app import create_app
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.web.conftest import Client, OpenStream
+from tests.web.conftest import Client, OpenStream, Start
 
 ERROR_FIELDS = {"detail", "code"}
 
@@ -365,3 +365,24 @@ async def test_not_ready_is_503_with_reasons(client: Client) -> None:
     assert (ready["ready"], ready["source"]) == (False, "none")
     assert len(ready["reasons"]) == 1
     assert await get_json(client, "/health") == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("socket", "command"),
+    [
+        ("c.sock", "mzt resume a"),
+        ("marianne-clone.sock", "mzt --conductor-clone= resume a"),
+        ("marianne-clone-night.sock", "mzt --conductor-clone=night resume a"),
+    ],
+)
+async def test_resume_command_reaches_the_conductor_of_the_job(
+    settings: Settings, tmp_path: Path, aiohttp_client: Start, socket: str, command: str
+) -> None:
+    conductor = SimulatedConductor(tmp_path / socket, shutdown_grace_s=0)
+    await conductor.start()
+    conductor.launch("a", 1)
+    conductor.pause("a")
+    update = {"conductor_socket": conductor.socket_path}
+    client = await aiohttp_client(create_app(settings.model_copy(update=update)))
+    assert (await get_json(client, "/api/jobs/a"))["resume_command"] == command
+    await conductor.kill()
