@@ -166,6 +166,8 @@ def describe_allowed(name: str) -> str:
     if name in ALLOWED_TEXT:
         return ALLOWED_TEXT[name]
     schema = make_settings_schema()["properties"][name]
+    # The other choice is null.
+    schema = schema.get("anyOf", [schema])[0]
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     if schema.get("type") == "integer":

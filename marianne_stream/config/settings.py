@@ -22,6 +22,7 @@ from marianne_stream.config.setting_types import (
     check_redis_url,
     match_all,
     parse_none,
+    reject_bool,
     reject_int,
 )
 
@@ -33,6 +34,11 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 JobLogWatch = Literal["auto", "inotify", "poll"]
 PublishedLogs = Literal["watched", "all"]
+
+# The schema has the limits only if they come first.
+StalledAfter = Annotated[
+    float, Field(ge=1, le=30 * 24 * 3600, allow_inf_nan=False), BeforeValidator(reject_bool)
+]
 
 
 class Settings(BaseSettings):
@@ -159,11 +165,8 @@ class Settings(BaseSettings):
         le=1024**5,
         description="Size above which the oldest records are removed, in bytes.",
     )
-    stalled_after_s: Number | None = Field(
+    stalled_after_s: StalledAfter | None = Field(
         None,
-        ge=1,
-        le=30 * 24 * 3600,
-        allow_inf_nan=False,
         description="Time without a sign of life after which a sheet counts as stalled, in "
         "seconds; default: half of its timeout, between 10 and 30 minutes.",
     )
