@@ -54,7 +54,8 @@ MAX_SHEETS = 20_000
 FAILED_ATTEMPT_STATUSES = frozenset({"failed", "retry_scheduled"})
 ATTEMPTED_STATUSES = frozenset({"completed", "waiting", *ACTIVE_SHEET_STATUSES})
 
-# Statuses in which the end of a wait is valid: the conductor keeps it when the sheet goes on.
+# Statuses in which the end of a wait counts: while an instrument has a rate limit, the conductor
+# gives its end to sheets with other statuses as well.
 WAITING_STATUSES = frozenset({"waiting", "retry_scheduled"})
 
 

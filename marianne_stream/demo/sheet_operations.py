@@ -40,11 +40,14 @@ class SheetOperations(JobOperations):
         self.rate_limits_until: dict[str, float] = {}
 
     def dispatch(self, job_id: str, number: int) -> None:
-        """Dispatch a sheet, for the first time or again."""
+        """Dispatch a sheet, for the first time or again.
+
+        The end of a rate limit stays in the checkpoint while the limit is in force.
+        """
         job = self._claim(job_id)
-        job.sheet(number).update(
-            status="dispatched", error_message=None, error_code=None, rate_limit_expires_at=None
-        )
+        job.sheet(number).update(status="dispatched", error_message=None, error_code=None)
+        if self.rate_limits_until.get(job.instrument, 0.0) <= time.time():
+            job.sheet(number)["rate_limit_expires_at"] = None
         job.dispatched_at[number] = time.monotonic()
         self._save(job)
         self._emit_sheet_event(job_id, "sheet.started", number)

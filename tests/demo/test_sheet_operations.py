@@ -98,7 +98,11 @@ async def test_reported_rate_limit_has_its_end(
     limits = await client.call("daemon.rate_limits")
     assert 0 < limits["backends"]["claude-code"]["seconds_remaining"] <= 30
     conductor.dispatch("a", 1)
-    assert conductor.jobs["a"].sheet(1)["rate_limit_expires_at"] is None
+    sheet = conductor.jobs["a"].sheet(1)
+    assert to_epoch_s(sheet["rate_limit_expires_at"]) == ends_at
+    del conductor.rate_limits_until["claude-code"]
+    conductor.dispatch("a", 1)
+    assert sheet["rate_limit_expires_at"] is None
 
 
 def test_costs_are_zero_unless_reported(tmp_path: Path) -> None:
