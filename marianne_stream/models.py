@@ -293,7 +293,8 @@ class JobState:
     """The state of one job at one moment.
 
     `checkpoint_status` is the status in the checkpoint: while it differs from `status`, the state
-    is not final. The paths are for the server only and are never sent.
+    is not final. Of the paths, `workspace` and `score_path` are sent to clients that may see all
+    jobs; the others are never sent.
     """
 
     job_id: str

@@ -32,7 +32,7 @@ END_TIMEOUT_S = 15.0
 
 
 class EndedRuns:
-    """Records the ends of runs that nobody watched.
+    """Records the ends of runs that no watcher has seen.
 
     A job that runs is watched. One that ends between two rosters, or while no server records, is
     read once.

@@ -39,7 +39,7 @@ WHERE NOT EXISTS (
 )
 """
 
-# A record in which nothing else has changed is not written again, so that it grows old.
+# If nothing else has changed, a record is not written again: its age counts from the last change.
 NO_CHANGE = "changed_at"
 
 

@@ -1,4 +1,4 @@
-"""Facts about jobs that only their watchers know: the current sheet and the last change."""
+"""Details of roster entries that only the jobs' watchers know, such as what a job waits for."""
 
 import asyncio
 from collections.abc import Callable

@@ -31,7 +31,7 @@ class ConductorData(Payload):
     )
     shutting_down: bool | None = Field(default=None, exclude_if=is_none)
     accepting_work: bool | None = Field(
-        default=None, exclude_if=is_none, description="Whether new jobs are started."
+        default=None, exclude_if=is_none, description="Whether new jobs are accepted."
     )
     running_jobs: int | None = Field(default=None, exclude_if=is_none)
     limits: ConductorLimits | None = Field(default=None, exclude_if=is_none)

@@ -18,7 +18,7 @@ class TransitionData(Payload):
     backfilled: bool = Field(
         default=False,
         exclude_if=is_false,
-        description="true if it happened earlier, while no server looked; else absent.",
+        description="true if it happened earlier, while no server read the job; else absent.",
     )
 
 

@@ -20,6 +20,8 @@ from marianne_stream.web.params import (
 )
 from marianne_stream.web.responses import json_response
 
+MAX_SHEET_NUMBER = 10**9 - 1
+
 RUN = TextParameter("run", "Name of a recorded run, or `latest`; default: the run of now.")
 
 
@@ -70,8 +72,9 @@ def merge_sheet(reported: Sheet, known: Sheet) -> Sheet:
 def read_sheet_number(request: web.Request) -> int:
     """Return the number of a sheet in an address; raise BadParameterError if it is none."""
     text = request.match_info["number"]
-    if INTEGER_RE.fullmatch(text) and 0 <= int(text) < 10**9:
+    if INTEGER_RE.fullmatch(text) and 0 <= int(text) <= MAX_SHEET_NUMBER:
         return int(text)
     raise BadParameterError(
-        detail=f"the number of a sheet must be an integer from 0 on, got {repr_truncated(text)}"
+        detail=f"the number of a sheet must be an integer from 0 to {MAX_SHEET_NUMBER}, "
+        f"got {repr_truncated(text)}"
     )
