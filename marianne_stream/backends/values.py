@@ -57,10 +57,15 @@ def message_or_none(value: object) -> str | None:
 
 
 def number_or_none(value: AnyValue) -> float | None:
-    """Return a number up to MAX_COUNT; None if it is absent, or 0, which the conductor writes."""
+    """Return a number up to MAX_COUNT; None if it is absent, or 0, which the conductor writes.
+
+    It is rounded to 6 decimals: the conductor adds up costs, which gives 0.045000000000000005.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if 0 < value <= MAX_COUNT else None
+    if not 0 < value <= MAX_COUNT:
+        return None
+    return round(value, 6) or None
 
 
 def duration_or_none(value: AnyValue) -> float | None:

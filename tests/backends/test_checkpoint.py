@@ -199,8 +199,8 @@ def test_end_and_error_missing_from_entry() -> None:
         "1970-01-01T00:00:03.000Z",
         "Daemon restarted",
     )
-    told = make_checkpoint(status="failed", completed_at=WRITTEN_AT, error_message="disk full")
-    shown = state(told, entry)
+    reported = make_checkpoint(status="failed", completed_at=WRITTEN_AT, error_message="disk full")
+    shown = state(reported, entry)
     assert (shown.completed_at, shown.error_message) == (WRITTEN_AT, "disk full")
 
 
@@ -229,6 +229,11 @@ def test_count_of_another_type_or_out_of_range_counts_as_missing(value: object) 
     assert (shown.input_tokens, shown.output_tokens, shown.estimated_cost) == (None, None, None)
     only = shown.sheets[0]
     assert (only.attempt, only.work_s, only.timeout_s) == (None, None, None)
+
+
+def test_cost_is_rounded() -> None:
+    assert decode_state(total_estimated_cost=0.1 + 0.2).estimated_cost == 0.3
+    assert decode_state(total_estimated_cost=1e-9).estimated_cost is None
 
 
 def test_total_of_sheets_out_of_range_counts_as_missing() -> None:
