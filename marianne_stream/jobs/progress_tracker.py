@@ -34,6 +34,8 @@ class ProgressTracker:
         self._times: RunTimes | None = None
         self._sheets: dict[int, Sheet] = {}
         self._previous_s: float | None = None
+        # True if the run had ended at its last read.
+        self._had_ended = False
         self._sees_changes = False
 
     def record_progress(self, job_id: str) -> None:
@@ -58,12 +60,20 @@ class ProgressTracker:
         if self._times is None and submission_time(state) is None:
             # What was seen of an unknown run may be of another one.
             return with_reported_times(state)
-        read = make_read_time(now, self._seen_at)
-        state = with_sheet_times(state, self._sheets, read)
-        self._times = update_run_times(self._times, state, now, sees_changes=read.sees_changes)
+        read = make_read_time(now, self._seen_at, had_ended=self._had_ended)
+        self._times = update_run_times(
+            self._times,
+            state,
+            now,
+            sees_changes=read.sees_changes,
+            had_ended=read.had_ended,
+        )
+        ended_at = self._times.completed_at if self._times is not None else None
+        state = with_sheet_times(state, self._sheets, read, ended_at)
         if state.sheets:
             self._sheets = {sheet.number: sheet for sheet in state.sheets}
         self._seen_at = now
+        self._had_ended = state.is_terminal
         self._sees_changes = read.sees_changes
         return state
 
@@ -116,6 +126,7 @@ class ProgressTracker:
         self._submitted_at = submitted_at
         self._times = known.times
         self._sheets = dict(known.sheets)
+        self._had_ended = False
         self._previous_s = known.previous_s
         is_new = known.times is None and (submitted_at or 0.0) >= self._progress.began_at
         if self._seen_at is None and is_new:

@@ -51,7 +51,12 @@ def worked_s(times: RunTimes, now: float) -> float | None:
 
 
 def update_run_times(
-    known: RunTimes | None, state: JobState, now: float, *, sees_changes: bool
+    known: RunTimes | None,
+    state: JobState,
+    now: float,
+    *,
+    sees_changes: bool,
+    had_ended: bool = False,
 ) -> RunTimes | None:
     """Return the times of the run of a state.
 
@@ -59,7 +64,8 @@ def update_run_times(
         known: times as they were last known; None if the run is new.
         state: the state that was read.
         now: time of the read, in epoch seconds.
-        sees_changes: True if an end that is not reported has just been seen.
+        sees_changes: True if changes since the read before were seen.
+        had_ended: True if the run had ended at the read before: its end was not seen now.
 
     Returns:
         the times; None if the time of submission is unknown.
@@ -71,7 +77,7 @@ def update_run_times(
         return None
     completed_at = None
     if state.is_terminal:
-        completed_at = find_end(known, state, now if sees_changes else None)
+        completed_at = find_end(known, state, now if sees_changes and not had_ended else None)
     # The time since the end of a job becomes a wait when the job is resumed.
     until = completed_at or now
     is_waiting = state.is_terminal or find_waiting(state) is not None

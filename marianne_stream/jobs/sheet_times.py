@@ -8,7 +8,7 @@ included. A sheet that is executed again after its end has a new span.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from marianne_stream.backends.checkpoint import to_epoch_s
+from marianne_stream.backends.checkpoint import STOPPED_STATUS, to_epoch_s
 from marianne_stream.jobs.waiting import SHEET_CODES
 from marianne_stream.models import JobState, Sheet
 
@@ -16,7 +16,7 @@ from marianne_stream.models import JobState, Sheet
 NOT_STARTED = frozenset({"pending", "ready"})
 
 # Statuses with which a sheet has ended. A skipped sheet was never executed.
-ENDED = frozenset({"completed", "failed", "cancelled", "stopped"})
+ENDED = frozenset({"completed", "failed", "cancelled", STOPPED_STATUS})
 
 # An end that is this close to the job's start was written by a resume.
 RESUME_WINDOW_S = 1.0
@@ -30,34 +30,48 @@ MAX_CLOCK_DIFFERENCE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ReadTime:
-    """Time of a read in epoch seconds, and whether changes since the read before were seen."""
+    """Time of a read.
+
+    Attributes:
+        now: time of the read, in epoch seconds.
+        sees_changes: True if changes since the read before were seen.
+        had_ended: True if the job had ended at the read before.
+    """
 
     now: float
     sees_changes: bool
+    had_ended: bool = False
 
 
-def make_read_time(now: float, seen_since: float | None) -> ReadTime:
+def make_read_time(now: float, seen_since: float | None, *, had_ended: bool = False) -> ReadTime:
     """Return the time of a read.
 
     Args:
         now: time of the read, in epoch seconds.
         seen_since: time of the read before it, or of the job's submission; None if unknown. It is
             later than `now` if the clock was set back.
+        had_ended: True if the job had ended at the read before.
     """
-    return ReadTime(now, seen_since is not None and abs(now - seen_since) <= MAX_UNSEEN_S)
+    sees_changes = seen_since is not None and abs(now - seen_since) <= MAX_UNSEEN_S
+    return ReadTime(now, sees_changes, had_ended)
 
 
-def with_sheet_times(state: JobState, known: Mapping[int, Sheet], read: ReadTime) -> JobState:
+def with_sheet_times(
+    state: JobState,
+    known: Mapping[int, Sheet],
+    read: ReadTime,
+    job_ended_at: float | None = None,
+) -> JobState:
     """Return a state whose sheets have the times that were reported or seen.
 
     Args:
         state: the state that was read; its sheets have the times that the conductor reports.
         known: the sheets of the same run as they were last known, by number.
         read: time of the read.
+        job_ended_at: end of the job, as reported or seen; None if it is unknown.
     """
     job_started_at = to_epoch_s(state.started_at)
     seen_at = read.now if read.sees_changes else None
-    job_ended_at = to_epoch_s(state.completed_at) if state.is_terminal else None
     if seen_at is not None and job_ended_at is not None:
         # No sheet ends after its job.
         seen_at = min(seen_at, job_ended_at)
@@ -72,6 +86,9 @@ def with_sheet_times(state: JobState, known: Mapping[int, Sheet], read: ReadTime
         if before is None and read.sees_changes:
             before = Sheet(sheet.number, "pending")
         seen = start_seen_at if sheet.status not in ENDED else seen_at
+        if sheet.status == STOPPED_STATUS and read.had_ended:
+            # This server marks the sheet when the end of the job is certain, which is later.
+            seen = job_ended_at
         sheets.append(merge_times(sheet, before, seen, job_started_at))
     return replace(state, sheets=tuple(sheets))
 

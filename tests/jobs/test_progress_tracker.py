@@ -55,6 +55,39 @@ async def test_job_without_time_of_submission_has_only_reported_times() -> None:
         assert progress.times is None
 
 
+async def test_end_of_a_job_that_was_first_read_after_it_is_unknown() -> None:
+    tracker = ProgressTracker(ProgressTimes(), load_nothing)
+    running = make_state(time.time() - 9000, "dispatched")
+    cancelled = replace(running, status="cancelled")
+    stopped = replace(
+        cancelled,
+        checkpoint_status="cancelled",
+        sheets=(Sheet(1, "stopped", attempt=1), Sheet(2, "pending")),
+    )
+    for state in (cancelled, cancelled, stopped):
+        read = await tracker.update(state)
+        progress = tracker.refresh(read).progress
+        assert progress is not None
+        assert progress.times is not None
+        assert progress.times.completed_at is None
+        assert read.sheets[0].completed_at is None
+
+
+async def test_stopped_sheet_ends_when_its_job_was_seen_to_end() -> None:
+    tracker = ProgressTracker(ProgressTimes(), load_nothing)
+    running = make_state(time.time() - 9000, "dispatched")
+    cancelled = replace(running, status="cancelled")
+    for state in (running, cancelled):
+        await tracker.update(state)
+    progress = tracker.refresh(cancelled).progress
+    assert progress is not None
+    assert progress.times is not None
+    ended_at = progress.times.completed_at
+    assert ended_at is not None
+    stopped = replace(cancelled, sheets=(Sheet(1, "stopped", attempt=1),))
+    assert (await tracker.update(stopped)).sheets[0].completed_at == ended_at
+
+
 async def find_run(tracker: ProgressTracker, state: JobState) -> str:
     """Return the run that a state belongs to."""
     progress = tracker.refresh(await tracker.update(state)).progress

@@ -48,14 +48,22 @@ def test_first_sheet_began_with_the_job() -> None:
 
 
 def test_sheet_ends_no_later_than_its_job() -> None:
-    state = replace(
-        make_state(Sheet(1, "failed", attempt=1)),
-        status="failed",
-        completed_at=format_iso_time(STARTED_AT + 7),
-    )
+    state = replace(make_state(Sheet(1, "failed", attempt=1)), status="failed")
     known = {1: Sheet(1, "dispatched", attempt=1, started_at=STARTED_AT)}
     read = ReadTime(STARTED_AT + 8, sees_changes=True)
-    assert with_sheet_times(state, known, read).sheets[0].completed_at == STARTED_AT + 7
+    sheet = with_sheet_times(state, known, read, STARTED_AT + 7).sheets[0]
+    assert sheet.completed_at == STARTED_AT + 7
+
+
+@pytest.mark.parametrize("job_ended_at", [STARTED_AT + 7, None])
+def test_sheet_marked_as_stopped_after_the_end_of_its_job_ends_with_the_job(
+    job_ended_at: float | None,
+) -> None:
+    state = replace(make_state(Sheet(1, "stopped", attempt=1)), status="cancelled")
+    known = {1: Sheet(1, "dispatched", attempt=1, started_at=STARTED_AT, observed=True)}
+    read = ReadTime(STARTED_AT + 17, sees_changes=True, had_ended=True)
+    sheet = with_sheet_times(state, known, read, job_ended_at).sheets[0]
+    assert (sheet.started_at, sheet.completed_at) == (STARTED_AT, job_ended_at)
 
 
 def test_waits_belong_to_the_span() -> None:
