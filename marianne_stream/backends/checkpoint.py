@@ -215,11 +215,19 @@ def time_or_none(value: AnyValue) -> float | None:
 
 
 def is_stale(checkpoint: Checkpoint, entry: RosterEntry) -> bool:
-    """Return True if a checkpoint was written before the job was submitted again."""
+    """Return True if a checkpoint is of a run before the job was submitted again.
+
+    A submission creates a checkpoint, and a resume sets its start anew. The conductor goes on
+    setting `updated_at` of old checkpoints (docs/explanation/conductor.md, point 11), so that time
+    counts only if there is no other.
+    """
     if checkpoint.is_metadata_only or entry.submitted_at is None:
         return False
-    written_at = to_epoch_s(checkpoint.updated_at)
-    return written_at is not None and written_at < entry.submitted_at
+    begun = (to_epoch_s(checkpoint.created_at), to_epoch_s(checkpoint.started_at))
+    newest = max((time for time in begun if time is not None), default=None)
+    if newest is None:
+        newest = to_epoch_s(checkpoint.updated_at)
+    return newest is not None and newest < entry.submitted_at
 
 
 def make_state_from_entry(entry: RosterEntry, *, source: StateSourceName, live: bool) -> JobState:

@@ -65,6 +65,8 @@ class JobOperations(ConductorServer):
     ) -> SimulatedJob:
         """Queue a job. An existing job keeps its checkpoint until the new run publishes one.
 
+        Until then the conductor goes on setting `updated_at` of the old checkpoint.
+
         Bytes of an id that are not UTF-8 are lone surrogates, as os.fsdecode returns them. By
         default, the name is the id, and both paths are below /srv/scores. `movements` has the
         movement by sheet number, of the sheets that have one.
@@ -81,6 +83,7 @@ class JobOperations(ConductorServer):
             movements=dict(movements or {}),
             checkpoint=old.checkpoint if old else None,
             saved_checkpoint=old.saved_checkpoint if old else None,
+            has_live_checkpoint=old.has_live_checkpoint if old else False,
         )
         self.jobs[job_id] = job
         self._on_job_changed(job, is_saved=False)
@@ -140,6 +143,7 @@ class JobOperations(ConductorServer):
         """
         job = self._claim(job_id)
         job.status, job.completed_at, job.has_run = "cancelled", time.time(), False
+        job.has_live_checkpoint = False
         if job.checkpoint is not None:
             job.checkpoint["status"] = "cancelled"
         self._on_job_changed(job, is_saved=False)
@@ -237,7 +241,7 @@ class JobOperations(ConductorServer):
             KeyError: there is no such job.
         """
         job = self.jobs[job_id]
-        job.is_orphaned, job.has_run = False, True
+        job.is_orphaned, job.has_run, job.has_live_checkpoint = False, True, True
         return job
 
     def _save(self, job: SimulatedJob) -> None:
@@ -247,10 +251,10 @@ class JobOperations(ConductorServer):
         self._store(job)
 
     def _store(self, job: SimulatedJob) -> None:
-        """Store a job; as on the real conductor, `updated_at` of all jobs that have run changes."""
+        """Store a job; as on the real conductor, `updated_at` of all live checkpoints changes."""
         now_s = time.time()
         for other in self.jobs.values():
-            if other.has_run and other.checkpoint is not None:
+            if other.has_live_checkpoint and other.checkpoint is not None:
                 other.checkpoint["updated_at"] = format_time(now_s)
         job.update_timestamps(now_s)
         self._on_job_changed(job)

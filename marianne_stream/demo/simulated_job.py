@@ -51,6 +51,9 @@ class SimulatedJob:
     # Whether the job has run since the conductor started; only then the roster has its progress.
     has_run: bool = False
 
+    # Whether the conductor sets `updated_at` of the checkpoint whenever any job changes.
+    has_live_checkpoint: bool = False
+
     # Loaded as running from a registry: its process has died, but no request has noticed yet.
     is_orphaned: bool = False
 

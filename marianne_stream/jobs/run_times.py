@@ -8,6 +8,11 @@ from marianne_stream.backends.checkpoint import to_epoch_s
 from marianne_stream.jobs.waiting import find_waiting
 from marianne_stream.models import JobState, RunTimes, Sheet
 
+# Difference of times on two clocks. A start that is earlier than the submission by more than this
+# is of a run before; an end that is earlier than its start by more means that the clock was set
+# back.
+MAX_CLOCK_DIFFERENCE_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class KnownRun:
@@ -81,7 +86,7 @@ def update_run_times(
     # The time since the end of a job becomes a wait when the job is resumed.
     until = completed_at or now
     is_waiting = state.is_terminal or find_waiting(state) is not None
-    started_at = known.started_at or to_epoch_s(state.started_at)
+    started_at = find_start(known, state)
     waited_s = known.waited_s
     if known.is_waiting and started_at is not None:
         # The wait for the start is no part of the time between start and end.
@@ -100,6 +105,13 @@ def update_run_times(
         measured_s = worked_s(times, now) or 0.0
         return replace(times, measured_sheets=state.completed_sheets, measured_s=measured_s)
     return times
+
+
+def find_start(known: RunTimes, state: JobState) -> float | None:
+    """Return the first start of a run that was reported; None if none was."""
+    earliest = known.submitted_at - MAX_CLOCK_DIFFERENCE_S
+    starts = (known.started_at, to_epoch_s(state.started_at))
+    return next((start for start in starts if start is not None and start >= earliest), None)
 
 
 def find_end(known: RunTimes, state: JobState, seen_at: float | None) -> float | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from marianne_stream.backends.checkpoint import STOPPED_STATUS, to_epoch_s
+from marianne_stream.jobs.run_times import MAX_CLOCK_DIFFERENCE_S
 from marianne_stream.jobs.waiting import SHEET_CODES
 from marianne_stream.models import JobState, Sheet
 
@@ -23,9 +24,6 @@ RESUME_WINDOW_S = 1.0
 
 # A change counts as seen if the state was read at most this long before it.
 MAX_UNSEEN_S = 15.0
-
-# An end that is earlier than its start by more than this means that the clock was set back.
-MAX_CLOCK_DIFFERENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)

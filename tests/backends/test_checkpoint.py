@@ -102,6 +102,16 @@ def test_stale_checkpoint_ignored() -> None:
     assert len(state(old, newer).sheets) == 3
 
 
+def test_old_checkpoint_whose_time_of_change_goes_on_rising_ignored() -> None:
+    entry = RosterEntry("a", "queued", submitted_at=WRITTEN_S - 1)
+    begun = {"created_at": WRITTEN_S - 90, "started_at": WRITTEN_S - 90}
+    for fields in (begun, {"started_at": WRITTEN_S - 90}, {"created_at": WRITTEN_S - 90}):
+        old = make_checkpoint(status="completed", **fields)
+        assert state(old, entry) == make_state_from_entry(entry, source="conductor", live=True)
+    resumed = make_checkpoint(created_at=WRITTEN_S - 90, started_at=WRITTEN_S - 0.5)
+    assert len(state(resumed, entry).sheets) == 3
+
+
 def test_bare_metadata_gives_state_without_sheets() -> None:
     raw = b'{"job_id": "a", "status": "queued", "submitted_at": 1795461886.5, "workspace": "/ws"}'
     checkpoint = msgspec.json.decode(raw, type=Checkpoint)

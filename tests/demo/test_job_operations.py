@@ -79,6 +79,21 @@ async def test_resubmitted_job_keeps_old_checkpoint_until_start(
     assert (await client.call("job.status", job_id="wt"))["total_sheets"] == 3
 
 
+async def test_old_checkpoint_of_resubmitted_job_goes_on_being_updated(
+    conductor: SimulatedConductor, connect: Connect
+) -> None:
+    client = await connect()
+    for job_id in ("wt", "other"):
+        conductor.launch(job_id, sheets=1)
+    conductor.finish("wt")
+    conductor.submit("wt", sheets=3)
+    before = await client.call("job.status", job_id="wt")
+    conductor.complete_sheet("other", 1)
+    after = await client.call("job.status", job_id="wt")
+    assert after["updated_at"] > before["updated_at"]
+    assert after["created_at"] == before["created_at"]
+
+
 async def test_events_for_start_resume_and_end_only(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:

@@ -46,6 +46,14 @@ def test_run_is_named_by_its_submission() -> None:
     assert make_run_name(T + 0.9) == "1970-01-12T13:46:40Z"
 
 
+def test_start_before_the_submission_is_that_of_an_earlier_run() -> None:
+    old = make_state("running", started=-7200)
+    times = follow((0, old), (1, make_state("running", started=0.5)))
+    assert times.started_at == T + 0.5
+    # The times come from two clocks.
+    assert follow((0, make_state("running", started=-0.5))).started_at == T - 0.5
+
+
 def test_resume_keeps_start_and_pause_is_left_out() -> None:
     times = follow(
         (0, make_state()),

@@ -136,12 +136,15 @@ async def test_job_end_without_agreement_of_checkpoint_is_sent(
 async def test_old_checkpoint_does_not_finish_resubmitted_job(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
+    conductor.launch("other", 2)
     conductor.launch("a", 2)
     conductor.complete_sheet("a", 1)
     conductor.complete_sheet("a", 2)
     conductor.finish("a", event_delay_s=0)
     await asyncio.sleep(0.01)
     conductor.submit("a", 2)
+    # The conductor updates the old checkpoint of `a` too.
+    conductor.complete_sheet("other", 1)
     async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
         await viewer.wait_for_status(status="queued", completed_sheets=0)
         conductor.start_run("a")
