@@ -84,7 +84,7 @@ class FileLogLocator:
     def __init__(self, hub: JobHub, path_lookup: PathLookup, threads: LogThreads) -> None:
         self._hub = hub
         self._path_lookup = path_lookup
-        self._threads = threads
+        self.threads = threads
         self._index_cache = LineIndexCache()
         self._dirs_cache: OrderedDict[str, CachedJobDirs] = OrderedDict()
 
@@ -117,7 +117,7 @@ class FileLogLocator:
             LogNotFoundError: no candidate exists. The error names them.
             LogForbiddenError: the candidate may not be read.
         """
-        threads = self._threads.for_job(job_id)
+        threads = self.threads.for_job(job_id)
         candidates: list[LogCandidate] = []
         async for candidate in self._iter_candidates(job_id, dirs, source):
             candidates.append(candidate)

@@ -28,6 +28,8 @@ class ProgressTimes:
     def __init__(self) -> None:
         self._times: dict[str, float] = {}
         self._activity: dict[str, float] = {}
+        # Times of the last checks of logs.
+        self._checked_at: dict[str, float] = {}
         self.began_at = time.time()
         self.stalled_after_s: float | None = None
         self.clone: str | None = None
@@ -42,13 +44,25 @@ class ProgressTimes:
         """Record a sign of life of a job at a time in epoch seconds."""
         self._activity[job_id] = max(at, self._activity.get(job_id, 0.0))
 
+    def expect_check(self, job_id: str) -> None:
+        """Count a job's silence from now on only until the last check of its log."""
+        self._checked_at.setdefault(job_id, time.time())
+
+    def record_check(self, job_id: str) -> None:
+        """Record that a job's log was checked just now."""
+        self._checked_at[job_id] = time.time()
+
+    def silence_until(self, job_id: str) -> float:
+        """Return the time until which the silence of a job counts, in epoch seconds."""
+        return min(time.time(), self._checked_at.get(job_id, float("inf")))
+
     def discard(self, job_id: str) -> None:
         """Remove the time of a job that changed at an unknown moment."""
         self._times.pop(job_id, None)
 
     def retain(self, job_ids: Container[str]) -> None:
         """Remove all jobs but these."""
-        for times in (self._times, self._activity):
+        for times in (self._times, self._activity, self._checked_at):
             for job_id in [job_id for job_id in times if job_id not in job_ids]:
                 del times[job_id]
 

@@ -101,7 +101,8 @@ class ProgressTracker:
         last_activity_at = max(
             self._progress.get_activity(state.job_id) or 0.0, self._watched_since
         )
-        return find_stalled(state, last_activity_at, time.time(), self._progress.stalled_after_s)
+        until = self._progress.silence_until(state.job_id)
+        return find_stalled(state, last_activity_at, until, self._progress.stalled_after_s)
 
     def _is_new_run(self, state: JobState) -> bool:
         """Return whether a state is of another run than the one before.

@@ -9,7 +9,7 @@ MAX_STALLED_AFTER_S = 1800.0
 
 
 def find_stalled(
-    state: JobState, last_activity_at: float, now: float, stalled_after_s: float | None
+    state: JobState, last_activity_at: float, until: float, stalled_after_s: float | None
 ) -> tuple[int, ...]:
     """Return the numbers of the sheets that have stalled.
 
@@ -17,7 +17,7 @@ def find_stalled(
         state: state of the job.
         last_activity_at: time of the job's last sign of life, or since when one would have been
             seen, in epoch seconds.
-        now: the current time.
+        until: time until which the job is known to have shown none.
         stalled_after_s: time without a sign of life after which a sheet has stalled, in seconds;
             None for half of the sheet's timeout, between 10 and 30 minutes.
     """
@@ -27,7 +27,7 @@ def find_stalled(
         sheet.number
         for sheet in state.sheets
         if sheet.status in ACTIVE_SHEET_STATUSES
-        and now - max(last_activity_at, sheet.started_at or 0.0)
+        and until - max(last_activity_at, sheet.started_at or 0.0)
         > (stalled_after_s or default_limit_s(sheet.timeout_s))
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -47,7 +48,7 @@ async def test_file_that_cannot_be_opened_ends_no_check(hub: JobHub) -> None:
 async def test_hanging_file_system_delays_no_other_job(
     hub: JobHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stall_monitor, "LOG_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(stall_monitor, "CHECK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(stall_monitor, "CHECK_INTERVAL_S", 0.0)
     checks = 0
 
@@ -71,25 +72,82 @@ async def test_hanging_file_system_delays_no_other_job(
     await asyncio.gather(monitor, return_exceptions=True)
 
 
+async def hang_until_answered(answer: asyncio.Event) -> float | None:
+    await answer.wait()
+    return 2.0
+
+
 async def test_hanging_file_systems_hold_few_threads(
     hub: JobHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stall_monitor, "LOG_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(stall_monitor, "CHECK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(stall_monitor, "MAX_LOG_CHECKS", 2)
     answer = asyncio.Event()
-
-    async def hang() -> float | None:
-        await answer.wait()
-        return 2.0
-
+    hang = partial(hang_until_answered, answer)
     read, calls = make_reader(a=hang, b=hang, c=hang)
     monitor = StallMonitor(hub, read)
     await monitor.check_jobs()
     await monitor.check_jobs()
     assert calls == ["a", "b"]
     answer.set()
-    await wait_until(lambda: hub.roster.progress.get_activity("b") == 2.0)
-    await monitor.check_jobs()
+    await wait_until(lambda: hub.roster.progress.get_activity("d") == 1.0)
     assert hub.roster.progress.get_activity("c") == 2.0
+    assert calls == ["a", "b", "c", "d"]
+
+
+async def test_slow_logs_are_read_together(hub: JobHub) -> None:
+    reading: set[str] = set()
+    all_read = asyncio.Event()
+
+    async def read(job_id: str) -> float | None:
+        reading.add(job_id)
+        if len(reading) == 3:
+            all_read.set()
+        await all_read.wait()
+        return 1.0
+
+    await StallMonitor(hub, read).check_jobs()
+    assert hub.roster.progress.get_activity("d") == 1.0
+
+
+async def test_silence_counts_until_the_last_check_of_the_log(
+    hub: JobHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall_monitor, "CHECK_TIMEOUT_S", 0.01)
+
+    async def fail() -> float | None:
+        raise OSError(5, "Input/output error")
+
+    read, _ = make_reader(a=fail, b=partial(hang_until_answered, asyncio.Event()))
+    monitor = StallMonitor(hub, read)
+    progress = hub.roster.progress
+    await monitor.check_jobs()
+    known_until = {job_id: progress.silence_until(job_id) for job_id in "abc"}
+    await monitor.check_jobs()
+    # Nobody knows if `a` and `b` have written their logs since.
+    assert progress.silence_until("a") == known_until["a"]
+    assert progress.silence_until("b") == known_until["b"]
+    assert progress.silence_until("c") > known_until["c"]
+
+
+async def test_job_without_a_log_is_not_looked_at_again_soon(
+    hub: JobHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find_none() -> float | None:
+        return None
+
+    read, calls = make_reader(a=find_none)
+    monitor = StallMonitor(hub, read)
+    await monitor.check_jobs()
+    known_until = hub.roster.progress.silence_until("a")
+    await monitor.check_jobs()
+    assert calls.count("a") == 1
+    assert hub.roster.progress.silence_until("a") == known_until
+    monkeypatch.setattr(stall_monitor, "NO_LOG_S", 0.0)
+    monitor = StallMonitor(hub, read)
+    await monitor.check_jobs()
+    await monitor.check_jobs()
+    assert calls.count("a") == 3
 
 
 async def test_write_in_the_future_is_one_of_now(hub: JobHub) -> None:
