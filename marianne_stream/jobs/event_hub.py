@@ -1,6 +1,8 @@
 """Intake of the conductor's events: by a subscription, or by visits without one."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from marianne_stream.common.intervals import RELAXED_INTERVAL_S
@@ -14,14 +16,21 @@ from marianne_stream.models import MonitorEvent, Roster, StateSourceName
 # Interval of visits while there is no subscription.
 VISIT_INTERVAL_S = 1.0
 
+# The observer's events about files in a job's workspace.
+FILE_EVENT_PREFIX = "observer.file_"
+
 # The prefix of all job ids.
 ALL_SCOPES = frozenset({""})
+
+
+RecordActivity = Callable[[str, float], None]
 
 
 class EventHub:
     """Adds events to the replay buffer, and tells its subscribers if events come in.
 
     Args:
+        record_activity: called with a job and the time of a sign of life, in epoch seconds.
         read_recent_events: reads events while there is no subscription; None if not possible.
     """
 
@@ -31,11 +40,13 @@ class EventHub:
         roster_poller: RosterPoller,
         *,
         source_name: StateSourceName,
+        record_activity: RecordActivity,
         read_recent_events: ReadRecentEvents | None,
     ) -> None:
         self.replay_buffer = replay_buffer
         self._roster_poller = roster_poller
         self._source_name: StateSourceName = source_name
+        self._record_activity = record_activity
         self._visits = (
             EventVisits(read_recent_events, self.add) if read_recent_events is not None else None
         )
@@ -80,11 +91,24 @@ class EventHub:
                 return
 
     def add(self, event: MonitorEvent) -> None:
-        """Add an event to the replay buffer."""
+        """Add an event to the replay buffer; one about a file is a sign of life of its job."""
         self.replay_buffer.add(event)
+        if event.event.startswith(FILE_EVENT_PREFIX):
+            self._record_activity(event.job_id, time.time())
         if event.is_job_level:
             # The job may be new, and have no watcher yet.
             self._roster_poller.poll_soon()
+
+    async def read_activity(self) -> None:
+        """Read the signs of life of the jobs, if their events do not come in otherwise.
+
+        Never fails; cancelling is safe.
+        """
+        if self._visits is None or self._is_subscribed or self._needs_visits:
+            return
+        for time_s, event in await self._visits.read():
+            if event.event.startswith(FILE_EVENT_PREFIX):
+                self._record_activity(event.job_id, time_s)
 
     def on_subscribed(self) -> None:
         """Handle the beginning of a subscription."""

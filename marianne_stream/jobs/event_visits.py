@@ -53,21 +53,25 @@ class EventVisits:
         self._delivered = {}
         self._oldest_new_s = time.time()
 
-    async def visit(self) -> None:
-        """Read the events once, and pass on the new ones. Never fails; cancelling is safe."""
+    async def read(self) -> list[tuple[float, MonitorEvent]]:
+        """Read the events once; return none after a failure. Cancelling is safe."""
         try:
             events = await self._read_recent_events()
         except ConductorRpcError as error:
             self._read_error.warn("observer events not read error=%s", error)
-            return
+            return []
         except StateUnavailableError as error:
             # The roster poller says why the conductor cannot be read.
             logger.debug("observer events not read error=%s", error)
-            return
+            return []
         self._read_error.recover()
         # A wrong clock must not hide later events.
         now_s = time.time()
-        events = [(min(time_s, now_s), event) for time_s, event in events]
+        return [(min(time_s, now_s), event) for time_s, event in events]
+
+    async def visit(self) -> None:
+        """Read the events once, and pass on the new ones. Never fails; cancelling is safe."""
+        events = await self.read()
         for time_s, event in events:
             if time_s > self._oldest_new_s and event.params not in self._delivered:
                 self._delivered[event.params] = time_s

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,9 +26,6 @@ from marianne_stream.jobs.watcher import JobWatcher, RosterHint
 from marianne_stream.models import JobState, MonitorEvent, Roster, Sheet, StateSourceName
 
 logger = logging.getLogger(__name__)
-
-# The observer's events about files in a job's workspace.
-FILE_EVENT_PREFIX = "observer.file_"
 
 # Interval of the subscription for a single request.
 SINGLE_REQUEST_INTERVAL_S = 30.0
@@ -72,6 +68,7 @@ class JobHub:
             replay_buffer,
             self.roster.poller,
             source_name=event_source_name,
+            record_activity=self.roster.progress.record_activity,
             read_recent_events=read_recent_events,
         )
 
@@ -202,8 +199,6 @@ class JobHub:
     def on_event(self, event: MonitorEvent) -> None:
         """Take an event of the conductor in, and pass it to the job's watcher."""
         self.events.add(event)
-        if event.event.startswith(FILE_EVENT_PREFIX):
-            self.roster.progress.record_activity(event.job_id, time.time())
         watcher = self._watchers.get(event.job_id)
         if watcher is not None:
             watcher.add_hint(event)

@@ -26,6 +26,9 @@ MAX_LOG_CHECKS = 3
 # A job without a log is not looked at again for this time.
 NO_LOG_S = 120.0
 
+# Key of the check for file events; no job has this id.
+FILE_EVENTS_KEY = ""
+
 # Returns the time of the last write to a job's log, in epoch seconds; None if it has none.
 ReadLogMtime = Callable[[str], Awaitable[float | None]]
 
@@ -64,6 +67,9 @@ class StallMonitor:
         running = self._hub.running_job_ids()
         quiet = [job_id for job_id in running if not self._has_recent_activity(job_id)]
         started = [self._start_log_check(job_id) for job_id in self._select_logs(quiet)]
+        if quiet and FILE_EVENTS_KEY not in self._checks:
+            body = self._hub.events.read_activity()
+            started.append(self._checks.start(FILE_EVENTS_KEY, body, name="file events of jobs"))
         if started:
             await asyncio.wait(started, timeout=CHECK_TIMEOUT_S)
         self._hub.update_stalled()

@@ -14,6 +14,7 @@ from marianne_stream.jobs.event_hub import EventHub
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.models import MonitorEvent, Roster, RosterEntry
 from tests.support.backends import FakeBackend
+from tests.support.waiting import wait_until
 
 ENTRY = RosterEntry("a", "running", 10.0, 11.0)
 
@@ -25,6 +26,7 @@ class Observer:
         self.events: list[tuple[float, MonitorEvent]] = []
         self.was_read = asyncio.Event()
         self.may_answer = asyncio.Event()
+        self.activity: dict[str, float] = {}
 
     async def read(self) -> list[tuple[float, MonitorEvent]]:
         self.was_read.set()
@@ -39,14 +41,24 @@ def observer() -> Observer:
 
 
 @pytest.fixture
-def events(observer: Observer) -> EventHub:
+def viewer() -> DropOldestQueue[ReplayEntry]:
+    """Return the queue of a client that watches events."""
+    return DropOldestQueue()
+
+
+@pytest.fixture
+def events(observer: Observer, viewer: DropOldestQueue[ReplayEntry]) -> EventHub:
     """Return a hub that reads events by visits."""
     poller = RosterPoller(FakeBackend(), on_roster=lambda _roster: None)
     hub = EventHub(
-        ReplayBuffer(), poller, source_name="conductor", read_recent_events=observer.read
+        ReplayBuffer(),
+        poller,
+        source_name="conductor",
+        record_activity=observer.activity.__setitem__,
+        read_recent_events=observer.read,
     )
     # Visits are needed only while there are subscribers.
-    hub.replay_buffer.subscribe(DropOldestQueue(), match_all)
+    hub.replay_buffer.subscribe(viewer, match_all)
     return hub
 
 
@@ -104,3 +116,38 @@ async def test_lost_subscription_live_again_by_visits_has_gap(events: EventHub) 
     events.on_roster(make_roster(), make_roster())
     assert events.is_live
     assert frames(events) == ["gap"]
+
+
+def make_file_event() -> MonitorEvent:
+    return MonitorEvent("a", "observer.file_modified", json.dumps({"job_id": "a"}).encode())
+
+
+async def test_file_event_is_a_sign_of_life_by_subscription_and_visit(
+    events: EventHub, observer: Observer
+) -> None:
+    began = time.time()
+    events.on_subscribed()
+    events.add(make_file_event())
+    assert observer.activity.pop("a") >= began
+    events.on_subscription_lost()
+    observer.events = [(time.time() + 1, make_file_event())]
+    observer.may_answer.set()
+    task = asyncio.create_task(events.run())
+    await wait_until(lambda: "a" in observer.activity)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_file_events_are_signs_of_life_while_nobody_watches_events(
+    events: EventHub, observer: Observer, viewer: DropOldestQueue[ReplayEntry]
+) -> None:
+    observer.may_answer.set()
+    observer.events = [(1000.0, make_file_event())]
+    # Visits bring them.
+    await events.read_activity()
+    assert not observer.was_read.is_set()
+    events.replay_buffer.unsubscribe(viewer, match_all)
+    await events.read_activity()
+    assert observer.activity == {"a": 1000.0}
+    # It was not watched, so no client gets it.
+    assert frames(events) == []

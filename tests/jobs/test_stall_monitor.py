@@ -150,6 +150,24 @@ async def test_job_without_a_log_is_not_looked_at_again_soon(
     assert calls.count("a") == 3
 
 
+async def test_quiet_jobs_let_file_events_be_read(
+    hub: JobHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[None] = []
+
+    async def read_activity() -> None:
+        reads.append(None)
+
+    monkeypatch.setattr(hub.events, "read_activity", read_activity)
+    read, _ = make_reader()
+    monitor = StallMonitor(hub, read)
+    await monitor.check_jobs()
+    for job_id in "abcd":
+        hub.roster.progress.record_activity(job_id, time.time())
+    await monitor.check_jobs()
+    assert len(reads) == 1
+
+
 async def test_write_in_the_future_is_one_of_now(hub: JobHub) -> None:
     async def read_future() -> float | None:
         return time.time() + 3600
