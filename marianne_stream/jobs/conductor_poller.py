@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from marianne_stream.common.task_set import cancel_and_wait
 from marianne_stream.conductor_models import ConductorInfo
 from marianne_stream.errors import NoConductorError, StateUnavailableError
 
@@ -43,7 +44,8 @@ class ConductorPoller:
         self._on_read = on_read
         self._users = 0
         self._wake = asyncio.Event()
-        self._lock = asyncio.Lock()
+        # The read that is under way, for all who wait for it.
+        self._reading: asyncio.Task[None] | None = None
         self._attempted_at = float("-inf")
         self._read_at = float("-inf")
         self._error: StateUnavailableError | None = None
@@ -67,18 +69,22 @@ class ConductorPoller:
         """Read while there are users, until cancelled."""
         if self._read is None:
             return
-        while True:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(self._due_in_s() if self._users else None):
-                    await self._wake.wait()
-            except TimeoutError:
-                await self._try_get()
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(self._due_in_s() if self._users else None):
+                        await self._wake.wait()
+                except TimeoutError:
+                    await self._try_get()
+        finally:
+            if self._reading is not None:
+                await cancel_and_wait([self._reading])
 
     async def get(self) -> Infos:
         """Return information about the conductors, at most READ_INTERVAL_S old.
 
-        Cancelling is safe.
+        Cancelling is safe: the read goes on for others that wait for it.
 
         Raises:
             NoConductorError: this server reads no conductor.
@@ -86,14 +92,19 @@ class ConductorPoller:
         """
         if self._read is None:
             raise NoConductorError
-        loop = asyncio.get_running_loop()
-        async with self._lock:
-            age_s = loop.time() - self._attempted_at
-            if self._error is not None and age_s < RETRY_INTERVAL_S:
-                raise self._error
-            if self._error is not None or age_s >= READ_INTERVAL_S:
-                await self._update(self._read)
-            return self.infos
+        reading = self._reading
+        if reading is None and self._is_due():
+            reading = self._reading = asyncio.create_task(
+                self._update(self._read), name="conductor info"
+            )
+        if reading is not None:
+            await asyncio.wait([reading])
+            if reading.cancelled():
+                raise StateUnavailableError("the conductor poller has stopped")
+            reading.result()
+        if self._error is not None:
+            raise self._error
+        return self.infos
 
     async def refresh(self) -> None:
         """Read the conductors unless that was tried lately, and wait for a limited time."""
@@ -109,17 +120,21 @@ class ConductorPoller:
         age_s = asyncio.get_running_loop().time() - self._read_at
         return self.infos if age_s < MAX_AGE_S else {}
 
+    def _is_due(self) -> bool:
+        """Return True if what was read last is too old for a request."""
+        age_s = asyncio.get_running_loop().time() - self._attempted_at
+        return age_s >= (READ_INTERVAL_S if self._error is None else RETRY_INTERVAL_S)
+
     async def _update(self, read: ReadConductors) -> None:
-        loop = asyncio.get_running_loop()
         try:
             self.infos, self._error = await read(), None
-            self._read_at = loop.time()
+            self._read_at = asyncio.get_running_loop().time()
         except StateUnavailableError as error:
             self.infos, self._error = {}, error
-            raise
         finally:
-            self._attempted_at = loop.time()
-            self._on_read()
+            self._reading = None
+        self._attempted_at = asyncio.get_running_loop().time()
+        self._on_read()
 
     async def _try_get(self) -> None:
         try:
