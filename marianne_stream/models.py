@@ -272,7 +272,7 @@ class JobProgress:
         times: times of the run; None if the time of submission is unknown.
         last_progress_at: last change of status, counts or a sheet that was seen.
         last_activity_at: last sign of life: progress, a write to the log, a file event.
-        eta_at: estimated end.
+        eta_at: estimated end; None if there is no estimate, or the job has taken longer.
         stalled: numbers of the running sheets without a recent sign of life.
         sees_changes: False if changes before this state may have happened unseen.
         clone: name of the conductor's clone that has the job, "" for the one without a name; None

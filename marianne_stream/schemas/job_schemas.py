@@ -34,7 +34,11 @@ Cost = Annotated[
 ]
 
 EstimatedEnd = Annotated[
-    str | None, Field(exclude_if=is_none, description="Estimated end, ISO 8601; absent if unknown.")
+    str | None,
+    Field(
+        exclude_if=is_none,
+        description="Estimated end, ISO 8601; absent if unknown, or if the job has taken longer.",
+    ),
 ]
 
 LastProgressAt = Annotated[

@@ -125,7 +125,7 @@ def completed(count: int, total: int, *others: Sheet) -> JobState:
         (completed(5, 10), None, 100 + 100),
         (completed(2, 10), None, None),
         (completed(2, 10), 250.0, 100 + 150),
-        (completed(2, 10), 50.0, 100),
+        (completed(2, 10), 50.0, None),
         (completed(4, 10, Sheet(10, "skipped")), None, 100 + 5 * 25),
         (replace(completed(5, 10), status="paused"), None, None),
         (completed(5, 10, Sheet(10, "fermata")), None, None),
@@ -141,8 +141,24 @@ def test_estimate(state: JobState, previous_s: float | None, expected: float | N
 def test_time_since_the_last_completed_sheet_is_not_counted_twice() -> None:
     times = RunTimes("r", T, started_at=T, seen_at=T + 100, measured_sheets=5, measured_s=90.0)
     # 5 sheets need 18 s each, of which 10 s have passed.
-    assert estimate_end(completed(5, 10), times, None, T + 100) == T + 100 + 80
+    at_work = completed(5, 10, Sheet(10, "dispatched"))
+    assert estimate_end(at_work, times, None, T + 100) == T + 100 + 80
     assert estimate_end(completed(6, 10), times, None, T + 100) == T + 100 + 4 * 100 / 6
+
+
+def test_sheet_that_takes_long_leaves_time_for_those_after_it() -> None:
+    times = RunTimes("r", T, started_at=T, seen_at=T, measured_sheets=3, measured_s=30.0)
+    at_work = completed(3, 6, Sheet(6, "dispatched"))
+    assert estimate_end(at_work, times, None, T + 35) == T + 35 + 25
+    # The sheet at work is late, and two more need 10 s each.
+    assert estimate_end(at_work, times, None, T + 1000) == T + 1000 + 20
+
+
+def test_no_estimate_once_the_last_sheet_is_late() -> None:
+    times = RunTimes("r", T, started_at=T, seen_at=T, measured_sheets=3, measured_s=30.0)
+    last = completed(3, 4, Sheet(4, "dispatched"))
+    assert estimate_end(last, times, None, T + 35) == T + 40
+    assert estimate_end(last, times, None, T + 1000) is None
 
 
 @pytest.mark.parametrize(
