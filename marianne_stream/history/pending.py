@@ -12,7 +12,8 @@ from marianne_stream.history.records import (
     Transition,
     WriteBatch,
 )
-from marianne_stream.jobs.sheet_times import MAX_UNSEEN_S, NOT_STARTED, is_same_execution
+from marianne_stream.jobs.read_times import MAX_UNSEEN_S
+from marianne_stream.jobs.sheet_times import NOT_STARTED, is_same_execution
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet
 
 # Approximate size of a record without the data of an event, in bytes.

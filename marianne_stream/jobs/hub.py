@@ -266,4 +266,7 @@ class JobHub:
             entry = roster.entries.get(job_id)
             known = before.entries.get(job_id) if before is not None else None
             if source_changed or entry != known:
-                watcher.add_hint(RosterHint(entry, source_changed=source_changed))
+                unchanged_at = None if source_changed else self.roster.poller.read_before_at
+                watcher.add_hint(
+                    RosterHint(entry, source_changed=source_changed, unchanged_at=unchanged_at)
+                )

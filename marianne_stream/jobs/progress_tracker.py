@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from marianne_stream.jobs.estimate import estimate_end
 from marianne_stream.jobs.progress import ProgressTimes
+from marianne_stream.jobs.read_times import MAX_UNSEEN_S, ReadTime, make_read_time
 from marianne_stream.jobs.run_times import (
     KnownRun,
     LoadRun,
     submission_time,
     update_run_times,
 )
-from marianne_stream.jobs.sheet_times import ReadTime, make_read_time, with_sheet_times
+from marianne_stream.jobs.sheet_times import with_sheet_times
 from marianne_stream.jobs.stalled import find_stalled
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet, is_same_time
 
@@ -46,8 +47,11 @@ class ProgressTracker:
         """Count the sheets that have completed between two states."""
         self._progress.counters.count_sheets(before, after)
 
-    async def update(self, state: JobState) -> JobState:
-        """Return a state that was just read, with the times of its run and sheets."""
+    async def update(self, state: JobState, *, max_gap_s: float = MAX_UNSEEN_S) -> JobState:
+        """Return a state that was just read, with the times of its run and sheets.
+
+        `max_gap_s` is the longest time since the read before in which no change goes unseen.
+        """
         if self._is_new_run(state):
             known = await self._load_run(state)
             if known is None:
@@ -60,7 +64,7 @@ class ProgressTracker:
         if self._times is None and submission_time(state) is None:
             # What was seen of an unknown run may be of another one.
             return with_reported_times(state)
-        read = make_read_time(now, self._seen_at, had_ended=self._had_ended)
+        read = make_read_time(now, self._seen_at, max_gap_s=max_gap_s, had_ended=self._had_ended)
         self._times = update_run_times(
             self._times,
             state,

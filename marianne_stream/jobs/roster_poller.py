@@ -40,6 +40,8 @@ class RosterPoller:
         intervals: how often the clients want a roster.
         latest: the last roster; None before the first.
         latest_requested_at: loop time of the request for it.
+        read_at: loop time of the request for the last roster that was read.
+        read_before_at: the same for the roster that was read before it.
     """
 
     def __init__(self, backend: Backend, *, on_roster: RosterListener) -> None:
@@ -52,6 +54,7 @@ class RosterPoller:
         self.intervals = SharedInterval(self._wake.set)
         self._requested_at = float("-inf")
         self.latest_requested_at = float("-inf")
+        self.read_at = self.read_before_at = float("-inf")
         self._invalidated_at = float("-inf")
         self._poll_soon_at = float("inf")
         # Loop time of the last answer, and the rest of the conductor after it.
@@ -184,6 +187,8 @@ class RosterPoller:
             roster = carry_over_entries(roster, self.latest)
         self.latest = roster
         self.latest_requested_at = self._requested_at
+        if roster.source != "none":
+            self.read_before_at, self.read_at = self.read_at, self._requested_at
         self._received_at = asyncio.get_running_loop().time()
         self._rest_s = min(REST_FACTOR * roster.cost_s, MAX_REST_S)
         self._on_roster(roster)

@@ -6,9 +6,10 @@ included. A sheet that is executed again after its end has a new span.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from marianne_stream.backends.checkpoint import STOPPED_STATUS, to_epoch_s
+from marianne_stream.jobs.read_times import ReadTime
 from marianne_stream.jobs.run_times import MAX_CLOCK_DIFFERENCE_S
 from marianne_stream.jobs.waiting import SHEET_CODES
 from marianne_stream.models import JobState, Sheet
@@ -21,37 +22,6 @@ ENDED = frozenset({"completed", "failed", "cancelled", STOPPED_STATUS})
 
 # An end that is this close to the job's start was written by a resume.
 RESUME_WINDOW_S = 1.0
-
-# A change counts as seen if the state was read at most this long before it.
-MAX_UNSEEN_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class ReadTime:
-    """Time of a read.
-
-    Attributes:
-        now: time of the read, in epoch seconds.
-        sees_changes: True if changes since the read before were seen.
-        had_ended: True if the job had ended at the read before.
-    """
-
-    now: float
-    sees_changes: bool
-    had_ended: bool = False
-
-
-def make_read_time(now: float, seen_since: float | None, *, had_ended: bool = False) -> ReadTime:
-    """Return the time of a read.
-
-    Args:
-        now: time of the read, in epoch seconds.
-        seen_since: time of the read before it, or of the job's submission; None if unknown. It is
-            later than `now` if the clock was set back.
-        had_ended: True if the job had ended at the read before.
-    """
-    sees_changes = seen_since is not None and abs(now - seen_since) <= MAX_UNSEEN_S
-    return ReadTime(now, sees_changes, had_ended)
 
 
 def with_sheet_times(

@@ -17,6 +17,7 @@ from marianne_stream.jobs.poll_schedule import ACTIVE_DELAY_S, PollSchedule
 from marianne_stream.jobs.progress import has_progressed
 from marianne_stream.jobs.progress_tracker import ProgressTracker
 from marianne_stream.jobs.read_limiter import StateReadLimiter
+from marianne_stream.jobs.read_times import SeenPeriod
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd
 from marianne_stream.jobs.state_merge import (
@@ -38,10 +39,14 @@ MAX_FIRST_ROSTER_AGE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RosterHint:
-    """Hint: the roster has a new entry of the job, or comes from another source."""
+    """Hint: the roster has a new entry of the job, or comes from another source.
+
+    `unchanged_at` is the loop time of the roster before a new entry; None if it is unknown.
+    """
 
     entry: RosterEntry | None
     source_changed: bool
+    unchanged_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class JobWatcher:
         # The job's entry when the state was last read.
         self._last_entry: RosterEntry | None = None
         self._last_read_at = 0.0
+        self._read_began_at = 0.0
+        self._seen_period = SeenPeriod()
         self._is_missing = False
         self._conflict_since: float | None = None
 
@@ -148,6 +155,8 @@ class JobWatcher:
         """Queue a hint that the job may have changed; events without a change are ignored."""
         if isinstance(hint, MonitorEvent) and not hint.may_change_state:
             return
+        if isinstance(hint, RosterHint):
+            self._seen_period.on_new_entry(hint.unchanged_at)
         if self._hints.qsize() < MAX_QUEUED_HINTS:
             self._hints.put_nowait(hint)
 
@@ -279,7 +288,13 @@ class JobWatcher:
         )
         state = mark_stopped_sheets(state)
         if self._has_own_progress:
-            state = await self._tracker.update(state)
+            max_gap_s = self._seen_period.max_gap_s(
+                read_began_at=self._read_began_at,
+                roster_at=self._roster_poller.read_at,
+                is_scheduled=self._schedule.delay_s is not None,
+            )
+            state = await self._tracker.update(state, max_gap_s=max_gap_s)
+        self._seen_period.on_read(self._last_read_at)
         changed = self._publish(state, end="finished" if state.is_final else "")
         roster = self._roster_poller.latest
         self._schedule.on_state(
@@ -292,6 +307,7 @@ class JobWatcher:
     async def _read_state(self, *, on_demand: bool) -> JobState:
         async with self._read_limiter.acquire(on_demand=on_demand):
             self._last_entry = self._roster_poller.get_entry(self.job_id)
+            self._read_began_at = asyncio.get_running_loop().time()
             return await self._backend.read_job(self.job_id, self._last_entry)
 
     async def _with_fresh_status(self, state: JobState) -> JobState:
@@ -357,6 +373,7 @@ class JobWatcher:
     def _on_missing(self) -> None:
         """Report the job as deleted if it is missing for the second time."""
         self._last_read_at = asyncio.get_running_loop().time()
+        self._seen_period.on_failure()
         if self._is_missing and self.snapshot is not None:
             self._publish(self.snapshot.state, end="deleted")
         self._is_missing = True
@@ -366,6 +383,7 @@ class JobWatcher:
         """Show the last known state, marked as such."""
         logger.debug("job not read job=%r error=%s", self.job_id, error)
         self._last_read_at = asyncio.get_running_loop().time()
+        self._seen_period.on_failure()
         if self.snapshot is not None:
             self._publish(self.snapshot.state, is_last_known=True)
         self._schedule.on_error()

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from marianne_stream.jobs.sheet_times import ReadTime, make_read_time, with_sheet_times
+from marianne_stream.jobs.read_times import ReadTime
+from marianne_stream.jobs.sheet_times import with_sheet_times
 from marianne_stream.models import JobState, Sheet, format_iso_time
 
 STARTED_AT = 1_000_000.0
@@ -193,10 +194,3 @@ def test_later_attempt_first_seen_has_no_start() -> None:
     sheet = play((500, Sheet(1, "dispatched", attempt=3)), seen=False)
     sheet = play((502, Sheet(1, "in_progress", attempt=3)), known=sheet)
     assert sheet.started_at is None
-
-
-def test_change_after_long_silence_is_not_seen() -> None:
-    assert make_read_time(100.0, 90.0).sees_changes
-    assert not make_read_time(100.0, 80.0).sees_changes
-    assert not make_read_time(100.0, None).sees_changes
-    assert not make_read_time(80.0, 100.0).sees_changes
