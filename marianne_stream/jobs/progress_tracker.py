@@ -81,19 +81,15 @@ class ProgressTracker:
         self._sees_changes = read.sees_changes
         return state
 
-    def refresh(self, state: JobState, *, is_last_known: bool = False) -> JobState:
-        """Return a state with its progress until now.
-
-        If it is only the last known state, no sheet counts as stalled: nobody would see a sign of
-        life.
-        """
+    def refresh(self, state: JobState) -> JobState:
+        """Return a state with its progress until now."""
         now = time.time()
         progress = JobProgress(
             times=self._times,
             last_progress_at=self._progress.get(state.job_id),
             last_activity_at=self._progress.get_activity(state.job_id),
             eta_at=estimate_end(state, self._times, self._previous_s, now),
-            stalled=() if is_last_known else self.find_stalled(state),
+            stalled=self.find_stalled(state),
             sees_changes=self._sees_changes,
             clone=self._progress.clone,
         )
@@ -142,6 +138,13 @@ class ProgressTracker:
 def with_reported_times(state: JobState) -> JobState:
     """Return a state whose sheets have no other times than those that were reported."""
     return with_sheet_times(state, {}, ReadTime(time.time(), sees_changes=False))
+
+
+def without_forecast(state: JobState) -> JobState:
+    """Return a last known state without stalled sheets and estimate: nobody sees if it goes on."""
+    if state.progress is None:
+        return state
+    return replace(state, progress=replace(state.progress, stalled=(), eta_at=None))
 
 
 async def load_nothing(_state: JobState) -> KnownRun:

@@ -15,7 +15,7 @@ from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateU
 from marianne_stream.fanout.topic import Topic
 from marianne_stream.jobs.poll_schedule import ACTIVE_DELAY_S, PollSchedule
 from marianne_stream.jobs.progress import has_progressed
-from marianne_stream.jobs.progress_tracker import ProgressTracker
+from marianne_stream.jobs.progress_tracker import ProgressTracker, without_forecast
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.jobs.read_times import SeenPeriod
 from marianne_stream.jobs.roster_poller import RosterPoller
@@ -333,7 +333,9 @@ class JobWatcher:
             if before.source != "none":
                 self._tracker.record_progress(self.job_id)
         if self._has_own_progress:
-            state = self._tracker.refresh(state, is_last_known=is_last_known)
+            state = self._tracker.refresh(state)
+        if is_last_known:
+            state = without_forecast(state)
         roster = self._roster_poller.latest
         live = state.live and not is_last_known
         snapshot = self.snapshot = JobSnapshot(

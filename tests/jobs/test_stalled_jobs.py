@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -12,7 +12,7 @@ from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.fanout.replay_entry import ReplayEntry
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.subscriptions import JobSubscription
-from marianne_stream.models import JobState, Sheet, format_iso_time
+from marianne_stream.models import JobProgress, JobState, Sheet, format_iso_time
 from marianne_stream.wire.sse import EncodedFrames
 from tests.support.backends import OneJobBackend
 from tests.support.waiting import wait_until
@@ -114,6 +114,26 @@ async def test_job_that_cannot_be_read_does_not_stall(watched: Watched) -> None:
     watched.hub.update_stalled()
     await watched.read()
     assert (watched.stalled, "sheet.stalled" in watched.events.names) == ((), False)
+
+
+async def test_progress_of_another_server_is_not_shown_while_the_job_cannot_be_read(
+    watched: Watched,
+) -> None:
+    assert watched.backend.state is not None
+    foreign = JobProgress(last_progress_at=10.0, eta_at=time.time() + 60, stalled=(1,))
+    watched.backend.state = replace(watched.backend.state, progress=foreign)
+    await watched.read()
+    assert watched.stalled == (1,)
+    watched.backend.error = StateUnavailableError()
+    await watched.read()
+    snapshot = watched.subscription.watcher.snapshot
+    assert snapshot is not None
+    assert snapshot.source == "none"
+    assert (snapshot.status_data.stalled, snapshot.status_data.eta_at) == ((), None)
+    assert watched.hub.stalled_job_count == 0
+    watched.backend.error = None
+    await watched.read()
+    assert watched.stalled == (1,)
 
 
 async def test_job_that_was_not_watched_has_not_stalled(watched: Watched) -> None:
