@@ -54,7 +54,9 @@ def make_job_detail(state: JobState, *, with_paths: bool) -> JobDetail:
     status = make_status_data(state, with_paths=with_paths)
     fields = {name: getattr(status, name) for name in type(status).model_fields}
     fields["started_at"] = status.started_at or state.started_at
-    fields["completed_at"] = status.completed_at or state.completed_at
+    # A job that runs again may have the end of its last execution in its checkpoint.
+    ended_at = state.completed_at if state.is_terminal else None
+    fields["completed_at"] = status.completed_at or ended_at
     return JobDetail(
         **fields,
         job_name=state.job_name,

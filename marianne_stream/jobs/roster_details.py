@@ -7,7 +7,7 @@ from dataclasses import replace
 from marianne_stream.backends.checkpoint import to_epoch_s
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.snapshots import JobSnapshot
-from marianne_stream.jobs.waiting import find_waiting
+from marianne_stream.jobs.waiting import find_waiting, find_waiting_status
 from marianne_stream.jobs.watcher import JobWatcher
 from marianne_stream.models import (
     JobProgress,
@@ -65,22 +65,27 @@ class RosterDetailCache:
 
     def get(self, entry: RosterEntry) -> RosterDetails | None:
         """Return the facts about the run of an entry; None if there are none."""
-        last_progress_at = format_iso_time(self._progress.get(entry.job_id))
+        last_progress_at = self._progress.get(entry.job_id)
         state = self._find_state(entry)
         if state is None:
             if last_progress_at is None:
                 return None
-            return RosterDetails(last_progress_at=last_progress_at)
+            return RosterDetails(last_progress_at=format_iso_time(last_progress_at))
         # A state that is older or newer than the entry has another active sheet.
         same_count = entry.completed_sheets in (None, state.completed_sheets)
+        # The watcher has not read what a newer entry with another status shows.
+        same_status = entry.status == state.status
         progress = state.progress or JobProgress()
+        if state.source == "redis":
+            # An edge shows what the origin has seen.
+            last_progress_at = progress.last_progress_at
         return RosterDetails(
             current_sheet=state.current_sheet if same_count and not entry.is_terminal else None,
             updated_at=state.updated_at,
-            last_progress_at=last_progress_at,
-            waiting=find_waiting(state),
-            eta_at=format_iso_time(progress.eta_at),
-            stalled=progress.stalled,
+            last_progress_at=format_iso_time(last_progress_at),
+            waiting=find_waiting(state) if same_status else find_waiting_status(entry.status),
+            eta_at=format_iso_time(progress.eta_at) if same_status else None,
+            stalled=progress.stalled if same_status else (),
             error_message=state.error_message[:MAX_ERROR_CHARS] if state.error_message else None,
             estimated_cost=state.estimated_cost,
         )

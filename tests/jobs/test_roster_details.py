@@ -7,18 +7,22 @@ from dataclasses import replace
 import pytest
 
 from marianne_stream.jobs import roster_details as details_module
+from marianne_stream.jobs.job_data import make_job_detail
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.progress_tracker import ProgressTracker, load_nothing
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.jobs.roster_details import RosterDetailCache
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot, SnapshotEnd
+from marianne_stream.jobs.waiting import find_waiting_status
 from marianne_stream.jobs.watcher import JobWatcher
 from marianne_stream.models import (
+    JobProgress,
     JobState,
     Roster,
     RosterDetails,
     RosterEntry,
+    Sheet,
     format_iso_time,
 )
 from tests.support.backends import FakeBackend
@@ -173,6 +177,41 @@ async def test_current_sheet_with_other_count_omitted(
     same = replace(ENTRY, completed_sheets=1, total_sheets=4)
     assert details.get(same) == KNOWN
     assert details.get(replace(same, completed_sheets=2)) == replace(KNOWN, current_sheet=None)
+
+
+@pytest.mark.parametrize("status", ["completed", "paused"])
+async def test_forecast_of_an_older_state_omitted(details: RosterDetailCache, status: str) -> None:
+    progress = JobProgress(eta_at=2000.0, stalled=(1,))
+    sheets = (Sheet(1, "waiting", waiting_until=1500.0),)
+    details.attach(make_watcher(replace(STATE, progress=progress, sheets=sheets)))
+    running = details.get(ENTRY)
+    assert running is not None
+    assert running.waiting is not None
+    assert (running.waiting.code, running.stalled) == ("rate_limited", (1,))
+    assert running.eta_at == format_iso_time(2000.0)
+    changed = details.get(replace(ENTRY, status=status))
+    assert changed is not None
+    assert (changed.eta_at, changed.stalled) == (None, ())
+    assert changed.waiting == find_waiting_status(status)
+
+
+async def test_last_progress_on_an_edge_is_what_its_origin_has_seen() -> None:
+    times = ProgressTimes()
+    times.record("a")
+    details = RosterDetailCache(times, lambda: None)
+    progress = JobProgress(last_progress_at=1234.0)
+    details.attach(make_watcher(replace(STATE, source="redis", progress=progress)))
+    found = details.get(ENTRY)
+    assert found is not None
+    assert found.last_progress_at == format_iso_time(1234.0)
+    details.close()
+
+
+def test_job_that_runs_again_has_no_end() -> None:
+    state = replace(STATE, completed_at=format_iso_time(900.0))
+    assert make_job_detail(state, with_paths=False).completed_at is None
+    ended = replace(state, status="completed")
+    assert make_job_detail(ended, with_paths=False).completed_at == format_iso_time(900.0)
 
 
 async def test_last_progress_of_unwatched_job_reported() -> None:
