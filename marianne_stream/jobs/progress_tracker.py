@@ -1,5 +1,6 @@
 """Progress tracker of one watched job: the times of its run and sheets, estimate, signs of life."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -12,9 +13,12 @@ from marianne_stream.jobs.run_times import (
     submission_time,
     update_run_times,
 )
-from marianne_stream.jobs.sheet_times import with_sheet_times
+from marianne_stream.jobs.sheet_times import SheetMerge, make_sheet_merge
 from marianne_stream.jobs.stalled import find_stalled
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet, is_same_time
+
+# Number of sheets that are merged at once; it takes 3 ms.
+SHEETS_AT_ONCE = 1000
 
 
 class ProgressTracker:
@@ -34,6 +38,9 @@ class ProgressTracker:
         self._seen_at: float | None = None
         self._times: RunTimes | None = None
         self._sheets: dict[int, Sheet] = {}
+        # The sheets as they were last read, and the start of the job that was reported with them.
+        self._reported: dict[int, Sheet] = {}
+        self._job_started_at: float | None = None
         self._previous_s: float | None = None
         # True if the run had ended at its last read.
         self._had_ended = False
@@ -57,23 +64,25 @@ class ProgressTracker:
             if known is None:
                 # It would be recorded in place of what is known. The next read tries again.
                 self._forget_run()
-                return with_reported_times(state)
+                return await self._with_reported_times(state)
             self._begin_run(known, submission_time(state))
         self._run_id = state.run
         now = round(time.time(), 3)
         if self._times is None and submission_time(state) is None:
             # What was seen of an unknown run may be of another one.
-            return with_reported_times(state)
+            return await self._with_reported_times(state)
         read = make_read_time(now, self._seen_at, max_gap_s=max_gap_s, had_ended=self._had_ended)
-        self._times = update_run_times(
+        times = update_run_times(
             self._times,
             state,
             now,
             sees_changes=read.sees_changes,
             had_ended=read.had_ended,
         )
-        ended_at = self._times.completed_at if self._times is not None else None
-        state = with_sheet_times(state, self._sheets, read, ended_at)
+        ended_at = times.completed_at if times is not None else None
+        merge = make_sheet_merge(state, self._sheets, read, ended_at)
+        state = await self._merge_sheets(state, merge)
+        self._times = times
         if state.sheets:
             self._sheets = {sheet.number: sheet for sheet in state.sheets}
         self._seen_at = now
@@ -123,21 +132,43 @@ class ProgressTracker:
         self._seen_at = None
         self._sees_changes = False
 
+    async def _with_reported_times(self, state: JobState) -> JobState:
+        """Return a state whose sheets have no other times than those that were reported."""
+        read = ReadTime(time.time(), sees_changes=False)
+        return await self._merge_sheets(state, make_sheet_merge(state, {}, read))
+
+    async def _merge_sheets(self, state: JobState, merge: SheetMerge) -> JobState:
+        """Return a state with merged sheets, piece by piece: there may be 20,000.
+
+        A sheet that is reported as before stays the same object, which makes later comparisons
+        cheap.
+        """
+        before = self._reported if merge.job_started_at == self._job_started_at else {}
+        sheets: list[Sheet] = []
+        for first in range(0, len(state.sheets), SHEETS_AT_ONCE):
+            if first:
+                await asyncio.sleep(0)
+            for reported in state.sheets[first : first + SHEETS_AT_ONCE]:
+                sheet = merge.known.get(reported.number)
+                if sheet is None or before.get(reported.number) != reported:
+                    sheet = merge(reported)
+                sheets.append(sheet)
+        if sheets:
+            self._reported = {sheet.number: sheet for sheet in state.sheets}
+            self._job_started_at = merge.job_started_at
+        return replace(state, sheets=tuple(sheets))
+
     def _begin_run(self, known: KnownRun, submitted_at: float | None) -> None:
         self._submitted_at = submitted_at
         self._times = known.times
         self._sheets = dict(known.sheets)
+        self._reported = {}
         self._had_ended = False
         self._previous_s = known.previous_s
         is_new = known.times is None and (submitted_at or 0.0) >= self._progress.began_at
         if self._seen_at is None and is_new:
             # A run that was submitted just now was seen from its beginning.
             self._seen_at = submitted_at
-
-
-def with_reported_times(state: JobState) -> JobState:
-    """Return a state whose sheets have no other times than those that were reported."""
-    return with_sheet_times(state, {}, ReadTime(time.time(), sees_changes=False))
 
 
 def without_forecast(state: JobState) -> JobState:

@@ -6,7 +6,7 @@ included. A sheet that is executed again after its end has a new span.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from marianne_stream.backends.checkpoint import STOPPED_STATUS, to_epoch_s
 from marianne_stream.jobs.read_times import ReadTime
@@ -24,13 +24,46 @@ ENDED = frozenset({"completed", "failed", "cancelled", STOPPED_STATUS})
 RESUME_WINDOW_S = 1.0
 
 
-def with_sheet_times(
+@dataclass(frozen=True, slots=True)
+class SheetMerge:
+    """Merge of the sheets of a state with what is known of them.
+
+    Attributes:
+        known: the sheets of the same run as they were last known, by number.
+        read: time of the read.
+        job_started_at: time of the last start or resume of the job; None if unknown.
+        job_ended_at: end of the job, as reported or seen; None if it is unknown.
+        start_seen_at: start of a sheet that is new; None if it was not seen.
+        seen_at: time of any other change; None if it was not seen.
+    """
+
+    known: Mapping[int, Sheet]
+    read: ReadTime
+    job_started_at: float | None
+    job_ended_at: float | None
+    start_seen_at: float | None
+    seen_at: float | None
+
+    def __call__(self, reported: Sheet) -> Sheet:
+        """Return a sheet with the times that were reported or seen."""
+        sheet = without_resume_end(reported, self.job_started_at)
+        before = self.known.get(sheet.number)
+        if before is None and self.read.sees_changes:
+            before = Sheet(sheet.number, "pending")
+        seen_at = self.start_seen_at if sheet.status not in ENDED else self.seen_at
+        if sheet.status == STOPPED_STATUS and self.read.had_ended:
+            # This server marks the sheet when the end of the job is certain, which is later.
+            seen_at = self.job_ended_at
+        return merge_times(sheet, before, seen_at, self.job_started_at)
+
+
+def make_sheet_merge(
     state: JobState,
     known: Mapping[int, Sheet],
     read: ReadTime,
     job_ended_at: float | None = None,
-) -> JobState:
-    """Return a state whose sheets have the times that were reported or seen.
+) -> SheetMerge:
+    """Return the merge of the sheets of a state.
 
     Args:
         state: the state that was read; its sheets have the times that the conductor reports.
@@ -47,18 +80,7 @@ def with_sheet_times(
     if seen_at is not None and not known and not any(s.status in ENDED for s in state.sheets):
         # The first sheets are dispatched as soon as the job starts.
         start_seen_at = job_started_at or seen_at
-    sheets = []
-    for reported in state.sheets:
-        sheet = without_resume_end(reported, job_started_at)
-        before = known.get(sheet.number)
-        if before is None and read.sees_changes:
-            before = Sheet(sheet.number, "pending")
-        seen = start_seen_at if sheet.status not in ENDED else seen_at
-        if sheet.status == STOPPED_STATUS and read.had_ended:
-            # This server marks the sheet when the end of the job is certain, which is later.
-            seen = job_ended_at
-        sheets.append(merge_times(sheet, before, seen, job_started_at))
-    return replace(state, sheets=tuple(sheets))
+    return SheetMerge(known, read, job_started_at, job_ended_at, start_seen_at, seen_at)
 
 
 def without_resume_end(sheet: Sheet, job_started_at: float | None) -> Sheet:

@@ -1,5 +1,6 @@
 """Changes that happened before this server looked are not taken for seen."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -86,6 +87,35 @@ async def test_stopped_sheet_ends_when_its_job_was_seen_to_end() -> None:
     assert ended_at is not None
     stopped = replace(cancelled, sheets=(Sheet(1, "stopped", attempt=1),))
     assert (await tracker.update(stopped)).sheets[0].completed_at == ended_at
+
+
+async def test_unchanged_sheet_stays_the_same_object_until_the_job_is_resumed() -> None:
+    tracker = ProgressTracker(ProgressTimes(), load_nothing)
+    submitted_at = time.time() - 60
+    first = await tracker.update(make_state(submitted_at, "dispatched"))
+    changed = make_state(submitted_at, "dispatched")
+    changed = replace(changed, sheets=(changed.sheets[0], Sheet(2, "dispatched", attempt=1)))
+    second = await tracker.update(changed)
+    assert second.sheets[0] is first.sheets[0]
+    assert second.sheets[1].started_at is not None
+    # The sheet is between two attempts, and the resume sets it back.
+    waiting = replace(changed, sheets=(Sheet(1, "pending"), Sheet(2, "pending")))
+    assert (await tracker.update(waiting)).sheets[1].started_at is not None
+    resumed = replace(waiting, started_at=format_iso_time(time.time() + 60))
+    assert (await tracker.update(resumed)).sheets[1].started_at is None
+
+
+async def test_many_sheets_are_merged_in_pieces() -> None:
+    tracker = ProgressTracker(ProgressTimes(), load_nothing)
+    state = make_state(time.time(), "dispatched")
+    state = replace(state, sheets=tuple(Sheet(number, "pending") for number in range(1, 3001)))
+    update = asyncio.create_task(tracker.update(state))
+    turns = 0
+    while not update.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 2
+    assert (await update).sheets == state.sheets
 
 
 async def find_run(tracker: ProgressTracker, state: JobState) -> str:

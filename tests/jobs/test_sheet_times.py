@@ -1,11 +1,12 @@
 """Times of sheets, as they are reported, seen or unknown."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from marianne_stream.jobs.read_times import ReadTime
-from marianne_stream.jobs.sheet_times import with_sheet_times
+from marianne_stream.jobs.sheet_times import make_sheet_merge
 from marianne_stream.models import JobState, Sheet, format_iso_time
 
 STARTED_AT = 1_000_000.0
@@ -21,6 +22,14 @@ def make_state(*sheets: Sheet, started_at: float = STARTED_AT) -> JobState:
         sheets=sheets,
         started_at=format_iso_time(started_at),
     )
+
+
+def with_sheet_times(
+    state: JobState, known: Mapping[int, Sheet], read: ReadTime, job_ended_at: float | None = None
+) -> JobState:
+    """Return a state whose sheets are merged with what is known."""
+    merge = make_sheet_merge(state, known, read, job_ended_at)
+    return replace(state, sheets=tuple(map(merge, state.sheets)))
 
 
 def play(*steps: tuple[float, Sheet], known: Sheet | None = None, seen: bool = True) -> Sheet:
