@@ -1,11 +1,13 @@
 """View of a conductor for clients: information about it, and which of its jobs wait."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from marianne_stream.conductor_models import ConductorInfo, RateLimit
 from marianne_stream.jobs.waiting import find_waiting_status
-from marianne_stream.models import Roster, RosterDetails, format_iso_time
+from marianne_stream.models import Roster, RosterDetails, Waiting, format_iso_time
 from marianne_stream.schemas.conductor_schemas import ConductorData, RateLimitData
 from marianne_stream.schemas.job_schemas import WaitingJob
 from marianne_stream.wire import sse
@@ -13,6 +15,14 @@ from marianne_stream.wire.job_patterns import JobPatterns
 
 # Limit of the jobs in an event.
 MAX_WAITING_JOBS = 200
+
+
+class WaitingEntry(NamedTuple):
+    """A job that waits. There may be tens of thousands, of which clients get the first."""
+
+    job_id: str
+    status: str
+    waiting: Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class ConductorView:
 
     prefix: str
     info: ConductorInfo
-    waiting: tuple[WaitingJob, ...] = ()
+    waiting: tuple[WaitingEntry, ...] = ()
 
     @property
     def source_name(self) -> str | None:
@@ -52,9 +62,11 @@ class ConductorView:
         values["started_at"] = format_iso_time(self.info.started_at)
         if self.info.rate_limits is not None:
             values["rate_limits"] = tuple(map(make_rate_limit_data, self.info.rate_limits))
-        return ConductorData(
-            source_name=self.source_name, waiting=self.waiting[:MAX_WAITING_JOBS], **values
+        waiting = tuple(
+            WaitingJob(job_id=job.job_id, status=job.status, waiting=job.waiting)
+            for job in self.waiting[:MAX_WAITING_JOBS]
         )
+        return ConductorData(source_name=self.source_name, waiting=waiting, **values)
 
 
 def make_rate_limit_data(limit: RateLimit) -> RateLimitData:
@@ -72,12 +84,18 @@ def restrict_views(
 
 
 def make_views(
-    infos: Mapping[str, ConductorInfo], waiting: Iterable[WaitingJob]
+    infos: Mapping[str, ConductorInfo], waiting: Iterable[WaitingEntry]
 ) -> tuple[ConductorView, ...]:
-    """Return the views of all conductors, by the prefixes of their jobs."""
+    """Return the views of all conductors, by the prefixes of their jobs.
+
+    A prefix ends with the first colon; without one it is empty, and there is one conductor.
+    """
     jobs = tuple(waiting)
+    by_prefix: defaultdict[str, list[WaitingEntry]] = defaultdict(list)
+    for job in jobs:
+        by_prefix[job.job_id[: job.job_id.find(":") + 1]].append(job)
     return tuple(
-        ConductorView(prefix, info, tuple(job for job in jobs if job.job_id.startswith(prefix)))
+        ConductorView(prefix, info, tuple(by_prefix[prefix]) if prefix else jobs)
         for prefix, info in sorted(infos.items())
     )
 
@@ -96,7 +114,7 @@ def make_conductor_frames(
 
 def find_waiting_jobs(
     roster: Roster, details: Mapping[str, RosterDetails]
-) -> tuple[WaitingJob, ...]:
+) -> tuple[WaitingEntry, ...]:
     """Return the jobs that wait: by their details, else by their status."""
     found = []
     for entry in roster.entries.values():
@@ -105,5 +123,5 @@ def find_waiting_jobs(
         known = details.get(entry.job_id)
         waiting = (known and known.waiting) or find_waiting_status(entry.status)
         if waiting is not None:
-            found.append(WaitingJob(job_id=entry.job_id, status=entry.status, waiting=waiting))
+            found.append(WaitingEntry(entry.job_id, entry.status, waiting))
     return tuple(found)

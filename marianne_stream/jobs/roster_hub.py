@@ -85,7 +85,7 @@ class RosterHub:
         try:
             await self.poller.get(MAX_ROSTER_AGE_S)
             await self.conductors.refresh()
-            if not self._conductor_views:
+            if self.conductors.infos and not self._conductor_views:
                 # The roster came after the first information about the conductors.
                 self._on_conductors_read()
             return self._latest_snapshot(), subscription

@@ -27,6 +27,9 @@ SHEET_CODES: dict[str, WaitingCode] = {
     "retry_scheduled": "retry",
 }
 
+# What a job with one of these statuses waits for.
+JOB_WAITING = {status: Waiting(code, SENTENCES[code]) for status, code in JOB_CODES.items()}
+
 # Statuses from which `mzt resume` goes on.
 RESUMABLE = frozenset({"failed", "paused", "paused_at_chain", "cancelled"})
 
@@ -46,8 +49,7 @@ def find_waiting(state: JobState) -> Waiting | None:
 
 def find_waiting_status(status: str) -> Waiting | None:
     """Return what a job with a status waits for; None if the status alone does not tell."""
-    code = JOB_CODES.get(status)
-    return Waiting(code, SENTENCES[code]) if code is not None else None
+    return JOB_WAITING.get(status)
 
 
 def find_waiting_sheet(state: JobState) -> Sheet | None:

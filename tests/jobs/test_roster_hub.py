@@ -81,3 +81,19 @@ async def test_failed_subscription_removes_its_interval() -> None:
     task.cancel()
     await asyncio.wait([task])
     await hub.close()
+
+
+async def test_subscription_without_a_conductor_looks_for_no_waiting_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = make_hub()
+    polling = asyncio.create_task(hub.poller.run())
+    _, first = await hub.subscribe(1.0)
+    reads: list[None] = []
+    monkeypatch.setattr(hub, "_on_conductors_read", lambda: reads.append(None))
+    _, second = await hub.subscribe(1.0)
+    assert reads == []
+    for subscription in (first, second):
+        subscription.close()
+    polling.cancel()
+    await asyncio.wait([polling])
