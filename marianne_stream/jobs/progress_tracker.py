@@ -87,7 +87,9 @@ class ProgressTracker:
             self._sheets = {sheet.number: sheet for sheet in state.sheets}
         self._seen_at = now
         self._had_ended = state.is_terminal
-        self._sees_changes = read.sees_changes
+        # What is read of a job whose end was not seen happened before that end.
+        is_late = read.had_ended and ended_at is None
+        self._sees_changes = read.sees_changes and not is_late
         return state
 
     def refresh(self, state: JobState) -> JobState:

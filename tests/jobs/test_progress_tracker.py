@@ -71,6 +71,7 @@ async def test_end_of_a_job_that_was_first_read_after_it_is_unknown() -> None:
         assert progress is not None
         assert progress.times is not None
         assert progress.times.completed_at is None
+        assert not progress.sees_changes
         assert read.sheets[0].completed_at is None
 
 
