@@ -70,9 +70,9 @@ async def test_client_that_leaves_takes_no_answer_from_others(
 async def test_late_answer_counts_after_the_first_stream_has_stopped_waiting(
     conductor: Conductor, poller: ConductorPoller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conductor_poller, "FIRST_READ_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(conductor_poller, "REFRESH_TIMEOUT_S", 0.01)
     poller.add_user()
-    await poller.wait_first_read()
+    await poller.refresh()
     assert poller.infos == {}
     conductor.may_answer.set()
     assert await poller.get() == INFOS
