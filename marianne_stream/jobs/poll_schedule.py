@@ -49,13 +49,20 @@ class PollSchedule:
         self.delay_s: float | None = None
 
     def on_state(
-        self, state: JobState, *, changed: bool, interval_s: float, from_fallback: bool = False
+        self,
+        state: JobState,
+        *,
+        changed: bool,
+        interval_s: float,
+        from_fallback: bool = False,
+        is_behind: bool = False,
     ) -> None:
         """Schedule the next read after a state was read.
 
         `interval_s` is the shortest poll interval of the job's clients: it applies to state from
         disk, and a relaxed one to all. `from_fallback` means that the state was read from disk
-        although the conductor answers: its answer about this job is invalid.
+        although the conductor answers: its answer about this job is invalid. `is_behind` means that
+        the roster shows a change that the state does not have yet.
         """
         self._failure_backoff.reset()
         if changed:
@@ -72,6 +79,8 @@ class PollSchedule:
             self.delay_s = interval_s
         else:
             delay_s = running_delay_s(state, changed=changed, interval_s=interval_s)
+            if is_behind:
+                delay_s = min(delay_s, self._conflict_backoff.next_delay_s())
             self.delay_s = max(delay_s, REST_FACTOR * state.cost_s)
 
     def on_error(self) -> None:

@@ -302,6 +302,7 @@ class JobWatcher:
             changed=changed,
             interval_s=self._intervals.shortest_s() or MAX_FIRST_ROSTER_AGE_S,
             from_fallback=not state.live and roster is not None and roster.live,
+            is_behind=self._is_unseen_change(self._last_entry),
         )
 
     async def _read_state(self, *, on_demand: bool) -> JobState:

@@ -44,6 +44,19 @@ def test_job_with_active_sheet_read_every_2_s() -> None:
     assert delays(make_state("dispatched", "pending"), 4) == [0.2, 2, 2, 2]
 
 
+def test_job_behind_its_roster_entry_is_read_again_soon_but_not_for_ever() -> None:
+    schedule = PollSchedule()
+    state = make_state("dispatched", "pending")
+    found = []
+    for _ in range(7):
+        schedule.on_state(state, changed=False, interval_s=1.0, is_behind=True)
+        found.append(schedule.delay_s)
+    assert found == [0.1, 0.2, 0.4, 0.8, 1.6, 2, 2]
+    schedule.on_state(state, changed=True, interval_s=1.0)
+    schedule.on_state(state, changed=False, interval_s=1.0, is_behind=True)
+    assert schedule.delay_s == 0.1
+
+
 def test_slow_answer_delays_next_read() -> None:
     assert delays(make_state("dispatched", cost_s=0.3), 2) == [6, 6]
 
