@@ -65,7 +65,7 @@ def number_or_none(value: AnyValue) -> float | None:
         return None
     if not 0 < value <= MAX_COUNT:
         return None
-    return round(value, 6) or None
+    return value if isinstance(value, int) else round(value, 6) or None
 
 
 def duration_or_none(value: AnyValue) -> float | None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 
@@ -147,7 +147,7 @@ class ConductorClient:
     ) -> TimedResult[T]:
         """Send a request and decode its result. Cancelling is safe: the answer is dropped.
 
-        Fields that `result_type` does not name are skipped.
+        Fields that `result_type` does not name are skipped; `msgspec.Raw` gives the JSON as it is.
 
         Raises:
             ConductorUnreachableError: no process listens, or the conductor or this server stops.
@@ -159,6 +159,8 @@ class ConductorClient:
             ConductorUnavailableError: the connection cannot be made.
         """
         raw, took_s = await self._exchange(method, params)
+        if result_type is msgspec.Raw:
+            return TimedResult(cast("T", raw), took_s)
         size_bytes = len(memoryview(raw))
         await yield_to_loop(size_bytes)
         try:
