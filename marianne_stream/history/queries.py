@@ -78,9 +78,9 @@ def select_runs(
         before: run before which they begin; None for the newest.
     """
     rows = database.execute(
-        "SELECT * FROM runs WHERE job_id = ?1 AND (?2 IS NULL OR run < ?2) "
-        "ORDER BY run DESC LIMIT ?3",
-        (job_id, before, limit),
+        "SELECT * FROM runs WHERE job_id = :job_id AND (:before IS NULL OR run < :before) "
+        "ORDER BY run DESC LIMIT :limit",
+        {"job_id": job_id, "before": before, "limit": limit},
     )
     return [RunRecord(*row) for row in rows]
 
@@ -131,7 +131,8 @@ def select_run(
 def select_run_name(database: sqlite3.Connection, job_id: str, run: str | None) -> str | None:
     """Return the name of a run if it is stored; for None, that of the newest."""
     (name,) = database.execute(
-        "SELECT max(run) FROM runs WHERE job_id = ?1 AND (?2 IS NULL OR run = ?2)", (job_id, run)
+        "SELECT max(run) FROM runs WHERE job_id = :job_id AND (:run IS NULL OR run = :run)",
+        {"job_id": job_id, "run": run},
     ).fetchone()
     return str(name) if name is not None else None
 
@@ -157,9 +158,9 @@ def select_sheets(database: sqlite3.Connection, job_id: str, run: str) -> dict[i
 def find_run(database: sqlite3.Connection, job_id: str, submitted_at: float) -> RunRecord | None:
     """Return the run of a job that was submitted at a time; None if it is not stored."""
     row = database.execute(
-        "SELECT * FROM runs WHERE job_id = ?1 AND abs(submitted_at - ?2) < ?3 "
-        "ORDER BY abs(submitted_at - ?2) LIMIT 1",
-        (job_id, submitted_at, SAME_RUN_S),
+        "SELECT * FROM runs WHERE job_id = :job_id AND abs(submitted_at - :at) < :same_run_s "
+        "ORDER BY abs(submitted_at - :at) LIMIT 1",
+        {"job_id": job_id, "at": submitted_at, "same_run_s": SAME_RUN_S},
     ).fetchone()
     return RunRecord(*row) if row is not None else None
 
@@ -207,10 +208,11 @@ def select_ended_runs(
         is_selected: returns whether the runs of a job are wanted.
     """
     rows = database.execute(
-        "SELECT * FROM runs WHERE changed_at >= ?1 AND coalesce(completed_at, changed_at) >= ?1 "
+        "SELECT * FROM runs WHERE changed_at >= :since "
+        "AND coalesce(completed_at, changed_at) >= :since "
         "AND status IN ('completed', 'failed', 'cancelled') "
-        "ORDER BY coalesce(completed_at, changed_at) DESC LIMIT ?2",
-        (since, MAX_SCANNED_ROWS),
+        "ORDER BY coalesce(completed_at, changed_at) DESC LIMIT :limit",
+        {"since": since, "limit": MAX_SCANNED_ROWS},
     )
     records = (RunRecord(*row) for row in rows)
     return take_selected(records, limit, lambda record: is_selected(record.job_id))
@@ -340,9 +342,9 @@ def select_events_before(
         the events, and True if there are older ones.
     """
     rows = database.execute(
-        "SELECT * FROM events WHERE job_id = ?1 AND (?2 IS NULL OR seq < ?2) "
-        "ORDER BY seq DESC LIMIT ?3",
-        (job_id, before, limit + 1),
+        "SELECT * FROM events WHERE job_id = :job_id AND (:before IS NULL OR seq < :before) "
+        "ORDER BY seq DESC LIMIT :limit",
+        {"job_id": job_id, "before": before, "limit": limit + 1},
     )
     events: list[StoredEvent] = []
     size = 0

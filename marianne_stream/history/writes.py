@@ -24,17 +24,18 @@ INSERT_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)"
 SELECT_EPOCH = "SELECT first_seq - first_number FROM epochs WHERE epoch = ?"
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
 
-# The values are those of a Transition, which an earlier process may have recorded. A conductor that
-# restarts counts the attempts of completed sheets anew, and may report fewer.
+# The parameters are the fields of a Transition, which an earlier process may have recorded. A
+# conductor that restarts counts the attempts of completed sheets anew, and may report fewer.
 INSERT_TRANSITION = """
 INSERT INTO transitions
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+SELECT :job_id, :run, :number, :seen_at, :status, :attempt, :backfilled
 WHERE NOT EXISTS (
     SELECT 1 FROM (
         SELECT status, attempt FROM transitions
-        WHERE job_id = ?1 AND run = ?2 AND number = ?3 ORDER BY rowid DESC LIMIT 1
-    ) WHERE status = ?5 AND (
-        attempt IS ?6 OR status = 'completed' AND coalesce(attempt, 1) >= coalesce(?6, 1)
+        WHERE job_id = :job_id AND run = :run AND number = :number ORDER BY rowid DESC LIMIT 1
+    ) WHERE status = :status AND (
+        attempt IS :attempt
+        OR status = 'completed' AND coalesce(attempt, 1) >= coalesce(:attempt, 1)
     )
 )
 """
@@ -147,7 +148,7 @@ def write_batch(database: sqlite3.Connection, batch: WriteBatch, epoch: str) -> 
     """
     before = database.total_changes
     with transaction(database):
-        database.executemany(INSERT_TRANSITION, batch.transitions)
+        database.executemany(INSERT_TRANSITION, (each._asdict() for each in batch.transitions))
         database.executemany(UPSERT_RUN, map(attrgetter(*RUN_COLUMNS), batch.runs))
         database.executemany(UPSERT_SHEET, map(attrgetter(*SHEET_COLUMNS), batch.sheets))
         if batch.events:
