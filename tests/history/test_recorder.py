@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -234,7 +234,7 @@ async def test_store_that_fails_is_left_to_other_processes(
     recording: Recording, tmp_path: Path
 ) -> None:
     await recording.recorder.open(restore=True)
-    with sqlite3.connect(recording.store.path) as database:
+    with closing(sqlite3.connect(recording.store.path, isolation_level=None)) as database:
         database.execute("DROP TABLE events")
     database.close()
     recording.add(1)

@@ -5,6 +5,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -215,12 +216,12 @@ async def test_epochs_and_marks_of_removed_events_are_removed(store: HistoryStor
     await store.begin_epoch(epochs[0], 0)
     await store.write(WriteBatch(events=old[:1]), epochs[0])
     await store.begin_epoch(epochs[1], 0)
-    with sqlite3.connect(store.path) as database:
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as database:
         database.execute("UPDATE epochs SET started_at = started_at - 7200")
         database.execute("UPDATE events SET seen_at = seen_at - 7200")
     database.close()
     await store.begin_epoch(epochs[2], 0)
-    with sqlite3.connect(store.path) as database:
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as database:
         database.execute("INSERT INTO dropped_events VALUES ('a', 1), ('b', 3)")
     database.close()
     await store.prune()
@@ -302,7 +303,7 @@ async def test_file_that_is_no_database_is_refused(tmp_path: Path, content: byte
 
 async def test_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     database.close()
     before = path.read_bytes()
@@ -314,7 +315,7 @@ async def test_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
 async def test_newer_schema_of_a_file_that_is_being_read_is_refused(store: HistoryStore) -> None:
     query = partial(queries.select_runs, job_id="a", limit=1)
     assert await store.read(query) == []
-    with sqlite3.connect(store.path) as database:
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as database:
         database.execute("ALTER TABLE runs ADD COLUMN later TEXT")
         database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     database.close()
@@ -329,7 +330,7 @@ async def test_statements_of_a_query_see_one_state(store: HistoryStore) -> None:
         counts = []
         for _ in range(2):
             counts += database.execute("SELECT count(*) FROM events").fetchone()
-            with sqlite3.connect(store.path) as writer:
+            with closing(sqlite3.connect(store.path, isolation_level=None)) as writer:
                 writer.execute("INSERT INTO events VALUES (NULL, 'a', 'x', '', 0)")
             writer.close()
         return counts

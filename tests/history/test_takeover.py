@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -169,7 +170,7 @@ async def test_events_removed_while_a_client_reads_are_named_by_a_gap(
     frames = feed.frames()
     (first,) = EventParser().feed(await anext(frames))
     assert json.loads(first.data) == {"step": 1}
-    with sqlite3.connect(later.store.path) as database:
+    with closing(sqlite3.connect(later.store.path, isolation_level=None)) as database:
         retention.drop_events(database, 3)
     database.close()
     rest = EventParser().feed(b"".join([await anext(frames) for _ in range(3)]))
