@@ -70,9 +70,11 @@ class Recording:
 
     async def read_steps(self) -> list[int | None]:
         """Return the numbers of the stored events, and None for gaps."""
-        events = await self.store.read(
+        reader = HistoryReader(self.store.path)
+        events = await reader.read(
             lambda database: queries.select_newest_events(database, 999, 10**6)
         )
+        await reader.close()
         return [json.loads(event.data).get("step") for event in events]
 
 

@@ -16,6 +16,7 @@ from marianne_stream.errors import CorruptStateError, MarianneStreamError, State
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.history import ended_runs, queries, recorder
 from marianne_stream.history.history import History
+from marianne_stream.history.history_reader import HistoryReader
 from marianne_stream.history.pending import ChangeRecorder, Pending
 from marianne_stream.history.records import RunRecord, SheetRecord, WriteBatch
 from marianne_stream.history.store import HistoryStore
@@ -64,8 +65,9 @@ async def read_sheets(history: History, backend: OneJobBackend) -> dict[int, She
     submitted_at = submission_time(backend.state)
     assert submitted_at is not None
     run = make_run_name(submitted_at)
-    sheets = await history.store.read(partial(queries.select_sheets, job_id="a", run=run))
-    await history.store.close()
+    reader = HistoryReader(history.store.path)
+    sheets = await reader.read(partial(queries.select_sheets, job_id="a", run=run))
+    await reader.close()
     return sheets
 
 
