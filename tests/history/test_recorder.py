@@ -6,11 +6,12 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -39,6 +40,8 @@ from marianne_stream.models import (
     format_iso_time,
 )
 from tests.support.waiting import wait_until
+
+T = TypeVar("T")
 
 
 class Recording:
@@ -70,12 +73,15 @@ class Recording:
 
     async def read_steps(self) -> list[int | None]:
         """Return the numbers of the stored events, and None for gaps."""
-        reader = HistoryReader(self.store.path)
-        events = await reader.read(
-            lambda database: queries.select_newest_events(database, 999, 10**6)
-        )
-        await reader.close()
+        events = await self.read(partial(queries.select_newest_events, limit=999, max_bytes=10**6))
         return [json.loads(event.data).get("step") for event in events]
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what a query finds. It does not open the store again if that was closed."""
+        reader = HistoryReader(self.store.path)
+        found = await reader.read(query)
+        await reader.close()
+        return found
 
 
 def select_jobs(database: sqlite3.Connection) -> list[str]:
@@ -270,7 +276,7 @@ async def test_many_jobs_with_the_most_sheets_are_recorded_at_once(recording: Re
     assert recording.recorder.pending_count == 6 * (2 + 2 * MAX_SHEETS)
     assert recording.recorder.is_recording
     await recording.recorder.close()
-    assert await recording.store.read(count_rows) == [(6 * MAX_SHEETS,), (6 * (MAX_SHEETS + 1),)]
+    assert await recording.read(count_rows) == [(6 * MAX_SHEETS,), (6 * (MAX_SHEETS + 1),)]
 
 
 async def test_sheets_that_wait_to_be_written_are_known_without_records_of_them(
@@ -328,7 +334,7 @@ async def test_known_sheets_of_jobs_that_were_left_are_bounded(
         added.append((job_id, recording.recorder.pending_count > before))
     assert [job_id for job_id, is_new in added if is_new] == ["a", "b", "c", "b"]
     await recording.recorder.close()
-    assert await recording.store.read(count_rows) == [(3 * 2,), (3 * 3,)]
+    assert await recording.read(count_rows) == [(3 * 2,), (3 * 3,)]
 
 
 def read_transitions(database: sqlite3.Connection) -> list[tuple[int, str, int]]:
@@ -349,7 +355,7 @@ async def test_run_that_has_not_ended_does_not_become_too_old(tmp_path: Path) ->
         await recording.write(1)
         await recording.write(2)
         expected = ["a", "b"] if not end else ["b"]
-        assert await recording.store.read(select_jobs) == expected
+        assert await recording.read(select_jobs) == expected
     await recording.recorder.close()
 
 
@@ -362,7 +368,7 @@ async def test_transitions_before_the_recorder_knew_the_run_are_backfilled(
     recording.recorder.offer(make_snapshot("a", submitted_at=time.time() - age_s))
     recording.recorder.offer(make_snapshot("a", sheet_count=3, submitted_at=time.time() - age_s))
     await recording.recorder.close()
-    assert await recording.store.read(read_transitions) == [
+    assert await recording.read(read_transitions) == [
         *((number, status, backfilled) for number, status in COMPLETED),
         (3, "completed", 0),
     ]
@@ -400,9 +406,9 @@ async def test_run_that_was_removed_is_recorded_anew_if_its_job_changes(tmp_path
     await recording.recorder.open(restore=True)
     recording.recorder.offer(make_snapshot("a"))
     await recording.write(1)
-    assert await recording.store.read(count_rows) == [(2,), (3,)]
+    assert await recording.read(count_rows) == [(2,), (3,)]
     await recording.write(2)
-    assert await recording.store.read(count_rows) == [(0,), (0,)]
+    assert await recording.read(count_rows) == [(0,), (0,)]
     recording.recorder.offer(make_snapshot("a"))
     await recording.recorder.close()
-    assert await recording.store.read(read_transitions) == [(*each, 1) for each in COMPLETED]
+    assert await recording.read(read_transitions) == [(*each, 1) for each in COMPLETED]
