@@ -9,7 +9,7 @@ from marianne_stream.fanout.subscriber_queue import Sink
 MAX_BATCH_BYTES = 64 * 1024
 
 
-FeedKind = Literal["status", "roster", "events", "log"]
+FeedKind = Literal["status", "roster", "events", "log", "combined"]
 FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 
 

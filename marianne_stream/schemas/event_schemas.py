@@ -51,6 +51,14 @@ class TimelineEventData(Payload):
     timestamp: float = Field(description="Epoch seconds.")
 
 
+class PartErrorData(Payload):
+    """Data of a `part_error` event: a part of a combined stream has ended; the others go on."""
+
+    part: str = Field(description="The part, as the client named it.")
+    code: str = Field(description="Machine-readable code, as of an error response.")
+    detail: str = Field(description="One sentence.")
+
+
 class StreamErrorData(Payload):
     """Data of a `stream_error` event: an error after the headers; the stream ends after it."""
 

@@ -10,6 +10,7 @@ from marianne_stream.schemas.conductor_schemas import ConductorData
 from marianne_stream.schemas.event_schemas import (
     GapData,
     HeartbeatData,
+    PartErrorData,
     SourceData,
     StreamErrorData,
 )
@@ -37,6 +38,7 @@ from marianne_stream.schemas.payload import Payload
 from marianne_stream.schemas.server_schemas import HealthData, ReadyData
 from marianne_stream.schemas.sheet_schemas import SheetDetail
 from marianne_stream.web import (
+    combined_handlers,
     conductor_handlers,
     history_handlers,
     job_handlers,
@@ -82,6 +84,15 @@ LOG_EVENTS: EventModels = {
 
 # Besides these, such a stream has the conductor's own events under their own names.
 TIMELINE_EVENTS: EventModels = {"gap": GapData, **COMMON_EVENTS}
+
+# Each event of such a stream also has the field `part`, and those of a log `job_id`.
+COMBINED_EVENTS: EventModels = {
+    **ROSTER_EVENTS,
+    **STATUS_EVENTS,
+    **TIMELINE_EVENTS,
+    **LOG_EVENTS,
+    "part_error": PartErrorData,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,15 @@ ROUTES = (
         events=ROSTER_EVENTS,
         parameters=(stream_handlers.POLL_INTERVAL, stream_handlers.DETAILS, LAST_EVENT_ID),
         errors={**BAD_REQUEST, **UNAVAILABLE},
+    ),
+    Route(
+        "/api/stream",
+        combined_handlers.stream_combined,
+        "Stream of several parts: the roster, and jobs' status, events and logs.",
+        events=COMBINED_EVENTS,
+        has_conductor_events=True,
+        parameters=(combined_handlers.PART, combined_handlers.CURSOR, LAST_EVENT_ID),
+        errors=BAD_REQUEST,
     ),
     Route(
         "/api/jobs/{job_id}",

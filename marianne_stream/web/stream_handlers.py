@@ -100,6 +100,14 @@ async def open_event_stream(
     request: web.Request, event_filter: EventFilter, limit: int, cursor: str
 ) -> web.StreamResponse:
     """Return the stream of the events that pass a filter."""
+    feed = await open_event_feed_at(request, event_filter, limit, cursor)
+    return request.app[STREAM_REGISTRY].open(request, feed)
+
+
+async def open_event_feed_at(
+    request: web.Request, event_filter: EventFilter, limit: int, cursor: str
+) -> EventFeed | StoredEventFeed:
+    """Open the feed of the events that pass a filter, from a cursor on."""
     events, history = request.app[JOB_HUB].events, request.app[HISTORY]
     await events.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
 
@@ -121,4 +129,4 @@ async def open_event_stream(
             cursor=cursor,
             open_feed=open_feed,
         )
-    return request.app[STREAM_REGISTRY].open(request, feed or open_feed(cursor))
+    return feed or open_feed(cursor)

@@ -1,7 +1,7 @@
 """Server-Sent Events: encoder and parser (WHATWG HTML section 9.2)."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 # Limit of an event; the conductor's largest message fits.
@@ -15,12 +15,19 @@ MAX_WRITE_BYTES = 32 * 1024
 class EncodedFrames:
     """Whole frames, encoded once for many clients: plain, and as one chunk of HTTP/1.1."""
 
-    __slots__ = ("_chunk", "_count", "data")
+    __slots__ = ("_chunk", "_count", "_derived", "data")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self._chunk = b""
         self._count = -1
+        self._derived: tuple[str, EncodedFrames] | None = None
+
+    def derive(self, key: str, change: Callable[[bytes], bytes]) -> "EncodedFrames":
+        """Return changed frames, made once for all calls with the same key."""
+        if self._derived is None or self._derived[0] != key:
+            self._derived = key, EncodedFrames(change(self.data))
+        return self._derived[1]
 
     @property
     def count(self) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -98,10 +98,15 @@ class Viewer:
 
 @asynccontextmanager
 async def open_viewer(
-    session: aiohttp.ClientSession, url: str, *, last_event_id: str = "", **params: str
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    last_event_id: str = "",
+    headers: Mapping[str, str] | None = None,
+    **params: str,
 ) -> AsyncIterator[Viewer]:
     """Open a stream and read it in the background."""
-    headers = {"Accept": "text/event-stream"}
+    headers = {"Accept": "text/event-stream", **(headers or {})}
     if last_event_id:
         headers["Last-Event-ID"] = last_event_id
     timeout = aiohttp.ClientTimeout(total=None)

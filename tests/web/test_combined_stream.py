@@ -1,0 +1,182 @@
+"""Several streams in one: each event names its part, and each part resumes and ends by itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.log_files import append_lines
+from tests.support.viewers import Viewer, open_viewer
+from tests.support.waiting import wait_until
+from tests.web.conftest import NARROWED, Client, OpenStream, Start
+
+
+def combined(*parts: str, **cursors: str) -> str:
+    """Return the address of a combined stream; cursors are of the parts in their order."""
+    pairs = [("part", part) for part in parts]
+    pairs += [("cursor", cursor) for cursor in cursors.values()]
+    return f"/api/stream?{urlencode(pairs)}"
+
+
+def events_of(viewer: Viewer, part: str) -> list[tuple[str, Any]]:
+    """Return the names and data of the events of a part."""
+    found = [(event.event, json.loads(event.data)) for event in viewer.events]
+    return [(name, data) for name, data in found if data.get("part") == part]
+
+
+def last_id(viewer: Viewer, part: str) -> str:
+    """Return the cursor that a client keeps for a part: the id of its last event with one."""
+    last = before = ""
+    for event in viewer.events:
+        if event.event_id != before and json.loads(event.data).get("part") == part:
+            last = event.event_id
+        before = event.event_id
+    return f"{part},{last}"
+
+
+@pytest.fixture
+async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+    """Run the jobs a and b, and return the path of a's log."""
+    workspace = tmp_path / "ws"
+    workspace.mkdir()
+    conductor.launch("a", 2, workspace=str(workspace))
+    conductor.launch("b", 2)
+    append_lines(workspace / "marianne.log", "one", "two")
+    return workspace / "marianne.log"
+
+
+PARTS = ("roster", "status:a", "status:b", "events:a", "log:a")
+
+
+async def test_each_event_names_its_part(
+    conductor: SimulatedConductor, open_stream: OpenStream, log_path: Path
+) -> None:
+    async with open_stream(combined(*PARTS)) as viewer:
+        for part in PARTS:
+            await wait_until(lambda part=part: events_of(viewer, part))  # type: ignore[misc]
+        append_lines(log_path, "three")
+        conductor.complete_sheet("b", 1)
+        await wait_until(lambda: "three" in [d.get("line") for _, d in events_of(viewer, "log:a")])
+        await wait_until(
+            lambda: (
+                [
+                    d["completed_sheets"]
+                    for n, d in events_of(viewer, "status:b")
+                    if n == "job_status"
+                ][-1:]
+                == [1]
+            )
+        )
+        assert {data["job_id"] for _, data in events_of(viewer, "log:a")} == {"a"}
+        assert [name for name, _ in events_of(viewer, "roster")][:2] == ["source", "roster"]
+        assert all("part" in json.loads(e.data) for e in viewer.events if e.event != "heartbeat")
+        assert {data["job_id"] for n, data in events_of(viewer, "status:a")} == {"a"}
+
+
+async def test_each_part_resumes_at_its_own_cursor(
+    conductor: SimulatedConductor, open_stream: OpenStream, log_path: Path
+) -> None:
+    parts = ("roster", "status:a", "log:a", "events:a")
+    async with open_stream(combined(*parts)) as viewer:
+        await wait_until(lambda: len([1 for n, _ in events_of(viewer, "log:a") if n == "log"]) == 2)
+        await wait_until(lambda: "job_sheets" in [n for n, _ in events_of(viewer, "status:a")])
+        conductor.emit("a", "job.said", {"what": "before"})
+        await wait_until(lambda: "job.said" in [n for n, _ in events_of(viewer, "events:a")])
+        cursors = {f"c{i}": last_id(viewer, part) for i, part in enumerate(parts)}
+    append_lines(log_path, "three")
+    conductor.emit("a", "job.said", {"what": "after"})
+    async with open_stream(combined(*parts, **cursors)) as viewer:
+        await wait_until(lambda: "log" in [n for n, _ in events_of(viewer, "log:a")])
+        await wait_until(lambda: "job.said" in [n for n, _ in events_of(viewer, "events:a")])
+        assert [d["line"] for n, d in events_of(viewer, "log:a") if n == "log"] == ["three"]
+        said = [d["data"]["what"] for n, d in events_of(viewer, "events:a") if n == "job.said"]
+        assert said == ["after"]
+        assert [n for n, _ in events_of(viewer, "status:a")] == ["source"]
+
+
+async def test_last_event_id_resumes_the_only_part_of_its_kind(
+    open_stream: OpenStream, log_path: Path
+) -> None:
+    async with open_stream(combined("log:a")) as viewer:
+        await viewer.wait_for("log", 2)
+    append_lines(log_path, "three")
+    last = viewer.last_event_id
+    async with open_stream(combined("status:a", "log:a"), last_event_id=last) as viewer:
+        await viewer.wait_for("log")
+        await viewer.wait_for("job_sheets")
+        assert [data["line"] for data in viewer.event_data("log")] == ["three"]
+
+
+async def test_end_or_error_of_a_part_ends_that_part_only(
+    conductor: SimulatedConductor, open_stream: OpenStream, log_path: Path
+) -> None:
+    del log_path
+    async with open_stream(combined("status:a", "status:b", "status:none", "log:none")) as viewer:
+        await viewer.wait_for("part_error", 2)
+        errors = {data["part"]: data["code"] for data in viewer.event_data("part_error")}
+        assert errors == {"status:none": "job_not_found", "log:none": "job_not_found"}
+        conductor.complete_sheet("a", 1)
+        conductor.complete_sheet("a", 2)
+        conductor.finish("a")
+        await viewer.wait_for("job_finished")
+        conductor.complete_sheet("b", 1)
+        await wait_until(
+            lambda: (
+                events_of(viewer, "status:b")[-1][1].get("completed_sheets") == 1
+                or "job_sheets" in [n for n, _ in events_of(viewer, "status:b")][-1:]
+            )
+        )
+        assert not viewer.has_ended
+        conductor.finish("b")
+        await viewer.wait_for("job_finished", 2)
+        await viewer.wait_ended()
+
+
+async def test_restricted_token_gets_its_own_jobs_only(
+    conductor: SimulatedConductor, start: Start
+) -> None:
+    conductor.launch("nightly-1", 1)
+    conductor.launch("secret", 1)
+    client = await start()
+    parts = ("roster", "status:nightly-1", "status:secret", "events:secret", "log:secret")
+    url = str(client.make_url(combined(*parts)))
+    async with open_viewer(client.session, url, headers=NARROWED) as viewer:
+        await viewer.wait_for("job_sheets")
+        await viewer.wait_for("roster")
+        await viewer.wait_for("part_error", 3)
+        assert {data["part"] for data in viewer.event_data("part_error")} == set(parts[2:])
+        (roster,) = viewer.event_data("roster")
+        assert [job["job_id"] for job in roster["jobs"]] == ["nightly-1"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "part=",
+        "part=rooster",
+        "part=status",
+        "part=status:",
+        "part=job:a",
+        "part=log:a&cursor=x",
+        "part=log:a&cursor=status:a,s-1",
+        "part=status:%2500",
+        "&".join(f"part=log:{number}" for number in range(33)),
+    ],
+)
+async def test_invalid_part_is_answered(client: Client, query: str) -> None:
+    async with client.get(f"/api/stream?{query}") as response:
+        assert response.status == 400
+        assert (await response.json())["code"] in ("bad_parameter", "bad_request")
+
+
+async def test_job_id_is_percent_encoded(
+    conductor: SimulatedConductor, open_stream: OpenStream
+) -> None:
+    conductor.launch("a%2Fb, c", 1)
+    async with open_stream(combined("status:a%252Fb%2C%20c")) as viewer:
+        data = await viewer.wait_for("job_status")
+        assert (data["job_id"], data["part"]) == ("a%2Fb, c", "status:a%252Fb%2C%20c")
