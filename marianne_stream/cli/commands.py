@@ -42,6 +42,8 @@ COMMANDS = {
     "check": LazyCommand("check", "Check whether a server with these settings would work."),
     "token": LazyCommand("token", "Print the server's token."),
     "jobs": LazyCommand("jobs", "List the jobs."),
+    "show": LazyCommand("show", "Show a job with its sheets, or one sheet in full."),
+    "runs": LazyCommand("runs", "List the recorded runs of a job."),
     "watch": LazyCommand("watch", "Show the progress of jobs until they end."),
     "logs": LazyCommand("logs", "Print or follow the log of a job."),
     "events": LazyCommand("events", "Print the conductor's events as they happen."),

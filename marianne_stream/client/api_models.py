@@ -28,6 +28,57 @@ class JobPageBody(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
+class WaitingBody(msgspec.Struct, frozen=True):
+    """Reason why a job waits."""
+
+    detail: str
+    until: str | None = None
+
+
+class SheetBody(msgspec.Struct, frozen=True):
+    """Sheet of a job."""
+
+    number: int
+    status: str
+    attempt: int | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    error_message: str | None = None
+
+
+class JobDetailBody(JobBody, frozen=True):
+    """A job with its sheets."""
+
+    error_message: str | None = None
+    waiting: WaitingBody | None = None
+    stalled: list[int] = []
+    eta_at: str | None = None
+    resume_command: str | None = None
+    estimated_cost: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    hooks: list[dict[str, Any]] = []
+    sheets: list[SheetBody] = []
+
+
+class RunBody(msgspec.Struct, frozen=True):
+    """Recorded run of a job."""
+
+    run: str
+    status: str
+    started_at: str | None = None
+    completed_at: str | None = None
+    completed_sheets: int | None = None
+    total_sheets: int | None = None
+    error_message: str | None = None
+
+
+class RunPageBody(msgspec.Struct, frozen=True):
+    """Page of runs, which stay as they came, since `--json` prints them."""
+
+    runs: list[dict[str, Any]]
+
+
 class JobTimesBody(msgspec.Struct, frozen=True):
     """Times of one job."""
 
