@@ -44,6 +44,7 @@ COMMANDS = {
     "jobs": LazyCommand("jobs", "List the jobs."),
     "show": LazyCommand("show", "Show a job with its sheets, or one sheet in full."),
     "runs": LazyCommand("runs", "List the recorded runs of a job."),
+    "conductor": LazyCommand("show_conductor", "Show what explains why jobs wait."),
     "watch": LazyCommand("watch", "Show the progress of jobs until they end."),
     "logs": LazyCommand("logs", "Print or follow the log of a job."),
     "events": LazyCommand("events", "Print the conductor's events as they happen."),

@@ -79,6 +79,45 @@ class RunPageBody(msgspec.Struct, frozen=True):
     runs: list[dict[str, Any]]
 
 
+class LimitsBody(msgspec.Struct, frozen=True):
+    """Limits of the conductor."""
+
+    connections: int | None = None
+    max_concurrent_jobs: int | None = None
+    max_concurrent_sheets: int | None = None
+
+
+class RateLimitBody(msgspec.Struct, frozen=True):
+    """Rate limit of an instrument."""
+
+    instrument: str
+    until: str | None = None
+
+
+class WaitingJobBody(msgspec.Struct, frozen=True):
+    """Job that waits."""
+
+    job_id: str
+    waiting: WaitingBody
+
+
+class ConductorBody(msgspec.Struct, frozen=True):
+    """Facts about the conductor."""
+
+    version: str | None = None
+    started_at: str | None = None
+    shutting_down: bool | None = None
+    accepting_work: bool | None = None
+    running_jobs: int | None = None
+    limits: LimitsBody = LimitsBody()
+    pressure_level: str | None = None
+    rate_limits: list[RateLimitBody] = []
+    memory_mb: float | None = None
+    host_memory_available_mb: float | None = None
+    load_averages: list[float] = []
+    waiting: list[WaitingJobBody] = []
+
+
 class JobTimesBody(msgspec.Struct, frozen=True):
     """Times of one job."""
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -102,7 +102,7 @@ async def open_viewer(
     url: str,
     *,
     last_event_id: str = "",
-    headers: Mapping[str, str] | None = None,
+    headers: Any = None,
     **params: str,
 ) -> AsyncIterator[Viewer]:
     """Open a stream and read it in the background."""

@@ -81,3 +81,12 @@ async def test_runs_are_listed(
     assert row.split()[1:3] == ["running", "0/1"]
     as_json = await run_command(tmp_path, "runs", "weekly", "--json", "--url", server.address)
     assert json.loads(as_json.stdout)["job_id"] == "weekly"
+
+
+async def test_conductor_is_shown(server: ManagedProcess, tmp_path: Path) -> None:
+    shown = await run_command(tmp_path, "conductor", "--url", server.address)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    facts = dict(line.split(maxsplit=1) for line in shown.stdout.splitlines())
+    assert "version" in facts
+    as_json = await run_command(tmp_path, "conductor", "--json", "--url", server.address)
+    assert json.loads(as_json.stdout)["version"] == facts["version"].strip()

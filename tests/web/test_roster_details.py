@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 from tests.web.conftest import NARROWED, Client, OpenStream, Start
 
 ROSTER = "/api/roster/stream"
-WANTED: dict[str, Any] = {"poll_interval": "0.1", "details": "true"}
+WANTED = {"poll_interval": "0.1", "details": "true"}
 
 
 def job_hub_in(client: Client) -> JobHub:
