@@ -1,77 +1,203 @@
-"""Job view in a browser: sheets, progress and timeline."""
+"""Job view in a browser: head, sheets and timeline."""
 
+import pytest
 from playwright.async_api import expect
 
+from marianne_stream.demo.sheet_operations import SheetOutput
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser
 
 MOVEMENTS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3}
 
 
-async def test_sheet_grid_groups_by_movement_and_updates(
+async def test_gantt_groups_sheets_by_movement_and_updates(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 6, movements=MOVEMENTS)
     page = await user.open_page("/jobs/moss")
-    await expect(page.locator(".movement")).to_have_count(3)
-    await expect(page.locator(".movement").nth(1).locator(".sheet")).to_have_count(3)
+    await expect(page.locator(".movement")).to_have_text(
+        ["Movement 1 · 0 of 2", "Movement 2 · 0 of 3", "Movement 3 · 0 of 1"]
+    )
+    await expect(page.locator(".sheet")).to_have_count(6)
+    await expect(page.locator(".segment[style]")).to_have_count(0)
+    conductor.dispatch("moss", 1)
+    first, second = page.locator(".sheet").nth(0), page.locator(".sheet").nth(1)
+    await expect(first.locator(".segment")).to_have_count(1)
     conductor.complete_sheet("moss", 1)
     conductor.dispatch("moss", 2)
-    first, second = page.locator(".sheet").nth(0), page.locator(".sheet").nth(1)
     await expect(first).to_have_attribute("data-tone", "completed")
     await expect(second).to_have_attribute("data-tone", "running")
+    await expect(page.locator(".movement").first).to_have_text("Movement 1 · 1 of 2")
     await expect(page.locator(".job-header .count")).to_have_text("1 / 6")
     await expect(page.locator(".facts")).to_contain_text("sheet 2")
 
 
-async def test_clicked_sheet_shows_instrument_and_error(
-    user: BrowserUser, conductor: SimulatedConductor
-) -> None:
-    conductor.launch("moss", 3, instrument="organ")
-    conductor.fail_sheet("moss", 2, "The wind\ntook <b>lantern</b> 3")
-    page = await user.open_page("/jobs/moss")
-    sheet = page.get_by_role("button", name="Sheet 2, failed, organ, has an error")
-    await sheet.click()
-    detail = page.locator(".sheet-details")
-    await expect(detail).to_contain_text("organ")
-    await expect(detail.locator(".error")).to_have_text("The wind\ntook <b>lantern</b> 3")
-    await sheet.press("ArrowRight")
-    await page.keyboard.press("Enter")
-    await expect(detail).to_contain_text("Sheet 3")
-    await expect(page.locator(".job-error")).to_contain_text("The wind")
-
-
-async def test_many_sheets_have_small_cells(
-    user: BrowserUser, conductor: SimulatedConductor
-) -> None:
-    conductor.launch("wide", 300)
-    page = await user.open_page("/jobs/wide")
-    await expect(page.locator(".sheet")).to_have_count(300)
-    box = await page.locator(".sheet").first.bounding_box()
-    assert box is not None
-    assert box["width"] < 30
-
-
-async def test_progress_chart_follows_a_job_to_its_end_and_restart(
+async def test_running_bar_grows_and_retries_are_segments(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 2)
     page = await user.open_page("/jobs/moss")
-    known = page.locator(".progress-chart .known")
-    await expect(known).to_be_attached()
-    before = await known.get_attribute("d")
+    sheet = page.locator(".sheet").first
+    await expect(sheet).to_be_visible()
+    # A start that nobody saw is unknown.
+    conductor.dispatch("moss", 1)
+    await expect(page.locator(".now-line")).to_be_visible()
+    await expect(sheet.locator(".duration")).to_have_text("2 s")
+    conductor.schedule_retry("moss", 1)
+    await expect(sheet.locator(".segment[data-failed]")).to_have_count(1)
+    await expect(sheet.locator(".segment[data-kind=wait]")).to_have_count(1)
+    conductor.dispatch("moss", 1)
+    await expect(sheet.locator(".segment")).to_have_count(3)
     conductor.complete_sheet("moss", 1)
-    await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
-    await expect(known).not_to_have_attribute("d", before or "")
+    await expect(sheet).to_have_attribute("data-tone", "completed")
+    # Another browser has not seen them: they come from the recorded history.
+    other = await user.open_page("/jobs/moss")
+    await expect(other.locator(".sheet").first.locator(".segment")).to_have_count(3)
+
+
+async def test_gantt_follows_a_job_to_its_end_and_restart(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    conductor.dispatch("moss", 1)
+    page = await user.open_page("/jobs/moss")
+    await expect(page.locator(".now-line")).to_be_visible()
+    conductor.complete_sheet("moss", 1)
     conductor.complete_sheet("moss", 2)
     conductor.finish("moss")
     await expect(page.locator(".job-header .status-label")).to_have_text("completed")
     await expect(page.locator(".facts")).to_contain_text("Duration")
+    await expect(page.locator(".now-line")).to_be_hidden()
     # It runs again under the same id, and the page continues.
     conductor.launch("moss", 2)
     await expect(page.locator(".job-header .status-label")).to_have_text("running")
     conductor.complete_sheet("moss", 1)
     await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
+    await expect(page.locator(".now-line")).to_be_visible()
+
+
+async def test_chosen_sheet_shows_details_and_arrows_move(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    await user.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=user.address)
+    conductor.launch("moss", 6, instrument="organ", movements=MOVEMENTS)
+    conductor.dispatch("moss", 2)
+    conductor.jobs["moss"].sheet(2).update(
+        exit_code=1,
+        stdout_tail="one\ntwo",
+        validation_details=[{"description": "report exists", "passed": False}],
+    )
+    conductor.fail_sheet("moss", 2, "The wind\ntook <b>lantern</b> 3")
+    page = await user.open_page("/jobs/moss")
+    panel = page.locator(".sheet-panel")
+    await expect(panel).to_be_hidden()
+    sheet = page.locator(".sheet[aria-label^='Sheet 2, failed, organ']")
+    await sheet.click()
+    await expect(panel).to_contain_text("organ")
+    await expect(panel.locator(".attempt")).to_have_text("attempt 1 of 3")
+    await expect(panel.locator(".error")).to_have_text("The wind\ntook <b>lantern</b> 3")
+    await expect(panel.locator(".validations")).to_contain_text("failed: report exists")
+    await expect(panel.locator(".output")).to_have_text("one\ntwo")
+    await expect(panel.locator("dl")).to_contain_text("Exit code1")
+    # The panel has the job's error.
+    await expect(page.locator(".job-error")).to_be_hidden()
+    await panel.get_by_role("button", name="Copy the error").click()
+    await expect(panel.locator(".copy")).to_contain_text("Copied")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert copied == "The wind\ntook <b>lantern</b> 3"
+    await sheet.focus()
+    await page.keyboard.press("ArrowDown")
+    await expect(panel.locator("h2")).to_have_text("Sheet 3")
+    await expect(panel).to_contain_text("It has not started yet.")
+    await expect(page.locator(".job-error")).to_contain_text("The wind")
+    await page.keyboard.press("ArrowRight")
+    await expect(panel.locator("h2")).to_have_text("Sheet 6")
+    await page.keyboard.press("Home")
+    await expect(panel.locator("h2")).to_have_text("Sheet 1")
+    assert await page.locator(".sheet[tabindex='0']").count() == 1
+    await page.keyboard.press("Escape")
+    await expect(panel).to_be_hidden()
+    await page.keyboard.press("Enter")
+    await expect(panel).to_be_visible()
+    await panel.get_by_role("button", name="Close").click()
+    await expect(panel).to_be_hidden()
+    assert await page.evaluate("document.activeElement.ariaLabel") == "Sheet 1, pending, organ"
+
+
+async def test_failed_job_opens_at_its_failed_sheet(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 200)
+    conductor.dispatch("moss", 150)
+    conductor.fail_sheet("moss", 150, "The wind took it")
+    conductor.finish("moss", "failed")
+    page = await user.open_page("/jobs/moss")
+    panel = page.locator(".sheet-panel")
+    await expect(panel.locator("h2")).to_have_text("Sheet 150")
+    await expect(panel).to_contain_text("The wind took it")
+    await expect(panel).to_contain_text("This conductor keeps no output of this sheet.")
+    await expect(page.locator(".sheet[aria-expanded=true]")).to_be_in_viewport()
+    await expect(page.locator(".resume code")).to_have_text("mzt resume moss")
+    await expect(page.get_by_role("button", name="Copy the command")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (820, 1180), (390, 844)])
+async def test_panel_stays_in_sight_at_each_size(
+    user: BrowserUser, conductor: SimulatedConductor, size: tuple[int, int]
+) -> None:
+    conductor.launch("wide", 300)
+    page = await user.open_page("/jobs/wide")
+    await page.set_viewport_size({"width": size[0], "height": size[1]})
+    await page.locator(".sheet").first.click()
+    heading = page.locator(".sheet-panel h2")
+    await expect(heading).to_have_text("Sheet 1")
+    await page.keyboard.press("End")
+    await expect(heading).to_have_text("Sheet 300")
+    await page.mouse.move(200, 300)
+    await page.mouse.wheel(0, 4000)
+    await expect(heading).to_be_in_viewport()
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_only_visible_sheets_of_many_are_drawn(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("wide", 300)
+    page = await user.open_page("/jobs/wide")
+    first = page.locator(".sheet").first
+    await expect(first).to_be_visible()
+    assert await page.locator(".sheet").count() < 40
+    await first.focus()
+    await page.keyboard.press("End")
+    await expect(page.locator(".sheet:focus")).to_have_attribute(
+        "aria-label", "Sheet 300, pending, cli"
+    )
+    await expect(page.locator(".sheet:focus")).to_be_in_viewport()
+    # A row with the focus stays, however far it is.
+    await page.locator(".gantt").evaluate("(element) => element.scrollTo(0, 0)")
+    await expect(page.locator(".sheet[aria-label^='Sheet 1,']")).to_be_visible()
+    await expect(page.locator(".sheet:focus")).to_have_count(1)
+
+
+async def test_head_shows_wait_cost_and_estimate(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 4)
+    for number in (1, 2, 3):
+        conductor.dispatch("moss", number)
+        conductor.complete_sheet("moss", number, SheetOutput(estimated_cost=0.25))
+    conductor.dispatch("moss", 4)
+    page = await user.open_page("/jobs/moss")
+    facts = page.locator(".facts")
+    await expect(facts).to_contain_text("Cost$0.75")
+    await expect(facts).to_contain_text("Tokens3.6K in, 1.1K out")
+    await expect(facts.locator("div", has_text="Ends").locator("dd")).to_contain_text("about")
+    conductor.limit_rate("moss", 4, 300, is_reported=True)
+    notice = page.locator(".notice[data-tone=waiting]")
+    await expect(notice).to_contain_text("It goes on at")
+    conductor.pause("moss")
+    await expect(page.locator(".notice:visible")).to_have_count(1)
+    await expect(page.locator(".resume code")).to_have_text("mzt resume moss")
 
 
 async def test_timeline_shows_the_selected_event_group(

@@ -152,7 +152,7 @@ async def test_error_message_shows_no_control_characters(
     page = await user.open_page("/jobs/a")
     await expect(page.locator(".job-error")).to_have_text("red \ufffdabc")
     await page.get_by_role("button", name="Sheet 1").click()
-    await expect(page.locator(".sheet-details .error")).to_have_text("red \ufffdabc")
+    await expect(page.locator(".sheet-panel .error")).to_have_text("red \ufffdabc")
 
 
 async def test_search_respects_the_level_filter(user: BrowserUser, log_path: Path) -> None:

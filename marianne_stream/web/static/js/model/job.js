@@ -1,6 +1,16 @@
 /** State of one job, from the events of its status stream. */
 
+import { SheetHistory } from "./sheet_history.js";
+
 /** @typedef {import("../wire/event_parser.js").ServerSentEvent} ServerSentEvent */
+
+/**
+ * @typedef {object} Waiting reason why a job waits.
+ * @property {string} code
+ * @property {string} detail the same in a sentence.
+ * @property {number} [sheet]
+ * @property {string} [until] ISO 8601.
+ */
 
 /**
  * @typedef {object} JobStatus data of a `job_status` event.
@@ -12,6 +22,14 @@
  * @property {string | null} [completed_at]
  * @property {string | null} [last_progress_at]
  * @property {string | null} [error_message]
+ * @property {string} [run] name of the run.
+ * @property {string} [eta_at]
+ * @property {number[]} [stalled] numbers of sheets.
+ * @property {Waiting} [waiting]
+ * @property {string} [resume_command]
+ * @property {number} [estimated_cost] US dollars.
+ * @property {number} [input_tokens]
+ * @property {number} [output_tokens]
  */
 
 /**
@@ -21,13 +39,12 @@
  * @property {string | number | null} [movement]
  * @property {string | null} [instrument_name]
  * @property {string | null} [error_message]
- */
-
-/**
- * @typedef {object} ProgressPoint number of completed sheets at a time.
- * @property {number} at server time, epoch milliseconds.
- * @property {number} completed
- * @property {number} total
+ * @property {boolean} [error_truncated]
+ * @property {string | null} [error_code]
+ * @property {number | null} [attempt]
+ * @property {string | null} [started_at]
+ * @property {string | null} [completed_at]
+ * @property {string | null} [waiting_until]
  */
 
 export class Job {
@@ -40,8 +57,9 @@ export class Job {
   isDeleted = false;
   /** Error that the stream reported, as a sentence; "" if there is none. */
   streamError = "";
-  /** @type {ProgressPoint[]} */
-  progress = [];
+  history = new SheetHistory();
+  /** Number of times that all sheets were sent: their history may have to be read again. */
+  completeCount = 0;
 
   /**
    * Apply events of the stream.
@@ -51,8 +69,8 @@ export class Job {
   applyEvents(events) {
     for (const { event, data, at } of events) {
       const value = data ? JSON.parse(data) : {};
-      if (event === "job_status") this.#setStatus(value, at ?? NaN);
-      else if (event === "job_sheets") this.#setSheets(value);
+      if (event === "job_status") this.#setStatus(value);
+      else if (event === "job_sheets") this.#setSheets(value, at ?? NaN);
       else if (event === "job_finished") this.finalStatus = value.final_status;
       else if (event === "job_deleted") this.isDeleted = true;
       else if (event === "stream_error") this.streamError = value.error;
@@ -86,28 +104,28 @@ export class Job {
     return [...groups].map(([movement, sheets]) => ({ movement, sheets }));
   }
 
-  /**
-   * @param {JobStatus} status
-   * @param {number} now
-   */
-  #setStatus(status, now) {
+  /** @param {JobStatus} status */
+  #setStatus(status) {
+    if (status.run !== this.status?.run) this.history.clear();
     this.status = status;
     this.finalStatus = null;
     this.isDeleted = false;
     this.streamError = "";
-    const completed = status.completed_sheets ?? 0;
-    const total = status.total_sheets ?? 0;
-    // Fewer sheets than before: the job was started again.
-    if (completed < (this.progress.at(-1)?.completed ?? 0)) this.progress = [];
-    const last = this.progress.at(-1);
-    if (completed !== last?.completed || total !== last?.total) {
-      this.progress.push({ at: now, completed, total });
-    }
   }
 
-  /** @param {{complete: boolean, sheets: Sheet[]}} value */
-  #setSheets({ complete, sheets }) {
-    if (complete) this.#sheets.clear();
-    for (const sheet of sheets) this.#sheets.set(sheet.number, sheet);
+  /**
+   * @param {{complete: boolean, sheets: Sheet[]}} value
+   * @param {number} at
+   */
+  #setSheets({ complete, sheets }, at) {
+    if (complete) {
+      this.#sheets.clear();
+      this.completeCount += 1;
+    }
+    for (const sheet of sheets) {
+      this.#sheets.set(sheet.number, sheet);
+      // Of a complete state, the times of the changes are unknown.
+      if (!complete) this.history.note(sheet, at);
+    }
   }
 }

@@ -130,6 +130,26 @@ export class TimeFormat {
     return isValidTime(ms) ? `${this.day(ms)}, ${this.timeOfDay(ms)} ${this.#zoneName(ms)}` : "";
   }
 
+  /**
+   * Format the time at a tick of an axis, as precisely as the distance of its ticks needs.
+   *
+   * @param {number} ms
+   * @param {number} step distance of the ticks, in milliseconds.
+   */
+  axisTime(ms, step) {
+    if (!isValidTime(ms)) return "";
+    return this.#format(step < MINUTE ? "second" : step < DAY ? "minute" : "dayAndMonth", ms);
+  }
+
+  /**
+   * Return the offset of the zone from UTC at a time, in milliseconds.
+   *
+   * @param {number} ms
+   */
+  zoneOffset(ms) {
+    return this.#zone === "utc" ? 0 : -new Date(ms).getTimezoneOffset() * MINUTE;
+  }
+
   /** Day of today; "" while the server's time is unknown. */
   get today() {
     return this.day(this.#clock.now());

@@ -1,17 +1,16 @@
 /** View of one job: `/jobs/{job_id}`. */
 
 import { plainText } from "../model/ansi.js";
-import { formatJobDuration, formatLastChange, lastChange } from "../model/job_times.js";
+import { sheetToOpen } from "../model/gantt.js";
 import { Job } from "../model/job.js";
 import { isTerminal, statusTone } from "../model/status.js";
-import { jobPath, withQuery } from "../wire/api.js";
+import { ApiError, getJson, jobPath, withQuery } from "../wire/api.js";
+import { GanttView } from "./gantt_view.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
+import { JobHead } from "./job_head.js";
 import { LogView } from "./log_view.js";
-import { ProgressBar } from "./progress_bar.js";
-import { ProgressChart } from "./progress_chart.js";
-import { SheetGrid } from "./sheet_grid.js";
-import { StatusBadge } from "./status_badge.js";
+import { SheetPanel } from "./sheet_panel.js";
 import { TimelineView } from "./timeline_view.js";
 
 /** Number of past events to request. */
@@ -23,21 +22,20 @@ export class JobView {
   #page;
   #jobId;
   #job = new Job();
-  #status = new StatusBadge();
-  #progress = new ProgressBar();
-  #error = h("pre.job-error", { hidden: true, tabindex: 0, role: "alert" });
-  #facts = {
-    started: new Fact("Started"),
-    duration: new Fact("Duration"),
-    current: new Fact("Current"),
-    changed: new Fact("Changed"),
-  };
   #notifyLabel = h("span");
   #notifyButton;
-  #sheets = new SheetGrid();
-  #chart;
+  #head;
+  #gantt;
+  #panel;
   #timeline;
   #log;
+  /** @type {number | null} number of the chosen sheet. */
+  #selected = null;
+  /** True once the sheet to show first has been chosen. */
+  #isOpened = false;
+  /** Value of `Job.completeCount` for which the recorded transitions were requested. */
+  #historyCount = 0;
+  #closing = new AbortController();
   /** @type {(() => void) | null} */
   #closeStatus = null;
   /** @type {(() => void) | null} */
@@ -54,11 +52,12 @@ export class JobView {
   constructor(page, jobId) {
     this.#page = page;
     this.#jobId = jobId;
-    this.#chart = new ProgressChart(page);
+    this.#gantt = new GanttView(page, (number) => this.#select(number));
+    this.#panel = new SheetPanel(page, jobId, () => this.#closePanel());
     this.#timeline = new TimelineView(page.times, () => this.#followEvents());
     this.#log = new LogView(page, jobId);
     this.#notifyButton = h(
-      "button.quiet",
+      "button.quiet.notify",
       {
         type: "button",
         title: "Notify when this job has finished",
@@ -67,8 +66,20 @@ export class JobView {
       makeIcon("bell"),
       this.#notifyLabel,
     );
-    this.element = this.#makeElement();
-    this.shortcuts = this.#log.shortcuts;
+    this.#head = new JobHead(page, jobId, this.#notifyButton);
+    this.element = h(
+      "article.job-view",
+      { "aria-labelledby": "job-heading" },
+      ...this.#head.elements,
+      h(
+        "div.job-panels",
+        {},
+        h("div.side", {}, this.#gantt.element, this.#timeline.element),
+        h("div.main-side", {}, this.#panel.element, this.#log.element),
+      ),
+    );
+    this.element.addEventListener("keydown", (event) => this.#onKeyDown(event));
+    this.shortcuts = this.#makeShortcuts();
     this.#updateNotifyButton();
   }
 
@@ -84,13 +95,17 @@ export class JobView {
 
   close() {
     clearInterval(this.#timer);
+    this.#closing.abort();
     this.#closeStatus?.();
     this.#closeEvents?.();
+    this.#gantt.close();
+    this.#panel.close();
     this.#log.close();
   }
 
   onTimeZoneChange() {
     this.#tick();
+    this.#panel.onTimeZoneChange();
     this.#timeline.onTimeZoneChange();
     this.#log.onTimeZoneChange();
   }
@@ -111,39 +126,55 @@ export class JobView {
       this.#log.resume();
     }
     if (!roster.isLoaded && !this.#job.status && reasons.length) {
-      this.#showError(reasons.join(" "));
+      this.#head.showError(reasons.join(" "));
     }
     this.#tick();
   }
 
-  #makeElement() {
-    const facts = Object.values(this.#facts).map(({ element }) => element);
-    return h(
-      "article.job-view",
-      { "aria-labelledby": "job-heading" },
-      h(
-        "header.job-header",
-        {},
-        h(
-          "a.back",
-          { href: "/", "data-page": true, title: "All jobs" },
-          makeIcon("back"),
-          h("span.visually-hidden", {}, "All jobs"),
-        ),
-        h("h1", { id: "job-heading", tabindex: -1 }, plainText(this.#jobId)),
-        this.#status.element,
-        this.#progress.element,
-        h("dl.facts", {}, facts),
-        this.#notifyButton,
-      ),
-      this.#error,
-      h(
-        "div.job-panels",
-        {},
-        h("div.side", {}, this.#sheets.element, this.#chart.element, this.#timeline.element),
-        this.#log.element,
-      ),
-    );
+  #makeShortcuts() {
+    return this.#log.shortcuts.map((shortcut) => {
+      if (shortcut.key !== "Escape") return shortcut;
+      /** @param {KeyboardEvent} event */
+      const run = (event) => {
+        if (this.#panel.isOpen && !this.#log.hasSelection) this.#closePanel();
+        else shortcut.run(event);
+      };
+      return { ...shortcut, label: "Clear the selection, close the sheet", run };
+    });
+  }
+
+  /**
+   * Close the panel by Escape from the chart or from the panel itself, whatever is selected in the log.
+   *
+   * @param {KeyboardEvent} event
+   */
+  #onKeyDown(event) {
+    const { target } = event;
+    if (event.key !== "Escape" || !this.#panel.isOpen || !(target instanceof Element)) return;
+    if (!target.closest(".sheets, .sheet-panel")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.#closePanel();
+  }
+
+  /** @param {number | null} number of a sheet. */
+  #select(number) {
+    this.#selected = number;
+    this.#gantt.select(number);
+    this.#updatePanel();
+    if (this.#job.status) this.#updateError();
+  }
+
+  #closePanel() {
+    const hasFocus = this.#panel.element.contains(document.activeElement);
+    this.#select(null);
+    if (hasFocus) this.#gantt.focus();
+  }
+
+  #updatePanel() {
+    const { status } = this.#job;
+    const endedAt = isTerminal(status?.status) ? Date.parse(status?.completed_at ?? "") : NaN;
+    this.#panel.show(this.#job.getSheet(this.#selected), { run: status?.run, endedAt });
   }
 
   #followStatus() {
@@ -155,7 +186,7 @@ export class JobView {
       onEvents: (events) => this.#applyStatusEvents(events),
       onState: ({ phase, status, detail }) => {
         if (phase === "ended" || phase === "failed") this.#outcome = phase;
-        if (phase === "failed" && status !== 401) this.#showError(detail);
+        if (phase === "failed" && status !== 401) this.#head.showError(detail);
       },
     });
   }
@@ -173,48 +204,59 @@ export class JobView {
   /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
   #applyStatusEvents(events) {
     this.#job.applyEvents(events);
-    const { status, isDeleted, streamError } = this.#job;
+    const { status, completeCount } = this.#job;
     if (status) this.#showStatus(status);
-    const deleted = isDeleted
-      ? "This job no longer exists: the conductor does not list it any more."
-      : "";
-    this.#showError(deleted || streamError || status?.error_message);
+    if (completeCount !== this.#historyCount) {
+      this.#historyCount = completeCount;
+      this.#loadHistory();
+    }
+    this.#updateError();
   }
 
   /** @param {import("../model/job.js").JobStatus} status */
   #showStatus(status) {
-    const tone = statusTone(status.status);
-    setAttribute(this.element, "data-tone", tone);
-    this.#status.show(status.status);
-    this.#progress.show(status, tone);
-    this.#sheets.show(this.#job);
+    setAttribute(this.element, "data-tone", statusTone(status.status));
+    this.#head.showStatus(status);
+    this.#gantt.show(this.#job);
+    if (!this.#isOpened && this.#job.completeCount > 0) {
+      this.#isOpened = true;
+      this.#select(sheetToOpen(status, this.#job.sheets));
+      if (this.#selected === null && status.current_sheet) this.#gantt.reveal(status.current_sheet);
+    } else this.#updatePanel();
     this.#tick();
   }
 
-  /** @param {string | null | undefined} sentence */
-  #showError(sentence) {
-    this.#error.hidden = !sentence;
-    setText(this.#error, plainText(sentence ?? ""));
+  /** Show the job's error, unless it is that of the sheet in the panel. */
+  #updateError() {
+    const { status, isDeleted, streamError } = this.#job;
+    const deleted = isDeleted
+      ? "This job no longer exists: the conductor does not list it any more."
+      : "";
+    const own = status?.error_message;
+    const sheetError = this.#job.getSheet(this.#selected)?.error_message;
+    const isShown = Boolean(sheetError && own?.startsWith(sheetError));
+    this.#head.showError(deleted || streamError || (isShown ? "" : own));
   }
 
-  /** Update the facts and the chart, which change with time. */
+  /** Request the recorded transitions of the run: retries and waits before the page was opened. */
+  async #loadHistory() {
+    const { signal } = this.#closing;
+    try {
+      const recorded = await getJson(jobPath(this.#jobId, "runs", "latest"), { signal });
+      if (recorded.run !== this.#job.status?.run) return;
+      this.#job.history.load(recorded.transitions);
+      this.#gantt.show(this.#job);
+    } catch (error) {
+      // Without recorded history, bars have the retries and waits that this page has seen.
+      if (!signal.aborted && !(error instanceof ApiError)) throw error;
+    }
+  }
+
+  /** Update what changes with time. */
   #tick() {
-    const entry = this.#page.roster.get(this.#jobId);
-    const status = this.#job.status ?? entry;
-    if (!status) return;
-    const job = { ...entry, ...status, last_progress_at: latestProgress(entry, status) };
-    const { clock, times } = this.#page;
-    const startedAt = Date.parse(job.started_at ?? "");
-    const { started, duration, current, changed } = this.#facts;
-    started.show(times.shortDateTime(startedAt), times.fullDateTime(startedAt));
-    duration.show(formatJobDuration(job, clock));
-    const sheet = isTerminal(job.status) ? null : this.#job.status?.current_sheet;
-    current.show(sheet ? `sheet ${sheet}` : "");
-    const change = lastChange(job);
-    setText(changed.label, change.label);
-    changed.show(formatLastChange(change, clock, times), times.fullDateTime(change.at));
-    const endedAt = isTerminal(job.status) ? Date.parse(job.completed_at ?? "") : NaN;
-    this.#chart.show(this.#job.progress, { startedAt, endedAt });
+    this.#head.tick(this.#job.status, this.#page.roster.get(this.#jobId));
+    this.#gantt.tick();
+    this.#panel.tick();
   }
 
   async #toggleNotification() {
@@ -228,39 +270,4 @@ export class JobView {
     setAttribute(this.#notifyButton, "aria-pressed", String(isEnabled));
     setText(this.#notifyLabel, isEnabled ? "Notifying" : "Notify");
   }
-}
-
-/** Labelled value in the header. */
-class Fact {
-  #value = h("dd");
-
-  /** @param {string} label */
-  constructor(label) {
-    this.label = h("dt", {}, label);
-    this.element = h("div", {}, this.label, this.#value);
-  }
-
-  /**
-   * Show a value; "–" for none.
-   *
-   * @param {string} text
-   * @param {string} [title]
-   */
-  show(text, title) {
-    setText(this.#value, text || "–");
-    setAttribute(this.#value, "title", title || null);
-  }
-}
-
-/**
- * Return the later time of progress: neither roster nor status is sent for this field alone.
- *
- * @param {...({last_progress_at?: string | null} | undefined)} states
- */
-function latestProgress(...states) {
-  return states
-    .map((state) => state?.last_progress_at)
-    .filter((time) => Boolean(time))
-    .sort()
-    .at(-1);
 }

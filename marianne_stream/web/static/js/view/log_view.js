@@ -116,6 +116,10 @@ export class LogView {
     return true;
   }
 
+  get hasSelection() {
+    return this.#selection.lines.length > 0;
+  }
+
   onTimeZoneChange() {
     this.#rows.redraw();
   }

@@ -1,0 +1,79 @@
+/** Row of the Gantt chart: a button with the number of a sheet, its bar and its duration. */
+
+import { segmentLabel, sheetLabel } from "../model/gantt.js";
+import { statusTone } from "../model/status.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
+
+/**
+ * @typedef {object} GanttRowState
+ * @property {import("../model/job.js").Sheet} sheet
+ * @property {import("../model/gantt.js").Segment[]} segments
+ * @property {{from: number, to: number} | null} span of the chart.
+ * @property {string} duration "" if it is unknown.
+ * @property {boolean} isSelected
+ * @property {boolean} isStalled
+ * @property {boolean} isTabStop
+ */
+
+export class GanttRow {
+  #track = h("span.track");
+  #duration = h("span.duration");
+
+  /**
+   * @param {number} number of the sheet.
+   * @param {(number: number) => void} onClick
+   */
+  constructor(number, onClick) {
+    this.number = number;
+    this.element = h(
+      "button.sheet",
+      { type: "button", "aria-controls": "sheet-panel", onclick: () => onClick(number) },
+      makeIcon("unknown"),
+      h("span.number", {}, String(number)),
+      this.#track,
+      this.#duration,
+    );
+  }
+
+  /** @param {GanttRowState} state */
+  update({ sheet, segments, span, duration, isSelected, isStalled, isTabStop }) {
+    const { element } = this;
+    const tone = statusTone(sheet.status);
+    if (element.dataset.tone !== tone) {
+      setAttribute(element, "data-tone", tone);
+      element.firstChild?.replaceWith(makeIcon(tone));
+    }
+    const state = isStalled ? "stalled" : "";
+    const label = [sheetLabel(sheet, duration), state].filter(Boolean).join(", ");
+    setAttribute(element, "aria-label", label);
+    setAttribute(element, "title", label);
+    setAttribute(element, "aria-expanded", String(isSelected));
+    setAttribute(element, "data-stalled", isStalled);
+    element.tabIndex = isTabStop ? 0 : -1;
+    setText(this.#duration, duration);
+    this.#updateSegments(segments, span);
+  }
+
+  /**
+   * @param {GanttRowState["segments"]} segments
+   * @param {GanttRowState["span"]} span
+   */
+  #updateSegments(segments, span) {
+    const shown = span ? segments : [];
+    while (this.#track.children.length > shown.length) this.#track.lastChild?.remove();
+    shown.forEach((segment, index) => {
+      const { kind, from, to, isFailed } = segment;
+      const { from: start, to: end } = /** @type {{from: number, to: number}} */ (span);
+      const part =
+        /** @type {HTMLElement | undefined} */ (this.#track.children[index]) ??
+        this.#track.appendChild(h("span.segment"));
+      setAttribute(part, "data-kind", kind);
+      setAttribute(part, "data-failed", isFailed);
+      setAttribute(part, "title", segmentLabel(segment));
+      const share = (/** @type {number} */ at) => (100 * (at - start)) / (end - start);
+      part.style.left = `${share(from)}%`;
+      part.style.width = `${share(to) - share(from)}%`;
+    });
+  }
+}

@@ -1,0 +1,230 @@
+/** Panel with everything that is known of the chosen sheet. */
+
+import { plainText } from "../model/ansi.js";
+import { sheetSpan } from "../model/gantt.js";
+import { formatAttempt, listValidations, sheetFacts, sheetOutputs } from "../model/sheet_detail.js";
+import { formatDuration } from "../model/time_format.js";
+import { ApiError, getJson, jobPath } from "../wire/api.js";
+import { makeCopyButton } from "./copy_button.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
+import { StatusBadge } from "./status_badge.js";
+import { statusTone } from "../model/status.js";
+
+/** @typedef {import("../model/job.js").Sheet} Sheet */
+/** @typedef {import("../model/sheet_detail.js").SheetDetail} SheetDetail */
+
+/** Time after a change in which further ones cause no request of their own. */
+const DEBOUNCE_MS = 300;
+
+/** @type {Record<string, string>} */
+const VALIDATION_TONES = { true: "completed", false: "failed", null: "unknown" };
+
+export class SheetPanel {
+  #page;
+  #jobId;
+  /** @type {Sheet | null} */
+  #sheet = null;
+  /** @type {SheetDetail | null} */
+  #detail = null;
+  /** State for which the details were requested. */
+  #requested = "";
+  #failure = "";
+  #shown = "";
+  #endedAt = NaN;
+  /** @type {AbortController | null} */
+  #request = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #heading = h("h2", { id: "sheet-panel-heading" });
+  #status = new StatusBadge();
+  #duration = h("span.duration");
+  #attempt = h("span.attempt");
+  #body = h("div.sheet-panel-body", { tabindex: 0, role: "group", "aria-label": "Details" });
+
+  /**
+   * @param {import("./page.js").Page} page
+   * @param {string} jobId
+   * @param {() => void} onClose
+   */
+  constructor(page, jobId, onClose) {
+    this.#page = page;
+    this.#jobId = jobId;
+    this.element = h(
+      "section.panel.sheet-panel",
+      { id: "sheet-panel", hidden: true, "aria-labelledby": "sheet-panel-heading" },
+      h(
+        "div.sheet-panel-head",
+        {},
+        this.#heading,
+        this.#status.element,
+        this.#duration,
+        this.#attempt,
+        h(
+          "button.quiet.icon-only",
+          { type: "button", title: "Close (Esc)", onclick: onClose },
+          makeIcon("close"),
+          h("span.visually-hidden", {}, "Close the details of the sheet"),
+        ),
+      ),
+      this.#body,
+    );
+  }
+
+  get isOpen() {
+    return !this.element.hidden;
+  }
+
+  /** End all requests. */
+  close() {
+    clearTimeout(this.#timer);
+    this.#request?.abort();
+  }
+
+  /**
+   * Show a sheet; nothing if there is none.
+   *
+   * @param {Sheet | undefined} sheet
+   * @param {{run?: string, endedAt: number}} job name of its run, and its end: NaN while it goes on.
+   */
+  show(sheet, { run, endedAt }) {
+    this.element.hidden = !sheet;
+    if (!sheet) {
+      this.close();
+      this.#requested = "";
+      this.#sheet = null;
+      return;
+    }
+    this.#endedAt = endedAt;
+    const state = JSON.stringify([run, sheet]);
+    if (sheet.number !== this.#sheet?.number) {
+      this.#detail = null;
+      this.#failure = "";
+      this.#body.scrollTop = 0;
+    }
+    const isNew = this.#sheet === null || sheet.number !== this.#sheet.number;
+    this.#sheet = sheet;
+    if (state !== this.#requested) this.#requestDetail(state, isNew ? 0 : DEBOUNCE_MS);
+    this.#draw();
+  }
+
+  /** Update the duration. */
+  tick() {
+    if (!this.#sheet) return;
+    const { clock } = this.#page;
+    const now = Number.isNaN(this.#endedAt) ? clock.knownUntil() : this.#endedAt;
+    const { from, to } = sheetSpan(this.#sheet, now);
+    setText(this.#duration, formatDuration(to - from));
+  }
+
+  onTimeZoneChange() {
+    this.#draw();
+  }
+
+  /**
+   * @param {string} state
+   * @param {number} delay
+   */
+  #requestDetail(state, delay) {
+    this.close();
+    this.#requested = state;
+    const request = new AbortController();
+    this.#request = request;
+    this.#timer = setTimeout(() => this.#load(request.signal), delay);
+  }
+
+  /** @param {AbortSignal} signal */
+  async #load(signal) {
+    const number = this.#sheet?.number;
+    try {
+      const detail = await getJson(jobPath(this.#jobId, "sheets", String(number)), { signal });
+      if (signal.aborted) return;
+      this.#detail = detail;
+      this.#failure = "";
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      this.#failure = `The details cannot be read now. ${error.message}`;
+    }
+    this.#draw();
+  }
+
+  #draw() {
+    const sheet = this.#sheet;
+    if (!sheet) return;
+    const detail = this.#detail;
+    const isCurrent = detail?.status === sheet.status;
+    // The stream is newer than the response, whose texts are longer.
+    /** @type {SheetDetail} */
+    const all = {
+      ...detail,
+      ...sheet,
+      error_message: (isCurrent && detail?.error_message) || sheet.error_message,
+    };
+    setText(this.#heading, `Sheet ${sheet.number}`);
+    setAttribute(this.element, "data-tone", statusTone(sheet.status));
+    this.#status.show(sheet.status);
+    setText(this.#attempt, formatAttempt(all));
+    this.tick();
+    // Elements made anew would lose focus and selection.
+    const shown = JSON.stringify([all, this.#failure, detail === null, this.#page.times.zone]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    this.#body.replaceChildren(
+      ...this.#makeError(all),
+      this.#failure ? h("p.muted", {}, this.#failure) : "",
+      makeFacts(sheetFacts(all, this.#page.times)),
+      ...makeValidations(all),
+      ...(detail === null ? [] : makeOutputs(all)),
+    );
+  }
+
+  /** @param {SheetDetail} sheet */
+  #makeError({ error_message: message, error_truncated: isCut }) {
+    if (!message) return [];
+    const text = plainText(message);
+    return [
+      h(
+        "div.sheet-error",
+        {},
+        h("pre.error", { tabindex: 0 }, text),
+        makeCopyButton("the error", () => text, this.#page.announcer),
+      ),
+      isCut && message.length <= 300 ? h("p.muted", {}, "The message is cut off here.") : "",
+    ];
+  }
+}
+
+/** @param {[string, string][]} facts */
+function makeFacts(facts) {
+  return h(
+    "dl",
+    {},
+    facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, plainText(value)))),
+  );
+}
+
+/** @param {SheetDetail} sheet */
+function makeValidations(sheet) {
+  const validations = listValidations(sheet);
+  if (!validations.length) return [];
+  const words = { true: "passed", false: "failed", null: "unknown" };
+  const items = validations.map(({ label, passed }) => {
+    const key = /** @type {"true" | "false" | "null"} */ (String(passed));
+    const tone = VALIDATION_TONES[key];
+    const word = h("span.visually-hidden", {}, `${words[key]}: `);
+    return h("li", { "data-tone": tone }, makeIcon(tone), h("span", {}, word, plainText(label)));
+  });
+  return [h("h3", {}, "Validations"), h("ul.validations", {}, items)];
+}
+
+/** @param {SheetDetail} sheet */
+function makeOutputs(sheet) {
+  const { outputs, sentence } = sheetOutputs(sheet);
+  if (sentence) return [h("p.muted", {}, sentence)];
+  const cut = sheet.output_truncated ? ", its end" : "";
+  return outputs.flatMap(({ label, text }) => [
+    h("h3", {}, `${label}${cut}`),
+    h("pre.output", { tabindex: 0, role: "region", "aria-label": label }, plainText(text)),
+  ]);
+}

@@ -1,0 +1,262 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import {
+  ganttRows,
+  ganttSpan,
+  ganttTicks,
+  ROW_REM,
+  segmentLabel,
+  sheetLabel,
+  sheetSegments,
+  sheetToOpen,
+  visibleRows,
+} from "../../../marianne_stream/web/static/js/model/gantt.js";
+import {
+  formatCost,
+  formatEta,
+  formatTokens,
+  stalledSentence,
+  waitingSentence,
+} from "../../../marianne_stream/web/static/js/model/job_facts.js";
+import { Job } from "../../../marianne_stream/web/static/js/model/job.js";
+import { ServerClock } from "../../../marianne_stream/web/static/js/model/server_clock.js";
+import {
+  formatAttempt,
+  listValidations,
+  sheetFacts,
+  sheetOutputs,
+} from "../../../marianne_stream/web/static/js/model/sheet_detail.js";
+import { SheetHistory } from "../../../marianne_stream/web/static/js/model/sheet_history.js";
+import { TimeFormat } from "../../../marianne_stream/web/static/js/model/time_format.js";
+
+const START = Date.parse("2026-11-24T12:00:00Z");
+
+/** @param {number} seconds after the start. */
+const iso = (seconds) => new Date(START + seconds * 1000).toISOString();
+
+/** @param {number} seconds after the start. */
+const ms = (seconds) => START + seconds * 1000;
+
+/**
+ * @param {number} at seconds after the start.
+ * @param {string} status
+ * @param {number} [attempt]
+ */
+const transition = (at, status, attempt = 1) => ({ at: ms(at), status, attempt });
+
+/** @param {ReturnType<typeof sheetSegments>} segments */
+const shape = (segments) =>
+  segments.map(({ kind, from, to, isFailed }) => [
+    isFailed ? "failed" : kind,
+    (from - START) / 1000,
+    (to - START) / 1000,
+  ]);
+
+test("retries are segments of a bar, with the wait between them", () => {
+  const sheet = { number: 1, status: "completed", started_at: iso(0), completed_at: iso(9) };
+  const seen = [
+    transition(0.1, "dispatched"),
+    transition(3, "retry_scheduled"),
+    transition(5, "dispatched", 2),
+    transition(5.5, "in_progress", 2),
+    transition(9, "completed", 2),
+  ];
+  const segments = sheetSegments(sheet, seen, ms(60));
+  assert.deepEqual(shape(segments), [
+    ["failed", 0, 3],
+    ["wait", 3, 5],
+    ["work", 5, 9],
+  ]);
+  assert.deepEqual(segments.map(segmentLabel), [
+    "attempt 1, failed, 3 s",
+    "waits, 2 s",
+    "attempt 2, 4 s",
+  ]);
+});
+
+test("a retry whose wait was not seen begins a segment", () => {
+  const sheet = { number: 1, status: "in_progress", started_at: iso(0) };
+  const seen = [transition(0, "dispatched"), transition(4, "dispatched", 2)];
+  assert.deepEqual(shape(sheetSegments(sheet, seen, ms(6))), [
+    ["failed", 0, 4],
+    ["work", 4, 6],
+  ]);
+});
+
+test("a rate limit is a wait, and fails no attempt", () => {
+  const sheet = { number: 1, status: "waiting", started_at: iso(0) };
+  const seen = [transition(0, "dispatched"), transition(4, "waiting")];
+  assert.deepEqual(shape(sheetSegments(sheet, seen, ms(6))), [
+    ["work", 0, 4],
+    ["wait", 4, 6],
+  ]);
+  assert.deepEqual(shape(sheetSegments(sheet, [], ms(6))), [["wait", 0, 6]]);
+});
+
+test("a sheet of unknown start or end has no bar", () => {
+  assert.deepEqual(sheetSegments({ number: 1, status: "completed" }, [], ms(6)), []);
+  const cut = { number: 1, status: "completed", started_at: iso(3) };
+  assert.deepEqual(sheetSegments(cut, [], ms(6)), []);
+});
+
+test("span ends behind the current time, or at the end of a job that has ended", () => {
+  const sheets = [{ number: 1, status: "in_progress", started_at: iso(2) }];
+  const running = { status: "running", started_at: iso(0) };
+  assert.deepEqual(ganttSpan(running, sheets, ms(100)), {
+    from: ms(0),
+    to: ms(104),
+    now: ms(100),
+  });
+  assert.equal(ganttSpan(running, sheets, NaN), null);
+  assert.equal(ganttSpan({ status: "queued" }, [], ms(5)), null);
+  const ended = { status: "completed", completed_at: iso(8) };
+  const done = [{ number: 1, status: "completed", started_at: iso(2), completed_at: iso(9) }];
+  assert.deepEqual(ganttSpan(ended, done, ms(100)), { from: ms(2), to: ms(9), now: null });
+});
+
+test("ticks are round local times, and few", () => {
+  const span = { from: ms(3), to: ms(100) };
+  assert.deepEqual(ganttTicks(span, 4, 0), { step: 30_000, times: [30, 60, 90].map(ms) });
+  const long = ganttTicks({ from: ms(0), to: ms(3 * 86_400) }, 4, 1_800_000);
+  assert.equal(long.step, 86_400_000);
+  assert.equal(long.times[0], ms(12 * 3600 - 1800));
+  for (const seconds of [0.5, 7, 90, 5e3, 1e5, 1e7]) {
+    assert.ok(ganttTicks({ from: ms(0), to: ms(seconds) }, 5, 0).times.length <= 6);
+  }
+  assert.deepEqual(ganttTicks({ from: 0, to: 1e15 }, 5, 0).times, []);
+});
+
+test("of 300 sheets only the visible rows are listed", () => {
+  const sheets = Array.from({ length: 300 }, (_, index) => ({
+    number: index + 1,
+    status: index < 10 ? "completed" : "pending",
+  }));
+  const rows = ganttRows([{ movement: 1, sheets }]);
+  assert.equal(rows[0].heading, "Movement 1 · 10 of 300");
+  assert.equal(rows.length, 301);
+  const shown = visibleRows(rows, 100 * ROW_REM, 10 * ROW_REM);
+  assert.ok(shown.length <= 12);
+  assert.equal(shown[1].sheet?.number, 100);
+  assert.equal(ganttRows([{ movement: null, sheets }]).length, 300);
+});
+
+test("a failed job opens at its first failed sheet", () => {
+  const sheets = ["completed", "skipped", "failed", "failed"].map((status, index) => ({
+    number: index + 1,
+    status,
+  }));
+  assert.equal(sheetToOpen({ status: "failed" }, sheets), 3);
+  assert.equal(sheetToOpen({ status: "running" }, sheets), null);
+  assert.equal(sheetToOpen({ status: "failed" }, []), null);
+  const label = sheetLabel({ ...sheets[2], attempt: 2, error_message: "x" }, "3 s");
+  assert.equal(label, "Sheet 3, failed, attempt 2, 3 s, has an error");
+});
+
+test("history joins recorded transitions with those seen since", () => {
+  const history = new SheetHistory();
+  history.note({ number: 1, status: "dispatched", attempt: 1 }, ms(2));
+  history.note({ number: 1, status: "dispatched", attempt: 1 }, ms(3));
+  history.note({ number: 1, status: "retry_scheduled", attempt: 1 }, ms(4));
+  history.note({ number: 2, status: "dispatched", attempt: 1 }, ms(4));
+  history.load([
+    { number: 0, status: "running", at: iso(0) },
+    { number: 1, status: "ready", at: iso(0), late: true },
+    { number: 1, status: "dispatched", at: iso(1), attempt: 1 },
+  ]);
+  assert.deepEqual(history.get(1), [transition(1, "dispatched"), transition(4, "retry_scheduled")]);
+  assert.deepEqual(history.get(2), [transition(4, "dispatched")]);
+  assert.deepEqual(history.get(0), []);
+});
+
+test("history is that of one run, and begins with the first change", () => {
+  const job = new Job();
+  const event = (/** @type {string} */ name, /** @type {object} */ data) => ({
+    event: name,
+    data: JSON.stringify(data),
+    id: "",
+    at: ms(1),
+  });
+  const sheets = (/** @type {boolean} */ complete, /** @type {string} */ status) =>
+    event("job_sheets", { complete, sheets: [{ number: 1, status }] });
+  job.applyEvents([event("job_status", { status: "running", run: "a" }), sheets(true, "pending")]);
+  assert.deepEqual(job.history.get(1), []);
+  job.applyEvents([sheets(false, "dispatched")]);
+  assert.equal(job.history.get(1).length, 1);
+  assert.equal(job.completeCount, 1);
+  job.applyEvents([event("job_status", { status: "queued", run: "b" })]);
+  assert.deepEqual(job.history.get(1), []);
+});
+
+test("facts about a job are words, and empty if unknown", () => {
+  const clock = new ServerClock();
+  const times = new TimeFormat(clock);
+  times.zone = "utc";
+  const soon = new Date(Date.now() + 65_500).toISOString();
+  clock.addBounds({ low: 0, high: 0 });
+  assert.match(formatEta(soon, clock, times), /^about [^,]*$|^about \d+ \w+, [\d:]+$/);
+  clock.setLive(true);
+  assert.match(formatEta(soon, clock, times), /, in 1 min 0[45] s$/);
+  assert.match(formatEta(iso(-1e7), clock, times), /, any moment$/);
+  assert.equal(formatEta(null, clock, times), "");
+  const waiting = { code: "retry", detail: "Sheet 2 waits.", until: soon };
+  assert.match(
+    waitingSentence(waiting, clock, times),
+    /^Sheet 2 waits. It goes on at .*, in 1 min/,
+  );
+  assert.equal(waitingSentence({ code: "paused", detail: "Paused." }, clock, times), "Paused.");
+  assert.equal(waitingSentence(undefined, clock, times), "");
+  assert.deepEqual([0, 0.001, 0.5, 1234.5].map(formatCost), [
+    "",
+    "under $0.01",
+    "$0.50",
+    "$1234.50",
+  ]);
+  assert.equal(formatTokens({ input_tokens: 12_345, output_tokens: 900 }), "12.3K in, 900 out");
+  assert.equal(formatTokens({}), "");
+  assert.equal(stalledSentence([]), "");
+  assert.match(stalledSentence([3]), /^Sheet 3 shows/);
+  assert.match(stalledSentence([1, 2, 3, 4, 5, 6, 7, 8, 9]), /8 and 1 more show/);
+});
+
+test("details of a sheet are listed if they are known", () => {
+  const times = new TimeFormat({ now: () => START });
+  times.zone = "utc";
+  const sheet = { number: 1, status: "failed", attempt: 2, started_at: iso(0) };
+  assert.equal(formatAttempt({ ...sheet, max_retries: 3 }), "attempt 2 of 3");
+  assert.equal(formatAttempt({ ...sheet, max_retries: 1 }), "attempt 2");
+  assert.equal(formatAttempt({ ...sheet, attempt: null }), "");
+  assert.deepEqual(sheetFacts({ ...sheet, exit_code: 0, estimated_cost: 0.5 }, times), [
+    ["Started", "24 Nov 2026, 12:00:00 UTC"],
+    ["Exit code", "0"],
+    ["Cost", "$0.50 (estimated)"],
+  ]);
+  assert.equal(sheetOutputs(sheet).sentence, "This conductor keeps no output of this sheet.");
+  assert.match(sheetOutputs({ number: 1, status: "pending" }).sentence, /not started/);
+  assert.match(sheetOutputs({ ...sheet, omitted: ["stdout_tail"] }).sentence, /too long/);
+  assert.deepEqual(sheetOutputs({ ...sheet, stderr_tail: "no" }), {
+    outputs: [{ label: "Error output", text: "no" }],
+    sentence: "",
+  });
+});
+
+test("validations are read in each form that the conductor writes", () => {
+  const sheet = { number: 1, status: "failed" };
+  const details = [
+    { description: "report exists", passed: true },
+    { description: "names all", passed: false, failure_reason: "3 of 4" },
+    { odd: 1 },
+    "text",
+  ];
+  assert.deepEqual(listValidations({ ...sheet, validation_details: details }), [
+    { label: "report exists", passed: true },
+    { label: "names all: 3 of 4", passed: false },
+    { label: '{"odd":1}', passed: null },
+    { label: "text", passed: null },
+  ]);
+  const lists = { passed_validations: ["a"], failed_validations: ["b"], validation_details: 7 };
+  assert.deepEqual(listValidations({ ...sheet, ...lists }), [
+    { label: "b", passed: false },
+    { label: "a", passed: true },
+  ]);
+});
