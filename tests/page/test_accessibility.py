@@ -66,6 +66,36 @@ async def test_axe_finds_no_violation(
     assert await violations(page) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_axe_finds_no_violation_in_a_job_that_failed_or_waits(
+    user: BrowserUser, conductor: SimulatedConductor, scheme: str, width: int
+) -> None:
+    require_node_module("axe-core")
+    conductor.launch("broken", 3, movements={1: 1, 2: 1, 3: 2})
+    page = await user.open_page("/jobs/broken")
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    await page.set_viewport_size({"width": width, "height": 800})
+    await expect(page.locator(".sheet")).to_have_count(3)
+    conductor.dispatch("broken", 1)
+    conductor.dispatch("broken", 2)
+    await expect(page.locator(".segment[style]")).to_have_count(2)
+    conductor.limit_rate("broken", 2, 300, is_reported=True)
+    conductor.complete_sheet("broken", 1)
+    await expect(page.locator(".notice[data-tone=waiting]")).to_be_visible()
+    await page.locator(".sheet").nth(1).click()
+    await page.evaluate(read_axe_source())
+    assert await violations(page) == []
+    broken = conductor.jobs["broken"].sheet(2)
+    broken.update(stdout_tail="one", validation_details=[{"description": "a", "passed": False}])
+    conductor.fail_sheet("broken", 2, "The wind took it")
+    conductor.finish("broken", "failed")
+    await expect(page.locator(".resume")).to_be_visible()
+    await expect(page.locator(".sheet-panel .output")).to_be_visible()
+    await expect(page.locator(".sheet-panel .error")).to_be_visible()
+    assert await violations(page) == []
+
+
 async def test_many_status_changes_become_one_announcement(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:

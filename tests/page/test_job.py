@@ -42,7 +42,7 @@ async def test_running_bar_grows_and_retries_are_segments(
     # A start that nobody saw is unknown.
     conductor.dispatch("moss", 1)
     await expect(page.locator(".now-line")).to_be_visible()
-    await expect(sheet.locator(".duration")).to_have_text("2 s")
+    await expect(page.locator(".gantt-row .duration").first).to_have_text("2 s")
     conductor.schedule_retry("moss", 1)
     await expect(sheet.locator(".segment[data-failed]")).to_have_count(1)
     await expect(sheet.locator(".segment[data-kind=wait]")).to_have_count(1)
@@ -157,6 +157,14 @@ async def test_panel_stays_in_sight_at_each_size(
     await page.mouse.wheel(0, 4000)
     await expect(heading).to_be_in_viewport()
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await page.keyboard.press("ArrowUp")
+    chosen, panel = page.locator(".sheet[aria-expanded=true]"), page.locator(".sheet-panel")
+    await expect(chosen).to_have_attribute("aria-label", "Sheet 299, pending, cli")
+    row, box = await chosen.bounding_box(), await panel.bounding_box()
+    assert row is not None
+    assert box is not None
+    is_beside = row["x"] + row["width"] <= box["x"]
+    assert is_beside or row["y"] + row["height"] <= box["y"]
 
 
 async def test_only_visible_sheets_of_many_are_drawn(

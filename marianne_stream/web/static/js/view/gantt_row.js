@@ -17,7 +17,7 @@ import { makeIcon } from "./icons.js";
  */
 
 export class GanttRow {
-  #track = h("span.track");
+  #track = h("span.track", { "aria-hidden": "true" });
   #duration = h("span.duration");
 
   /**
@@ -26,31 +26,34 @@ export class GanttRow {
    */
   constructor(number, onClick) {
     this.number = number;
-    this.element = h(
+    this.button = h(
       "button.sheet",
       { type: "button", "aria-controls": "sheet-panel", onclick: () => onClick(number) },
       makeIcon("unknown"),
       h("span.number", {}, String(number)),
       this.#track,
-      this.#duration,
     );
+    this.element = h("div.gantt-row", {}, this.button, this.#duration);
   }
 
   /** @param {GanttRowState} state */
   update({ sheet, segments, span, duration, isSelected, isStalled, isTabStop }) {
-    const { element } = this;
+    const { button } = this;
     const tone = statusTone(sheet.status);
-    if (element.dataset.tone !== tone) {
-      setAttribute(element, "data-tone", tone);
-      element.firstChild?.replaceWith(makeIcon(tone));
+    if (button.dataset.tone !== tone) {
+      setAttribute(button, "data-tone", tone);
+      button.firstChild?.replaceWith(makeIcon(tone));
     }
     const state = isStalled ? "stalled" : "";
-    const label = [sheetLabel(sheet, duration), state].filter(Boolean).join(", ");
-    setAttribute(element, "aria-label", label);
-    setAttribute(element, "title", label);
-    setAttribute(element, "aria-expanded", String(isSelected));
-    setAttribute(element, "data-stalled", isStalled);
-    element.tabIndex = isTabStop ? 0 : -1;
+    // A name that changes each second would be read again and again.
+    const label = [sheetLabel(sheet, sheet.completed_at ? duration : ""), state]
+      .filter(Boolean)
+      .join(", ");
+    setAttribute(button, "aria-label", label);
+    setAttribute(button, "title", label);
+    setAttribute(button, "aria-expanded", String(isSelected));
+    setAttribute(button, "data-stalled", isStalled);
+    button.tabIndex = isTabStop ? 0 : -1;
     setText(this.#duration, duration);
     this.#updateSegments(segments, span);
   }

@@ -104,8 +104,14 @@ export class GanttView {
    */
   select(number) {
     this.#selected = number;
-    if (number === null) this.#schedule();
-    else this.reveal(number);
+    if (number === null) {
+      this.#schedule();
+      return;
+    }
+    this.reveal(number);
+    this.#draw();
+    // On a small screen the panel covers a part of the page.
+    this.#drawn.get(number)?.button.scrollIntoView({ block: "nearest" });
   }
 
   /**
@@ -264,7 +270,7 @@ export class GanttView {
     this.#tabStop = number;
     this.#reveal(number);
     this.#draw();
-    this.#drawn.get(number)?.element.focus({ preventScroll: true });
+    this.#drawn.get(number)?.button.focus({ preventScroll: true });
   }
 
   /**

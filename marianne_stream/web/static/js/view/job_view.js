@@ -160,8 +160,8 @@ export class JobView {
   /** @param {number | null} number of a sheet. */
   #select(number) {
     this.#selected = number;
-    this.#gantt.select(number);
     this.#updatePanel();
+    this.#gantt.select(number);
     if (this.#job.status) this.#updateError();
   }
 
