@@ -12,7 +12,12 @@ SAFE_EVENT_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 
 # Names with another meaning in our streams or in a browser.
 RESERVED_NAMES = frozenset(
-    {"gap", "source", "heartbeat", "stream_error", "conductor", "error", "open", UNNAMED_EVENT}
+    (
+        *("gap", "source", "heartbeat", "stream_error", "part_start", "part_error"),
+        *("job_status", "job_sheets", "job_finished", "job_deleted", "roster", "conductor"),
+        *("log", "log_partial", "log_rotated", "log_gap", "log_missing", "log_complete"),
+        *("error", "open", UNNAMED_EVENT),
+    )
 )
 
 

@@ -5,7 +5,10 @@ the result is shared by the clients of the same part.
 """
 
 import asyncio
+import contextlib
 import json
+import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from marianne_stream.errors import MarianneStreamError
@@ -15,148 +18,207 @@ from marianne_stream.schemas.event_schemas import PartErrorData
 from marianne_stream.wire import sse
 from marianne_stream.wire.sse import EncodedFrames
 
+logger = logging.getLogger(__name__)
+
 OpenFeed = Callable[[], Awaitable[Feed]]
 
-# The data of each event is an object on one line.
-DATA_START = b"\ndata: {"
-PARTIAL_START = b"event: log_partial" + DATA_START
+# Time that all parts have to open before the stream begins. A part that takes longer, for example
+# because the conductor is slow, joins later and holds up no other part.
+OPEN_TIMEOUT_S = 1.0
+
+# The data of each event is an object on one line, and ends like this.
+FRAME_END = b"}\n\n"
+
+# An id without an event, and an unfinished line, whose event names its job.
+ID_ONLY = re.compile(rb"^(id: [^\n]*\n)\n", re.MULTILINE)
+PARTIAL_FRAME = re.compile(rb"^event: log_partial\ndata: [^\n]*\n\n", re.MULTILINE)
 
 
 class Part:
     """A part of a combined stream: a feed whose events are marked.
 
+    The mark is at the end of an event's data: a conductor's event may have a field `part` of its
+    own, and parsers of JSON take the last field of a name.
+
     Args:
         name: name of the part as the client gave it, as `log:JOB`.
         open_feed: opens the feed.
         job_id: the job, if the events do not name it; else None.
+
+    Attributes:
+        feed: the feed while it is open.
+        sink: the client of the combined stream, for frames that need not wait.
+        waiting_frames: frames that wait to be sent.
+        taken: set after these frames were sent.
+        task: runs the part.
     """
 
-    __slots__ = ("_mark", "_partial_mark", "feed", "name", "open_feed", "sink", "taken")
+    __slots__ = (
+        *("_end", "_job_end", "feed", "name", "open_feed"),
+        *("sink", "taken", "task", "waiting_frames"),
+    )
 
     def __init__(self, name: str, open_feed: OpenFeed, job_id: str | None = None) -> None:
         self.name = name
         self.open_feed = open_feed
         self.feed: Feed | None = None
         self.sink: Sink | None = None
+        self.waiting_frames = b""
         self.taken = asyncio.Event()
-        self._partial_mark = encode_mark(part=name)
-        self._mark = self._partial_mark if job_id is None else encode_mark(part=name, job_id=job_id)
+        self.task: asyncio.Task[None] | None = None
+        self._end = make_marked_end(part=name)
+        self._job_end = make_marked_end(part=name, job_id=job_id) if job_id is not None else b""
 
     def mark(self, frames: bytes) -> bytes:
-        """Return frames whose events are marked."""
-        # The first event has no line end before it.
-        marked = (b"\n" + frames).replace(DATA_START, DATA_START + self._mark)[1:]
-        if self._mark is not self._partial_mark:
-            # The event of an unfinished line names its job.
-            marked = marked.replace(PARTIAL_START + self._mark, PARTIAL_START + self._partial_mark)
-        return marked
+        """Return frames whose events are marked; an id alone becomes a `part_start` event."""
+        if not self._job_end:
+            return frames.replace(FRAME_END, self._end)
+        marked = frames.replace(FRAME_END, self._job_end)
+        marked = PARTIAL_FRAME.sub(lambda one: one[0].replace(self._job_end, self._end), marked)
+        start = b"event: part_start\ndata: {" + self._job_end[1:]
+        return ID_ONLY.sub(lambda one: one[1] + start, marked)
 
     def try_send(self, frames: EncodedFrames, /) -> bool:
         """Send frames to the client of the combined stream at once, if there is room."""
         return self.sink is not None and self.sink.try_send(frames.derive(self.name, self.mark))
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Size of what is held for the client."""
+        queued = self.feed.buffered_bytes if self.feed is not None else 0
+        return queued + len(self.waiting_frames)
 
-def encode_mark(**fields: str) -> bytes:
-    """Return the fields with which the data of an event begins, without the brace."""
-    return json.dumps(fields, separators=(",", ":"))[1:-1].encode() + b","
+    def close(self) -> None:
+        """Close the feed, if it is open."""
+        feed, self.feed = self.feed, None
+        if feed is not None:
+            feed.close()
+
+
+def make_marked_end(**fields: str) -> bytes:
+    """Return the end of an event's data with the fields of the mark, and of its frame."""
+    return b"," + json.dumps(fields, separators=(",", ":"))[1:].encode() + b"\n\n"
 
 
 class CombinedFeed:
-    """Feed of several parts, each of which ends by itself. Must be closed."""
+    """Feed of several parts, each of which ends by itself. Must be closed.
+
+    Each part has at most one piece of frames that waits to be sent, and pieces are sent in the
+    order in which they came: parts take turns, and none grows while the client is slow.
+    """
 
     kind: FeedKind = "combined"
     has_heartbeats = True
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
-        self._tasks: list[asyncio.Task[None]] = []
-        # Frames that wait to be taken, with their part; None when all parts have ended.
-        self._ready: asyncio.Queue[tuple[Part, bytes] | None] = asyncio.Queue()
-        self._first_frames = b""
-        self._is_finished = False
+        # Parts with frames to send; None for each part that has ended.
+        self._ready: asyncio.Queue[Part | None] = asyncio.Queue()
+        self._unopened = len(parts)
+        self._has_opened_all = asyncio.Event()
+        self._exhausted = 0
 
     async def open(self) -> None:
-        """Open the feeds of all parts; a part that cannot be opened is a `part_error` event."""
-        errors = await asyncio.gather(*map(self._open_part, self._parts))
-        self._first_frames = b"".join(errors)
+        """Open the feeds of all parts; those that take long go on opening afterwards.
+
+        A part that cannot be opened gives a `part_error` event.
+        """
+        for part in self._parts:
+            part.task = asyncio.create_task(self._run_part(part))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await self._has_opened_all.wait()
 
     @property
     def is_exhausted(self) -> bool:
         """True if nothing will follow in any part."""
-        return not self._first_frames and all(
-            part.feed is None or part.feed.is_exhausted for part in self._parts
-        )
+        return self._exhausted == len(self._parts)
 
     @property
     def buffered_bytes(self) -> int:
         """Size of what the parts hold for the client."""
-        return sum(part.feed.buffered_bytes for part in self._parts if part.feed is not None)
+        return sum(part.buffered_bytes for part in self._parts)
 
     def set_sink(self, sink: Sink) -> None:
         """Send new frames of each part to a sink while its feed waits for more."""
         for part in self._parts:
             part.sink = sink
-            if part.feed is not None:
-                part.feed.set_sink(part)
 
     async def frames(self) -> AsyncIterator[bytes]:
         """Yield the frames of all parts until the last has ended."""
-        if self._first_frames:
-            yield self._first_frames
-        running = [part for part in self._parts if part.feed is not None]
-        self._tasks = [asyncio.create_task(self._run_part(part)) for part in running]
-        for _ in running:
-            while (ready := await self._ready.get()) is not None:
-                part, frames = ready
+        for _ in self._parts:
+            while (part := await self._ready.get()) is not None:
+                frames, part.waiting_frames = part.waiting_frames, b""
                 yield frames
                 # Only now may the part send to the sink, past this iterator.
+                del frames
                 part.taken.set()
 
     def finish(self) -> None:
         """Let all parts end."""
-        self._is_finished = True
         for part in self._parts:
             if part.feed is not None:
                 part.feed.finish()
+            elif part.task is not None:
+                # The part is still opening, or has ended and has at most its error to send.
+                part.task.cancel()
 
     def close(self) -> None:
         """Close the feeds of all parts."""
-        for task in self._tasks:
-            task.cancel()
         for part in self._parts:
             part.sink = None
-            if part.feed is not None:
-                part.feed.close()
-                part.feed = None
-
-    async def _open_part(self, part: Part) -> bytes:
-        """Open the feed of a part; return the frame of the error if that fails."""
-        try:
-            part.feed = await part.open_feed()
-        except MarianneStreamError as error:
-            return make_part_error_frame(part.name, error)
-        return b""
+            if part.task is not None:
+                part.task.cancel()
+            part.close()
 
     async def _run_part(self, part: Part) -> None:
         """Hand over the frames of a part until it ends."""
         try:
-            if part.feed is not None and not part.feed.is_exhausted:
-                async for frames in part.feed.frames():
+            error = await self._send_part(part)
+            if error is not None:
+                await self._hand_over(part, make_part_error_frame(part.name, error))
+        finally:
+            self._ready.put_nowait(None)
+
+    async def _send_part(self, part: Part) -> MarianneStreamError | None:
+        """Open the feed of a part and hand over its frames; return the error that ends it."""
+        try:
+            feed = await self._open_part(part)
+            if not feed.is_exhausted:
+                async for frames in feed.frames():
                     if frames:
                         await self._hand_over(part, part.mark(frames))
         except MarianneStreamError as error:
-            await self._hand_over(part, make_part_error_frame(part.name, error))
+            return error
+        except Exception:
+            logger.exception("part of a stream failed part=%s", part.name)
+            return MarianneStreamError()
         finally:
-            self._ready.put_nowait(None)
+            # What the feed watches is watched no longer, however long the other parts go on.
+            part.close()
+        return None
+
+    async def _open_part(self, part: Part) -> Feed:
+        """Open the feed of a part."""
+        try:
+            feed = part.feed = await part.open_feed()
+            self._exhausted += feed.is_exhausted
+        finally:
+            self._unopened -= 1
+            if not self._unopened:
+                self._has_opened_all.set()
+        feed.set_sink(part)
+        return feed
 
     async def _hand_over(self, part: Part, frames: bytes) -> None:
         """Wait until the client has been sent the frames."""
         part.taken.clear()
-        self._ready.put_nowait((part, frames))
+        part.waiting_frames = frames
+        self._ready.put_nowait(part)
         await part.taken.wait()
 
 
 def make_part_error_frame(name: str, error: MarianneStreamError) -> bytes:
     """Make the event that ends a part."""
-    data = PartErrorData(part=name, code=error.code, detail=error.detail)
+    data = PartErrorData(part=name, status=error.status, code=error.code, detail=error.detail)
     return sse.frame(data.json_bytes(), event="part_error")

@@ -1,15 +1,18 @@
 """Handler for a combined stream: several streams in one connection."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from urllib.parse import parse_qsl
 
 from aiohttp import web
+from multidict import MultiDict
 
 from marianne_stream.errors import BadParameterError, JobNotFoundError
-from marianne_stream.feeds.combined_feed import CombinedFeed, Part
+from marianne_stream.feeds.combined_feed import CombinedFeed, OpenFeed, Part
 from marianne_stream.feeds.event_feed import EventFilter
 from marianne_stream.feeds.feed import Feed
-from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.feeds.snapshot_feeds import open_roster_feed, open_status_feed
 from marianne_stream.web import log_stream_handlers, stream_handlers
 from marianne_stream.web.app_keys import JOB_HUB, LOG_FEEDS, STREAM_REGISTRY
@@ -23,12 +26,14 @@ from marianne_stream.web.params import (
 )
 from marianne_stream.web.stream_handlers import open_event_feed_at
 from marianne_stream.wire import job_ids
+from marianne_stream.wire.job_patterns import JobPatterns
 
 MAX_PARTS = 32
 
 PART = TextParameter(
     "part",
-    "`roster`, or `status:JOB`, `events:JOB` or `log:JOB` with JOB percent-encoded; 1 to 32 times.",
+    "`roster`, or `status:JOB`, `events:JOB` or `log:JOB` with JOB percent-encoded; 1 to 32 times. "
+    "The parameters of the part's own stream may follow: `log:JOB?level=error`.",
     is_repeatable=True,
 )
 CURSOR = TextParameter(
@@ -69,13 +74,6 @@ def read_part_names(request: web.Request) -> list[str]:
         raise BadParameterError(
             detail=f"part must be given 1 to {MAX_PARTS} times, got it {len(names)} times"
         )
-    for name in names:
-        kind, colon, job = name.partition(":")
-        if name != "roster" and not (kind in JOB_FEEDS and colon and job):
-            raise BadParameterError(
-                detail="part must be roster, status:JOB, events:JOB or log:JOB, got "
-                f"{repr_truncated(name)}"
-            )
     return names
 
 
@@ -95,78 +93,121 @@ def read_cursors(request: web.Request, names: list[str]) -> dict[str, str]:
         found[name] = cursor[:MAX_CURSOR_CHARS]
     last = "" if found else read_last_event_id(request)
     kind = CURSOR_KINDS.get(last[:1], "")
-    of_kind = [name for name in names if name.partition(":")[0] == kind]
+    of_kind = [name for name in names if re.split("[:?]", name, maxsplit=1)[0] == kind]
     if len(of_kind) == 1:
         found[of_kind[0]] = last
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class PartRequest:
+    """Request of a part.
+
+    Attributes:
+        request: request of the combined stream.
+        job_id: the job; "" for the roster.
+        query: parameters of the part's own stream.
+        cursor: cursor to resume from, or "".
+    """
+
+    request: web.Request
+    job_id: str
+    query: MultiDict[str]
+    cursor: str
+
+    @property
+    def job_scope(self) -> JobPatterns:
+        """The jobs that the client may see."""
+        return self.request[GRANT].job_scope
+
+
 def make_part(request: web.Request, name: str, cursor: str) -> Part:
-    """Return a part, whose feed is opened later."""
-    kind, _, encoded = name.partition(":")
-    if kind == "roster":
-        return Part(name, partial(open_roster, request, cursor))
-    try:
-        job_id = request.app[JOB_ID_RESOLVER](job_ids.from_path_segment(encoded))
-    except ValueError as error:
-        raise BadParameterError(detail=f"{error}, got {repr_truncated(name)}") from error
-    open_feed = partial(JOB_FEEDS[kind], request, job_id, cursor)
+    """Return a part, whose feed is opened later; raise BadParameterError if it is invalid."""
+    address, _, query = name.partition("?")
+    kind, colon, encoded = address.partition(":")
+    if kind not in FEEDS or (kind == "roster") == bool(colon):
+        raise BadParameterError(
+            detail="part must be roster, status:JOB, events:JOB or log:JOB, got "
+            f"{repr_truncated(name)}"
+        )
+    job_id = ""
+    if kind != "roster":
+        try:
+            job_id = request.app[JOB_ID_RESOLVER](job_ids.from_path_segment(encoded))
+        except ValueError as error:
+            raise BadParameterError(detail=f"{error}, got {repr_truncated(name)}") from error
+    parameters = MultiDict(parse_qsl(query, keep_blank_values=True))
+    open_feed = FEEDS[kind](PartRequest(request, job_id, parameters, cursor))
     return Part(name, open_feed, job_id if kind == "log" else None)
 
 
-async def open_roster(request: web.Request, cursor: str) -> Feed:
-    """Open the feed of the roster."""
-    return await open_roster_feed(
-        request.app[JOB_HUB],
-        poll_interval_s=stream_handlers.POLL_INTERVAL.default,
-        cursor=cursor,
-        job_scope=request[GRANT].job_scope,
+def make_roster_opener(part: PartRequest) -> OpenFeed:
+    """Return what opens the feed of the roster."""
+    return partial(
+        open_roster_feed,
+        part.request.app[JOB_HUB],
+        poll_interval_s=stream_handlers.POLL_INTERVAL.read(part),
+        cursor=part.cursor,
+        details=stream_handlers.DETAILS.read(part),
+        job_scope=part.job_scope,
     )
 
 
-async def open_status(request: web.Request, job_id: str, cursor: str) -> Feed:
-    """Open the feed of a job's status."""
-    require_job_in_scope(request, job_id)
-    return await open_status_feed(
-        request.app[JOB_HUB],
-        job_id,
-        poll_interval_s=stream_handlers.POLL_INTERVAL.default,
-        cursor=cursor,
-        with_paths=request[GRANT].job_scope.matches_all,
+def make_status_opener(part: PartRequest) -> OpenFeed:
+    """Return what opens the feed of a job's status."""
+    interval_s = stream_handlers.POLL_INTERVAL.read(part)
+
+    async def open_feed() -> Feed:
+        require_job_in_scope(part)
+        return await open_status_feed(
+            part.request.app[JOB_HUB],
+            part.job_id,
+            poll_interval_s=interval_s,
+            cursor=part.cursor,
+            with_paths=part.job_scope.matches_all,
+        )
+
+    return open_feed
+
+
+def make_events_opener(part: PartRequest) -> OpenFeed:
+    """Return what opens the feed of a job's events."""
+    event_filter = EventFilter(
+        frozenset({part.job_id}), tuple(stream_handlers.EVENT.read_all(part))
+    )
+    limit = int(stream_handlers.LIMIT.read(part))
+
+    async def open_feed() -> Feed:
+        require_job_in_scope(part)
+        await part.request.app[JOB_HUB].ensure_exists(part.job_id)
+        return await open_event_feed_at(part.request, event_filter, limit, part.cursor)
+
+    return open_feed
+
+
+def make_log_opener(part: PartRequest) -> OpenFeed:
+    """Return what opens the feed of a job's log."""
+    shows_paths = part.job_scope.matches_all
+    log_request = replace(
+        log_stream_handlers.read_log_request(part, part.cursor, shows_paths=shows_paths), wait=True
     )
 
+    async def open_feed() -> Feed:
+        require_job_in_scope(part)
+        return await part.request.app[LOG_FEEDS].open_feed(part.job_id, log_request)
 
-async def open_events(request: web.Request, job_id: str, cursor: str) -> Feed:
-    """Open the feed of a job's events."""
-    require_job_in_scope(request, job_id)
-    await request.app[JOB_HUB].ensure_exists(job_id)
-    limit = int(stream_handlers.LIMIT.default)
-    return await open_event_feed_at(request, EventFilter(frozenset({job_id})), limit, cursor)
+    return open_feed
 
 
-async def open_log(request: web.Request, job_id: str, cursor: str) -> Feed:
-    """Open the feed of a job's log."""
-    require_job_in_scope(request, job_id)
-    log_request = LogRequest(
-        cursor,
-        int(log_stream_handlers.TAIL_LINES.default),
-        line_filter=None,
-        source=None,
-        follow=True,
-        wait=True,
-        shows_paths=request[GRANT].job_scope.matches_all,
-    )
-    return await request.app[LOG_FEEDS].open_feed(job_id, log_request)
+def require_job_in_scope(part: PartRequest) -> None:
+    """Raise JobNotFoundError if the client may not see the job."""
+    if not part.job_scope(part.job_id):
+        raise JobNotFoundError(part.job_id)
 
 
-def require_job_in_scope(request: web.Request, job_id: str) -> None:
-    """Raise JobNotFoundError if the client may not see a job."""
-    if not request[GRANT].job_scope(job_id):
-        raise JobNotFoundError(job_id)
-
-
-JOB_FEEDS: Mapping[str, Callable[[web.Request, str, str], Awaitable[Feed]]] = {
-    "status": open_status,
-    "events": open_events,
-    "log": open_log,
+FEEDS: Mapping[str, Callable[[PartRequest], OpenFeed]] = {
+    "roster": make_roster_opener,
+    "status": make_status_opener,
+    "events": make_events_opener,
+    "log": make_log_opener,
 }

@@ -11,6 +11,7 @@ from marianne_stream.web.auth_middleware import GRANT
 from marianne_stream.web.params import (
     ChoiceParameter,
     FlagParameter,
+    HasQuery,
     NumberParameter,
     TextParameter,
     read_job_id,
@@ -41,24 +42,32 @@ FILTER_PARAMETERS = (CONTAINS, REGEX, LEVEL)
 async def stream_log(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs`: the log as it is written, until the job ends."""
     job_id, cursor = read_job_id(request), read_last_event_id(request)
-    line_filter = make_line_filter(
-        contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
-    )
-    log_request = LogRequest(
-        cursor,
-        int(TAIL_LINES.read(request)),
-        line_filter=line_filter,
-        source=read_log_source(request),
-        follow=FOLLOW.read(request),
-        wait=WAIT.read(request),
-        shows_paths=request[GRANT].job_scope.matches_all,
-    )
+    shows_paths = request[GRANT].job_scope.matches_all
+    log_request = read_log_request(request, cursor, shows_paths=shows_paths)
     request.app[STREAM_REGISTRY].require_capacity(request)
     feed = await request.app[LOG_FEEDS].open_feed(job_id, log_request)
     return request.app[STREAM_REGISTRY].open(request, feed)
 
 
-def read_log_source(request: web.Request) -> LogSource | None:
+def read_log_request(parameters: HasQuery, cursor: str, *, shows_paths: bool) -> LogRequest:
+    """Return the request of a client for a log; raise BadParameterError if it is invalid."""
+    line_filter = make_line_filter(
+        contains=CONTAINS.read(parameters),
+        regex=REGEX.read(parameters),
+        level=LEVEL.read(parameters),
+    )
+    return LogRequest(
+        cursor,
+        int(TAIL_LINES.read(parameters)),
+        line_filter=line_filter,
+        source=read_log_source(parameters),
+        follow=FOLLOW.read(parameters),
+        wait=WAIT.read(parameters),
+        shows_paths=shows_paths,
+    )
+
+
+def read_log_source(parameters: HasQuery) -> LogSource | None:
     """Return the log that a request asks for; None for the first that exists."""
-    word = SOURCE.read(request)
+    word = SOURCE.read(parameters)
     return "job" if word == "job" else "conductor" if word == "conductor" else None

@@ -8,9 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from marianne_stream.errors import BadParameterError, BadRequestError
 from marianne_stream.models import format_iso_time
@@ -29,6 +30,14 @@ INTEGER_RE = re.compile(r"[+-]?[0-9]{1,30}")
 NUMBER_RE = re.compile(
     r"[+-]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
 )
+
+
+class HasQuery(Protocol):
+    """A request, or a part of a combined stream."""
+
+    @property
+    def query(self) -> MultiMapping[str]:
+        """Parameters by name; a name may be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ class NumberParameter(Parameter):
     unit: str = ""
     is_integer: bool = False
 
-    def read(self, request: web.Request) -> float:
+    def read(self, request: HasQuery) -> float:
         """Return the value in a request; raise BadParameterError if it is invalid or repeated."""
         text = read_single(request, self.name)
         if text is None:
@@ -100,11 +109,11 @@ class TextParameter(Parameter):
     is_repeatable: bool = False
     max_chars: int | None = None
 
-    def read(self, request: web.Request) -> str | None:
+    def read(self, request: HasQuery) -> str | None:
         """Return the value in a request, or None; raise BadParameterError if it is repeated."""
         return read_single(request, self.name)
 
-    def read_all(self, request: web.Request) -> list[str]:
+    def read_all(self, request: HasQuery) -> list[str]:
         """Return all values in a request."""
         return request.query.getall(self.name, [])
 
@@ -121,7 +130,7 @@ class TimeParameter(Parameter):
 
     is_required: bool = False
 
-    def read(self, request: web.Request) -> float | None:
+    def read(self, request: HasQuery) -> float | None:
         """Return the value in epoch seconds, or None; raise BadParameterError if it is invalid."""
         text = read_single(request, self.name)
         if text is None:
@@ -153,7 +162,7 @@ class ChoiceParameter(Parameter):
     choices: tuple[str, ...]
     default: str | None = None
 
-    def read(self, request: web.Request) -> str | None:
+    def read(self, request: HasQuery) -> str | None:
         """Return the word in a request; raise BadParameterError if it is invalid or repeated."""
         text = read_single(request, self.name)
         if text is None:
@@ -177,7 +186,7 @@ class FlagParameter(Parameter):
 
     default: bool
 
-    def read(self, request: web.Request) -> bool:
+    def read(self, request: HasQuery) -> bool:
         """Return the value in a request; raise BadParameterError if it is invalid or repeated."""
         text = read_single(request, self.name)
         if text is None:
@@ -199,7 +208,7 @@ LAST_EVENT_ID = TextParameter(
 )
 
 
-def read_single(request: web.Request, name: str) -> str | None:
+def read_single(request: HasQuery, name: str) -> str | None:
     """Return the value of a parameter, or None; raise BadParameterError if it is repeated."""
     values = request.query.getall(name, [])
     if len(values) > 1:

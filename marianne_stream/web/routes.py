@@ -11,6 +11,7 @@ from marianne_stream.schemas.event_schemas import (
     GapData,
     HeartbeatData,
     PartErrorData,
+    PartStartData,
     SourceData,
     StreamErrorData,
 )
@@ -91,6 +92,7 @@ COMBINED_EVENTS: EventModels = {
     **STATUS_EVENTS,
     **TIMELINE_EVENTS,
     **LOG_EVENTS,
+    "part_start": PartStartData,
     "part_error": PartErrorData,
 }
 

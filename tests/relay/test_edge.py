@@ -4,6 +4,7 @@ from pathlib import Path
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.relay.conftest import append_lines
+from tests.support.combined_streams import combined, events_of, last_id, lines_of
 from tests.support.redis_server import RedisServer
 from tests.support.relay_servers import run_edge, run_origin
 from tests.support.viewers import Viewer
@@ -107,6 +108,33 @@ async def test_log_on_edge_equals_that_on_origin(
             ) as back:
                 await back.wait_ended()
                 assert back.event_names == ["log", "log_complete"]
+
+
+async def test_combined_stream_goes_on_between_origin_and_edge(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
+) -> None:
+    parts = ("roster", "status:lantern", "events:lantern", "log:lantern")
+    append_lines(log_path, "one", "two")
+    async with run_origin(tmp_path, redis) as first, run_edge(redis) as second:
+        await second.wait_live("lantern")
+        for number, (server, other) in enumerate([(second, first), (first, second)]):
+            async with server.open_viewer(combined(*parts, "log:none")) as viewer:
+                await viewer.wait_for("part_error")
+                for part in parts:
+                    await wait_until(
+                        lambda part=part, viewer=viewer: last_id(viewer, part)[-1] != ","  # type: ignore[misc]
+                    )
+                conductor.emit("lantern", f"job.before{number}")
+                await viewer.wait_for(f"job.before{number}")
+                cursors = {f"c{n}": last_id(viewer, part) for n, part in enumerate(parts)}
+            conductor.emit("lantern", f"job.after{number}")
+            append_lines(log_path, f"after {number}")
+            async with other.open_viewer(combined(*parts, **cursors)) as viewer:
+                await wait_until(lambda viewer=viewer: lines_of(viewer, "log:lantern"))  # type: ignore[misc]
+                await viewer.wait_for(f"job.after{number}")
+                assert lines_of(viewer, "log:lantern") == [f"after {number}"]
+                names = [name for name, _ in events_of(viewer, "events:lantern")]
+                assert [name for name in names if name != "source"] == [f"job.after{number}"]
 
 
 async def test_log_filters_on_edge_equal_those_on_origin(

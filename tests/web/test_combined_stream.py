@@ -2,39 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.combined_streams import combined, events_of, last_id, lines_of
 from tests.support.log_files import append_lines
-from tests.support.viewers import Viewer, open_viewer
+from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 from tests.web.conftest import NARROWED, Client, OpenStream, Start
-
-
-def combined(*parts: str, **cursors: str) -> str:
-    """Return the address of a combined stream; cursors are of the parts in their order."""
-    pairs = [("part", part) for part in parts]
-    pairs += [("cursor", cursor) for cursor in cursors.values()]
-    return f"/api/stream?{urlencode(pairs)}"
-
-
-def events_of(viewer: Viewer, part: str) -> list[tuple[str, Any]]:
-    """Return the names and data of the events of a part."""
-    found = [(event.event, json.loads(event.data)) for event in viewer.events]
-    return [(name, data) for name, data in found if data.get("part") == part]
-
-
-def last_id(viewer: Viewer, part: str) -> str:
-    """Return the cursor that a client keeps for a part: the id of its last event with one."""
-    last = before = ""
-    for event in viewer.events:
-        if event.event_id != before and json.loads(event.data).get("part") == part:
-            last = event.event_id
-        before = event.event_id
-    return f"{part},{last}"
 
 
 @pytest.fixture
@@ -110,6 +86,46 @@ async def test_last_event_id_resumes_the_only_part_of_its_kind(
         assert [data["line"] for data in viewer.event_data("log")] == ["three"]
 
 
+async def test_part_has_the_parameters_of_its_own_stream(
+    conductor: SimulatedConductor, open_stream: OpenStream, log_path: Path
+) -> None:
+    append_lines(log_path, "09:00 [error] three", "[info] four")
+    errors, last = "log:a?level=error&tail_lines=5", "log:a?tail_lines=1"
+    said = "events:a?limit=2&event=job."
+    async with open_stream(combined("roster?details=true", said, errors, last)) as viewer:
+        for part in ("roster?details=true", said, errors, last):
+            await wait_until(lambda part=part: events_of(viewer, part))  # type: ignore[misc]
+        for number in range(3):
+            conductor.emit("a", "sheet.said", {"number": number})
+            conductor.emit("a", "job.said", {"number": number})
+        await viewer.wait_for("job.said", 3)
+        append_lines(log_path, "[debug] five", "[critical] six")
+        await wait_until(lambda: "[critical] six" in lines_of(viewer, errors))
+        await wait_until(lambda: "[critical] six" in lines_of(viewer, last))
+        assert lines_of(viewer, errors) == ["09:00 [error] three", "[critical] six"]
+        assert lines_of(viewer, last) == ["[info] four", "[debug] five", "[critical] six"]
+        assert {name for name, _ in events_of(viewer, said)} == {"source", "job.said"}
+    async with open_stream(combined(said)) as viewer:
+        await viewer.wait_for("job.said", 2)
+        assert [data["data"]["number"] for data in viewer.event_data("job.said")] == [1, 2]
+
+
+async def test_log_without_lines_gives_a_cursor_for_its_part(
+    open_stream: OpenStream, log_path: Path
+) -> None:
+    log_path.write_text("")
+    parts = ("log:a", "status:a")
+    async with open_stream(combined(*parts)) as viewer:
+        start = await viewer.wait_for("part_start")
+        assert start == {"part": "log:a", "job_id": "a"}
+        await viewer.wait_for("job_sheets")
+        cursor = last_id(viewer, "log:a")
+    append_lines(log_path, *map(str, range(150)))
+    async with open_stream(combined(*parts, c=cursor)) as viewer:
+        await viewer.wait_for("log", 150)
+        assert [data["line"] for data in viewer.event_data("log")] == [*map(str, range(150))]
+
+
 async def test_end_or_error_of_a_part_ends_that_part_only(
     conductor: SimulatedConductor, open_stream: OpenStream, log_path: Path
 ) -> None:
@@ -118,6 +134,7 @@ async def test_end_or_error_of_a_part_ends_that_part_only(
         await viewer.wait_for("part_error", 2)
         errors = {data["part"]: data["code"] for data in viewer.event_data("part_error")}
         assert errors == {"status:none": "job_not_found", "log:none": "job_not_found"}
+        assert {data["status"] for data in viewer.event_data("part_error")} == {404}
         conductor.complete_sheet("a", 1)
         conductor.complete_sheet("a", 2)
         conductor.finish("a")
@@ -161,6 +178,11 @@ async def test_restricted_token_gets_its_own_jobs_only(
         "part=status",
         "part=status:",
         "part=job:a",
+        "part=roster:a",
+        "part=roster%3Fdetails%3Dmaybe",
+        "part=log:a%3Flevel%3Dloud",
+        "part=log:a%3Fregex%3D%28",
+        "part=events:a%3Flimit%3D1000",
         "part=log:a&cursor=x",
         "part=log:a&cursor=status:a,s-1",
         "part=status:%2500",
