@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from multidict import MultiDict
 
-from marianne_stream.errors import BadParameterError, JobNotFoundError
+from marianne_stream.errors import BadParameterError, BadRequestError, JobNotFoundError
 from marianne_stream.feeds.combined_feed import CombinedFeed, OpenFeed, Part
 from marianne_stream.feeds.event_feed import EventFilter
 from marianne_stream.feeds.feed import Feed
@@ -135,10 +135,16 @@ def make_part(request: web.Request, name: str, cursor: str) -> Part:
         try:
             job_id = request.app[JOB_ID_RESOLVER](job_ids.from_path_segment(encoded))
         except ValueError as error:
-            raise BadParameterError(detail=f"{error}, got {repr_truncated(name)}") from error
+            # As for a job that does not exist: the id may come from the address of a page.
+            return Part(name, partial(fail, f"{error}, got {repr_truncated(name)}"))
     parameters = MultiDict(parse_qsl(query, keep_blank_values=True))
     open_feed = FEEDS[kind](PartRequest(request, job_id, parameters, cursor))
     return Part(name, open_feed, job_id if kind == "log" else None)
+
+
+async def fail(detail: str) -> Feed:
+    """Raise BadRequestError: no job can have the id of the part."""
+    raise BadRequestError(detail=detail)
 
 
 def make_roster_opener(part: PartRequest) -> OpenFeed:

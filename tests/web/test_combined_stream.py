@@ -176,7 +176,6 @@ async def test_restricted_token_gets_its_own_jobs_only(
         "part=",
         "part=rooster",
         "part=status",
-        "part=status:",
         "part=job:a",
         "part=roster:a",
         "part=roster%3Fdetails%3Dmaybe",
@@ -185,7 +184,6 @@ async def test_restricted_token_gets_its_own_jobs_only(
         "part=events:a%3Flimit%3D1000",
         "part=log:a&cursor=x",
         "part=log:a&cursor=status:a,s-1",
-        "part=status:%2500",
         "&".join(f"part=log:{number}" for number in range(33)),
     ],
 )
@@ -193,6 +191,18 @@ async def test_invalid_part_is_answered(client: Client, query: str) -> None:
     async with client.get(f"/api/stream?{query}") as response:
         assert response.status == 400
         assert (await response.json())["code"] in ("bad_parameter", "bad_request")
+
+
+async def test_impossible_job_id_is_an_error_of_its_part(
+    conductor: SimulatedConductor, open_stream: OpenStream
+) -> None:
+    conductor.launch("a", 1)
+    impossible = ("status:", "log:a%2Fb", "events:%00")
+    async with open_stream(combined("status:a", *impossible)) as viewer:
+        await viewer.wait_for("job_sheets")
+        await viewer.wait_for("part_error", 3)
+        found = {data["part"]: data["status"] for data in viewer.event_data("part_error")}
+        assert found == dict.fromkeys(impossible, 400)
 
 
 async def test_job_id_is_percent_encoded(

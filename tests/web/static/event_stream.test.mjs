@@ -17,11 +17,11 @@ import {
  * @param {...(Response | Error | StreamText)} responses
  */
 function makeServer(...responses) {
-  /** @type {string[]} last event ids that were sent. */
+  /** @type {string[]} URLs. */
   const requests = [];
   /** @type {Fetch} */
-  const fetch = async (_url, { headers, signal }) => {
-    requests.push(new Headers(headers).get("Last-Event-ID") ?? "");
+  const fetch = async (url, { signal }) => {
+    requests.push(url);
     const response = responses.shift();
     if (response instanceof Response) return response;
     if (response instanceof Error || !response) throw response;
@@ -57,7 +57,7 @@ async function follow(fetch, phase) {
   const reached = new Promise((done) => {
     resolve = done;
   });
-  const stream = new EventStream("/stream", {
+  const stream = new EventStream(() => `/stream?after=${events.at(-1)?.id ?? ""}`, {
     fetch,
     onEvents: (some) => events.push(...some),
     onState: (state) => {
@@ -76,26 +76,19 @@ async function follow(fetch, phase) {
  */
 const line = (id, data) => `retry: 10\n\nid: ${id}\nevent: log\ndata: ${data}\n\n`;
 
-test("stream resumes from the last event id, and stops after status 204", async () => {
+test("stream reconnects with a new URL, and stops after status 204", async () => {
   const { fetch, requests } = makeServer(
     { text: line("a", "1"), ends: true },
     { text: line("b", "2"), ends: true },
     new Response(null, { status: 204 }),
   );
   const { events, phases } = await follow(fetch, "ended");
-  assert.deepEqual(requests, ["", "a", "b"]);
+  assert.deepEqual(requests, ["/stream?after=", "/stream?after=a", "/stream?after=b"]);
   assert.deepEqual(
     events.map(({ data }) => data),
     ["1", "2"],
   );
   assert.deepEqual([...new Set(phases)], ["connecting", "live", "waiting", "ended"]);
-});
-
-test("final event ends the stream without another request", async () => {
-  const text = "id: x\nevent: log_complete\ndata: {}\n\n";
-  const { fetch, requests } = makeServer({ text, ends: true });
-  await follow(fetch, "ended");
-  assert.equal(requests.length, 1);
 });
 
 test("temporary errors are retried, and a permanent error fails with its reason", async () => {
@@ -115,15 +108,35 @@ test("temporary errors are retried, and a permanent error fails with its reason"
   assert.equal(stream.state.detail, "Score not found: a");
 });
 
-test("paused stream resumes from the last event id", async () => {
+test("live stream stays live while it is opened anew", async () => {
   const { fetch, requests } = makeServer({ text: line("a", "1") }, { text: line("b", "2") });
-  const { stream, events } = await follow(fetch, "live");
-  stream.pause();
-  assert.equal(stream.state.phase, "paused");
+  const { stream, events, phases } = await follow(fetch, "live");
+  const { since } = stream.state;
   stream.open();
+  assert.equal(stream.state.phase, "live");
   while (events.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
-  assert.deepEqual(requests, ["", "a"]);
-  stream.close();
+  assert.deepEqual(requests, ["/stream?after=", "/stream?after=a"]);
+  assert.deepEqual(phases, ["connecting", "live", "live"]);
+  assert.equal(stream.state.since, since);
+  stream.disconnect();
+});
+
+test("stream that is opened anew in vain is lost", async () => {
+  const { fetch } = makeServer({ text: line("a", "1") }, new TypeError("gone"));
+  const { stream, phases } = await follow(fetch, "live");
+  stream.open();
+  while (stream.state.phase === "live") await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual(phases, ["connecting", "live", "waiting"]);
+  stream.disconnect();
+});
+
+test("failed stream can be opened anew", async () => {
+  const { fetch } = makeServer(new Response("", { status: 403 }), { text: line("a", "1") });
+  const { stream, events } = await follow(fetch, "failed");
+  stream.open();
+  while (!events.length) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(stream.state.phase, "live");
+  stream.disconnect();
 });
 
 test("request without a response is repeated", async (context) => {
@@ -135,7 +148,7 @@ test("request without a response is repeated", async (context) => {
       signal?.addEventListener("abort", () => reject(signal.reason));
     });
   };
-  const stream = new EventStream("/stream", { fetch, onEvents: () => {}, onState: () => {} });
+  const stream = new EventStream(() => "/stream", { fetch, onEvents: () => {}, onState: () => {} });
   stream.open();
   context.mock.timers.enable({ apis: ["Date"], now: Date.now() + 14_000 });
   stream.check();
@@ -143,7 +156,7 @@ test("request without a response is repeated", async (context) => {
   context.mock.timers.setTime(Date.now() + 2_000);
   stream.check();
   assert.equal(requests, 2);
-  stream.close();
+  stream.disconnect();
 });
 
 test("silent connection is lost, sooner after a sleep", async (context) => {
@@ -161,8 +174,8 @@ test("silent connection is lost, sooner after a sleep", async (context) => {
   while (events.length < 2) await new Promise((resolve) => setImmediate(resolve));
   context.mock.timers.setTime(Date.now() + 46_000);
   stream.check();
-  assert.deepEqual(requests, ["", "a", "b"]);
-  stream.close();
+  assert.equal(requests.length, 3);
+  stream.disconnect();
 });
 
 test("date of a response bounds the offset of the server's clock", () => {
@@ -176,14 +189,14 @@ test("stream reports the clock offset before its first event", async () => {
   /** @type {string[]} */
   const order = [];
   const headers = { "Content-Type": "text/event-stream", Date: new Date(0).toUTCString() };
-  const stream = new EventStream("/stream", {
+  const stream = new EventStream(() => "/stream", {
     fetch: async () => new Response(line("a", "1"), { headers }),
     onEvents: () => order.push("events"),
     onState: ({ phase, offset }) => order.push(offset ? phase : "unknown"),
   });
   stream.open();
   await new Promise((resolve) => setTimeout(resolve, 20));
-  stream.close();
+  stream.disconnect();
   assert.deepEqual(order.slice(0, 3), ["unknown", "live", "events"]);
 });
 
@@ -197,8 +210,8 @@ test("stream reconnects if the clock was set back", async () => {
   } finally {
     Date.now = now;
   }
-  assert.deepEqual(requests, ["", "a"]);
-  stream.close();
+  assert.equal(requests.length, 2);
+  stream.disconnect();
 });
 
 test("silent stream is lost since the last byte", async () => {
@@ -214,5 +227,5 @@ test("silent stream is lost since the last byte", async () => {
   }
   assert.equal(stream.state.phase, "connecting");
   assert.ok(stream.state.since <= heard);
-  stream.close();
+  stream.disconnect();
 });

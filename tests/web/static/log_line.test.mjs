@@ -160,12 +160,28 @@ test("replay buffer has the current partial line, and none that was completed", 
   const replay = makeReplayBuffer("log");
   replay.add([logEvent(1), partialEvent("a"), partialEvent("ab")]);
   assert.deepEqual(
-    replay.events().map(({ data }) => JSON.parse(data).line),
+    replay.eventsAfter("")?.map(({ data }) => JSON.parse(data).line),
     ["line 1", "ab"],
   );
   replay.add([logEvent(2)]);
   assert.deepEqual(
-    replay.events().map(({ event }) => event),
+    replay.eventsAfter("")?.map(({ event }) => event),
     ["log", "log"],
   );
+});
+
+test("replay buffer of a log gives what is behind a cursor, or nothing", () => {
+  /** @param {ReturnType<typeof makeReplayBuffer>} replay @param {string} cursor */
+  const after = (replay, cursor) => replay.eventsAfter(cursor)?.map(({ id }) => id) ?? null;
+  const replay = makeReplayBuffer("log", "c1");
+  assert.deepEqual(after(replay, "c1"), []);
+  assert.equal(after(replay, ""), null);
+  replay.add([logEvent(2), { event: "log_rotated", id: "", data: "{}" }, logEvent(3)]);
+  assert.deepEqual(after(replay, "c1"), ["c2", "", "c3"]);
+  assert.deepEqual(after(replay, "c2"), ["", "c3"]);
+  assert.deepEqual(after(replay, "c3"), []);
+  assert.equal(after(replay, "c4"), null);
+  for (let number = 4; number < 3000; number += 1) replay.add([logEvent(number)]);
+  assert.equal(after(replay, "c1"), null);
+  assert.deepEqual(after(replay, "c2998"), ["c2999"]);
 });

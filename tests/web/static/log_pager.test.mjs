@@ -28,6 +28,7 @@ function makePager(window) {
       onOlder: (change) => calls.push(["onOlder", change]),
       onNewer: (change) => calls.push(["onNewer", change]),
       onReplaced: () => calls.push(["onReplaced"]),
+      onNewest: (cursor) => calls.push(["onNewest", cursor]),
       onEndReached: (cursor) => calls.push(["onEndReached", cursor]),
       onMessage: (sentence) => calls.push(["onMessage", sentence]),
     },
@@ -91,4 +92,31 @@ test("last page reports the cursor at which a stream continues", async () => {
   await newer;
   assert.ok(window.atEnd);
   assert.deepEqual(calls.at(-1), ["onEndReached", "c3"]);
+});
+
+test("newest page is the end of the log, and gives the cursor to follow from", async () => {
+  const window = new LogWindow();
+  const { pager, requests, calls } = makePager(window);
+  pager.loadNewest();
+  const partial = { line: "loading", line_number: 10 };
+  const page = { ...makePage([8, 9], "c8"), after: "c9", partial };
+  requests[0].resolve(page);
+  await nextTurn();
+  assert.deepEqual(lineNumbers(window), [8, 9]);
+  assert.deepEqual([window.atEnd, window.before], [true, "c8"]);
+  assert.deepEqual(window.partial, { text: "loading", number: 10 });
+  assert.deepEqual(calls.at(-1), ["onNewest", "c9"]);
+});
+
+test("without a newest page a stream is asked, unless another request came", async () => {
+  const window = new LogWindow();
+  const { pager, requests, calls } = makePager(window);
+  pager.loadNewest();
+  requests[0].reject(new Error("no log"));
+  await nextTurn();
+  assert.deepEqual(calls.at(-1), ["onNewest", ""]);
+  pager.loadNewest();
+  pager.cancel();
+  await nextTurn();
+  assert.equal(calls.filter(([name]) => name === "onNewest").length, 1);
 });

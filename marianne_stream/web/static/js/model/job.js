@@ -55,8 +55,6 @@ export class Job {
   /** @type {string | null} the final status; null while the job is not over. */
   finalStatus = null;
   isDeleted = false;
-  /** Error that the stream reported, as a sentence; "" if there is none. */
-  streamError = "";
   history = new SheetHistory();
   /** Number of times that all sheets were sent: their history may have to be read again. */
   completeCount = 0;
@@ -73,7 +71,6 @@ export class Job {
       else if (event === "job_sheets") this.#setSheets(value, at ?? NaN);
       else if (event === "job_finished") this.finalStatus = value.final_status;
       else if (event === "job_deleted") this.isDeleted = true;
-      else if (event === "stream_error") this.streamError = value.error;
     }
   }
 
@@ -110,7 +107,6 @@ export class Job {
     this.status = status;
     this.finalStatus = null;
     this.isDeleted = false;
-    this.streamError = "";
   }
 
   /**

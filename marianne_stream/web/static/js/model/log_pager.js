@@ -15,6 +15,8 @@
  * @property {(change: {added: number}) => void} onOlder rows were added at the start of the window.
  * @property {(change: {added: number, dropped: number}) => void} onNewer rows were added at its end.
  * @property {() => void} onReplaced the window has other rows.
+ * @property {(cursor: string) => void} onNewest the window has the newest lines; a stream can
+ *   continue at the cursor. It is "" if they could not be loaded: a stream can tell why.
  * @property {(cursor: string) => void} onEndReached the window reaches the end of the log; a stream
  *   can continue at the cursor.
  * @property {(sentence: string) => void} onMessage show a message; "" removes it.
@@ -93,6 +95,24 @@ export class LogPager {
    */
   jumpTo(cursor) {
     return this.#jump({ around: cursor, limit: CONTEXT_LINES });
+  }
+
+  /** Replace the window by the newest lines of the log. */
+  async loadNewest() {
+    this.cancel();
+    const abort = (this.#abort = new AbortController());
+    /** @type {LogPage | null} */
+    let page = null;
+    try {
+      page = await this.#fetchPage({ limit: PAGE_LINES }, abort.signal);
+    } catch {
+      // The stream waits for a log that does not exist yet, and connects again to a server.
+    }
+    if (this.#abort !== abort) return;
+    this.#abort = null;
+    if (page) this.#window.replace(page, { atEnd: true });
+    this.#on.onMessage("");
+    this.#on.onNewest(page?.after ?? "");
   }
 
   /** Cancel the request in progress; its page is not used. */

@@ -8,7 +8,7 @@
 /**
  * @typedef {object} LogRow a line, or a marker of what happened at this place of the log. Rows have
  *   serials: consecutive integers, never reused, negative for rows that were prepended.
- * @property {"line" | "rotated" | "gap" | "missing" | "end" | "error"} kind
+ * @property {"line" | "rotated" | "gap" | "missing" | "end"} kind
  * @property {string} text
  * @property {number} number of the line in its file.
  * @property {string} cursor
@@ -44,6 +44,7 @@
  * @property {string} [after] cursor for newer lines.
  * @property {string} [source]
  * @property {string} [stopped_by]
+ * @property {{line: string, line_number: number} | null} [partial] the last line without a newline.
  * @property {number} [read_bytes]
  */
 
@@ -203,13 +204,17 @@ export class LogWindow {
    * Replace all rows by a page.
    *
    * @param {LogPage} page
+   * @param {{atEnd?: boolean}} [options] `atEnd`: the page reaches the end of the log.
    */
-  replace(page) {
+  replace(page, { atEnd = false } = {}) {
     this.clear();
     for (const row of makePageRows(page)) this.#push(row);
-    this.atEnd = false;
+    this.atEnd = atEnd;
     this.before = page.before;
     this.after = page.after ?? "";
+    if (atEnd && page.partial) {
+      this.partial = { text: page.partial.line, number: page.partial.line_number };
+    }
   }
 
   /** @param {LogRow} row */
@@ -268,7 +273,6 @@ const MARKERS = {
   log_gap: "gap",
   log_missing: "missing",
   log_complete: "end",
-  stream_error: "error",
 };
 
 /**

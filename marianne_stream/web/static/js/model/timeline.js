@@ -17,7 +17,7 @@ import { plainText } from "./ansi.js";
 const MAX_ENTRIES = 500;
 
 /** Events of the stream itself. */
-const STREAM_EVENTS = new Set(["source", "heartbeat", "stream_error"]);
+const STREAM_EVENTS = new Set(["source", "heartbeat"]);
 
 /**
  * Groups of events that the timeline can show. `prefixes` of the event names; empty for all events.

@@ -25,6 +25,13 @@ export class ConnectionStatus {
   #element;
   #page;
   #text = h("span.sentence");
+  #takeOver = h(
+    "button.quiet",
+    { type: "button", onclick: () => this.#page.streams.takeOver() },
+    "Go live here",
+  );
+  /** True while other windows use all connections of the browser. */
+  #isBlocked = false;
   /** @type {Map<object, StreamState>} */
   #states = new Map();
 
@@ -52,8 +59,21 @@ export class ConnectionStatus {
     this.update();
   }
 
+  /** @param {boolean} isBlocked true while other windows use all connections of the browser. */
+  setBlocked(isBlocked) {
+    this.#isBlocked = isBlocked;
+    if (isBlocked) this.#element.append(this.#takeOver);
+    else this.#takeOver.remove();
+    this.update();
+  }
+
   /** Show the current status. */
   update() {
+    if (this.#isBlocked) {
+      setAttribute(this.#element, "data-phase", "paused");
+      setText(this.#text, "Not live: other windows use all connections of this browser.");
+      return;
+    }
     const [worst] = [...this.#states.values()].sort(
       (a, b) => PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase),
     );
@@ -73,7 +93,7 @@ export class ConnectionStatus {
 
   /** @param {StreamState} state */
   #phaseText({ phase, retryAt = NaN, detail }) {
-    if (phase === "paused") return "Paused: other tabs use all connections";
+    if (phase === "paused") return "Not live: too many windows are open. Close one to go on here.";
     if (phase === "failed") return plainText(detail || "The server rejected the request");
     const seconds = Math.ceil((retryAt - Date.now()) / 1000);
     if (phase === "waiting" && seconds > 0) {

@@ -4,7 +4,7 @@ import { plainText } from "../model/ansi.js";
 import { sheetToOpen } from "../model/gantt.js";
 import { Job } from "../model/job.js";
 import { isTerminal, statusTone } from "../model/status.js";
-import { ApiError, getJson, jobPath, withQuery } from "../wire/api.js";
+import { ApiError, getJson, jobPart, jobPath } from "../wire/api.js";
 import { GanttView } from "./gantt_view.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
@@ -122,6 +122,7 @@ export class JobView {
     const isOver =
       this.#outcome === "failed" || (this.#outcome === "ended" && !isTerminal(entry?.status));
     if (entry && isOver) {
+      if (this.#outcome === "failed") this.#followEvents();
       this.#followStatus();
       this.#log.resume();
     }
@@ -181,22 +182,20 @@ export class JobView {
     this.#outcome = "";
     this.#closeStatus?.();
     this.#closeStatus = this.#page.follow({
-      path: jobPath(this.#jobId, "stream"),
-      kind: "status",
+      part: jobPart("status", this.#jobId),
       onEvents: (events) => this.#applyStatusEvents(events),
       onState: ({ phase, status, detail }) => {
         if (phase === "ended" || phase === "failed") this.#outcome = phase;
-        if (phase === "failed" && status !== 401) this.#head.showError(detail);
+        if (detail && status !== 401) this.#head.showError(detail);
       },
     });
   }
 
   #followEvents() {
     this.#closeEvents?.();
-    const query = { job_id: this.#jobId, event: this.#timeline.prefixes, limit: PAST_EVENTS };
+    const query = { event: this.#timeline.prefixes, limit: PAST_EVENTS };
     this.#closeEvents = this.#page.follow({
-      path: withQuery("/api/events/stream", query),
-      kind: "events",
+      part: jobPart("events", this.#jobId, query),
       onEvents: (events) => this.#timeline.applyEvents(events),
     });
   }
@@ -228,14 +227,14 @@ export class JobView {
 
   /** Show the job's error, unless it is that of the sheet in the panel. */
   #updateError() {
-    const { status, isDeleted, streamError } = this.#job;
+    const { status, isDeleted } = this.#job;
     const deleted = isDeleted
       ? "This job no longer exists: the conductor does not list it any more."
       : "";
     const own = status?.error_message;
     const sheetError = this.#job.getSheet(this.#selected)?.error_message;
     const isShown = Boolean(sheetError && own?.startsWith(sheetError));
-    this.#head.showError(deleted || streamError || (isShown ? "" : own));
+    this.#head.showError(deleted || (isShown ? "" : own));
   }
 
   /** Request the recorded transitions of the run: retries and waits before the page was opened. */

@@ -199,7 +199,6 @@ function markerText({ kind, data }) {
     const lost = data.lost_bytes ? `, ${formatBytes(data.lost_bytes)} lost` : "";
     return `${GAP_LABELS[data.reason] ?? "Lines are missing here"}${lost}`;
   }
-  if (kind === "error") return plainText(data.error ?? "The server could not read this log");
   if (kind === "missing") return plainText(data.detail ?? "This job has no log");
   if (data.missing) return "End: the job has finished without writing a log";
   return "End of log: the job has finished";

@@ -5,7 +5,7 @@ import { makeLineFragment, parseLineFragment } from "../model/line_links.js";
 import { LineSelection } from "../model/line_selection.js";
 import { LogPager } from "../model/log_pager.js";
 import { LogWindow } from "../model/log_window.js";
-import { getJson, jobPath, withQuery } from "../wire/api.js";
+import { getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { LogControls } from "./log_controls.js";
 import { LogSearchBar } from "./log_search_bar.js";
@@ -37,10 +37,9 @@ export class LogView {
   #source = h("span.log-source", { hidden: true }, "Lines of this job in the conductor's log");
   /** @type {(() => void) | null} */
   #closeStream = null;
+  #isClosed = false;
   /** Number of lines received while the reader did not follow. */
   #newLines = 0;
-  /** True if the stream continues the window, so that it sends no tail. */
-  #isContinuing = false;
   /** @type {StreamState["phase"]} */
   #phase = "connecting";
 
@@ -64,6 +63,7 @@ export class LogView {
       onOlder: (change) => this.#rows.onPrepend(change),
       onNewer: (change) => this.#rows.onAppend(change),
       onReplaced: () => this.#onReplaced(),
+      onNewest: (cursor) => this.#onNewest(cursor),
       onEndReached: (cursor) => this.#continueFrom(cursor),
       onMessage: (sentence) => this.#showMessage(sentence),
     });
@@ -85,17 +85,19 @@ export class LogView {
 
   /** Start to follow the log, or show the lines that the address names. */
   open() {
-    if (!this.onFragmentChange()) this.#follow({ tailLines: TAIL_LINES });
+    if (!this.onFragmentChange()) this.#pager.loadNewest();
   }
 
   /** Follow the log anew: the job was resumed, or has been created. */
   resume() {
     const { lastCursor, atEnd } = this.#window;
     if (!lastCursor) this.#restart();
-    else this.#follow({ tailLines: 0, lastEventId: atEnd ? lastCursor : "" });
+    else if (atEnd) this.#follow(lastCursor);
+    else this.#followFromEnd();
   }
 
   close() {
+    this.#isClosed = true;
     this.#pager.cancel();
     this.#closeStream?.();
     this.#search.close();
@@ -111,7 +113,7 @@ export class LogView {
     const range = parseLineFragment(location.hash);
     if (!range) return false;
     this.#rows.setFollowing(false);
-    this.#follow({ tailLines: 0 });
+    this.#followFromEnd();
     this.#goToRange(range);
     return true;
   }
@@ -169,26 +171,28 @@ export class LogView {
   }
 
   /**
-   * Subscribe to the log: to its newest lines, or to those after an event id.
+   * Subscribe to the log.
    *
-   * @param {{tailLines: number, lastEventId?: string}} options
+   * @param {string} cursor position to follow from; "" for the newest lines.
    */
-  #follow({ tailLines, lastEventId = "" }) {
+  #follow(cursor) {
     this.#closeStream?.();
-    this.#isContinuing = tailLines === 0;
-    const query = {
-      tail_lines: tailLines,
-      wait: true,
-      level: this.#controls.level,
-      last_event_id: lastEventId,
-    };
+    const query = { tail_lines: TAIL_LINES, level: this.#controls.level };
     this.#closeStream = this.#page.follow({
-      path: withQuery(jobPath(this.#jobId, "logs"), query),
-      kind: "log",
-      exclusive: this.#isContinuing,
+      part: jobPart("log", this.#jobId, query),
+      cursor,
       onEvents: (events) => this.#applyEvents(events),
       onState: (state) => this.#onStreamState(state),
     });
+  }
+
+  /** Subscribe to the lines behind the present end of the log, to count them. */
+  async #followFromEnd() {
+    const closeBefore = this.#closeStream;
+    const path = withQuery(jobPath(this.#jobId, "logs", "lines"), { limit: 1 });
+    const { after } = await getJson(path).catch(() => ({ after: "" }));
+    // The reader may have gone to the end meanwhile.
+    if (!this.#isClosed && this.#closeStream === closeBefore) this.#follow(after ?? "");
   }
 
   /** Open the log anew, as for a new viewer. */
@@ -200,7 +204,7 @@ export class LogView {
     this.#rows.current = NaN;
     this.#rows.reset();
     this.#rows.setFollowing(true);
-    this.#follow({ tailLines: TAIL_LINES });
+    this.#pager.loadNewest();
   }
 
   #onLevelChange() {
@@ -213,11 +217,6 @@ export class LogView {
     const { isFollowing } = this.#rows;
     const change = this.#window.applyEvents(events, { keepRows: !isFollowing });
     if (change.cleared) this.#pager.cancel();
-    if (change.cleared && this.#isContinuing) {
-      // The log that the window was part of is gone, and this stream has no tail.
-      this.#restart();
-      return;
-    }
     if (!isFollowing) this.#newLines += change.received;
     if (change.cleared) this.#rows.reset();
     else if (change.added || change.dropped) this.#rows.onAppend(change);
@@ -227,7 +226,7 @@ export class LogView {
   /** @param {StreamState} state */
   #onStreamState({ phase, detail, status }) {
     this.#phase = phase;
-    if (phase === "failed" && status !== 401) this.#showMessage(detail ?? "");
+    if (detail && status !== 401) this.#showMessage(detail);
     else if (phase === "live") this.#showMessage("");
     this.#update();
   }
@@ -249,8 +248,14 @@ export class LogView {
   /** @param {string} cursor of the end of the log. */
   #continueFrom(cursor) {
     this.#newLines = 0;
-    this.#follow({ tailLines: 0, lastEventId: cursor });
+    this.#follow(cursor);
     this.#update();
+  }
+
+  /** @param {string} cursor of the end of the log; "" if the newest lines could not be loaded. */
+  #onNewest(cursor) {
+    this.#rows.reset();
+    this.#continueFrom(cursor);
   }
 
   async #goToStart() {

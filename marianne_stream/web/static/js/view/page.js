@@ -26,14 +26,16 @@ import { ZoneSwitch } from "./zone_switch.js";
 
 /**
  * @typedef {object} StreamOptions
- * @property {string} path
- * @property {import("../wire/replay_buffer.js").StreamKind} kind
- * @property {boolean} [exclusive] see `StreamRequest`.
+ * @property {string} part name of a part of the combined stream.
+ * @property {string} [cursor] of a log: the position to follow from.
  * @property {(events: ServerSentEvent[]) => void} onEvents gets events with server times.
  * @property {(state: StreamState) => void} [onState]
  */
 
-const ROSTER_PATH = "/api/roster/stream?details=true";
+const BLOCKED_REASON =
+  "Other windows use all connections of this browser. Choose Go live here, or close one of them.";
+
+const ROSTER_PART = "roster?details=true";
 
 /** Page and what its views share. */
 export class Page {
@@ -47,7 +49,7 @@ export class Page {
 
   constructor() {
     this.main = findElement("main");
-    this.streams = new StreamClient();
+    this.streams = new StreamClient((isBlocked) => this.#onBlockedChange(isBlocked));
     this.roster = new Roster();
     this.clock = new ServerClock();
     this.times = new TimeFormat(this.clock);
@@ -96,17 +98,16 @@ export class Page {
   }
 
   /**
-   * Subscribe to a stream, and show its state in the connection status.
+   * Subscribe to a part of the combined stream, and show its state in the connection status.
    *
    * @param {StreamOptions} options
    * @returns {() => void} ends the subscription.
    */
-  follow({ path, kind, exclusive, onEvents, onState = () => {} }) {
+  follow({ part, cursor, onEvents, onState = () => {} }) {
     const key = {};
     const unsubscribe = this.streams.subscribe({
-      path,
-      kind,
-      exclusive,
+      part,
+      cursor,
       onEvents: (events) => onEvents(events.map((event) => this.#withServerTime(event))),
       onState: (state) => {
         if (state.status === 401) redirectToSignIn();
@@ -131,11 +132,17 @@ export class Page {
     });
     document.addEventListener("click", (event) => this.#onClick(event));
     this.follow({
-      path: ROSTER_PATH,
-      kind: "roster",
+      part: ROSTER_PART,
       onEvents: (events) => this.#applyRosterEvents(events),
       onState: (state) => this.#onRosterState(state),
     });
+  }
+
+  /** @param {boolean} isBlocked true while other windows use all connections of the browser. */
+  #onBlockedChange(isBlocked) {
+    this.connection.setBlocked(isBlocked);
+    this.notReadyReasons = isBlocked ? [BLOCKED_REASON] : [];
+    this.#view?.onRosterChange();
   }
 
   /**

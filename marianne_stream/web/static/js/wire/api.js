@@ -30,6 +30,18 @@ export function jobPath(jobId, ...rest) {
 /** @typedef {string | number | boolean | null | undefined} QueryValue */
 
 /**
+ * Return the name of a part of the combined stream: `jobPart("log", "a b", { level: "error" })` is
+ * `log:a%20b?level=error`.
+ *
+ * @param {"status" | "events" | "log"} kind
+ * @param {string} jobId
+ * @param {Record<string, QueryValue | QueryValue[]>} [parameters] of the part's own stream.
+ */
+export function jobPart(kind, jobId, parameters = {}) {
+  return withQuery(`${kind}:${encodeURIComponent(jobId)}`, parameters);
+}
+
+/**
  * Return a path with a query. Null, false and empty values are omitted, lists are repeated.
  *
  * @param {string} path

@@ -3,7 +3,7 @@
 /**
  * @typedef {object} ServerSentEvent
  * @property {string} event
- * @property {string} id the last event id of the stream as of this event.
+ * @property {string} id the event's own id; "" if it has none.
  * @property {string} data
  * @property {number} [at] time of reception, epoch milliseconds.
  */
@@ -15,15 +15,9 @@ export class EventParser {
   /** @type {string[]} */
   #data = [];
   #event = "";
-  #id;
+  #id = "";
   /** @type {number | null} the reconnection time that the server set, in ms; null if it set none. */
   retryMs = null;
-
-  /** @param {string} [lastEventId] the last event id of an earlier connection. */
-  constructor(lastEventId = "") {
-    this.#id = lastEventId;
-    this.lastEventId = lastEventId;
-  }
 
   /**
    * Parse more text and return the events that it completes.
@@ -65,12 +59,11 @@ export class EventParser {
 
   /** @param {ServerSentEvent[]} events */
   #dispatch(events) {
-    this.lastEventId = this.#id;
     if (this.#data.length) {
       const event = this.#event || "message";
       events.push({ event, id: this.#id, data: this.#data.join("\n") });
     }
     this.#data = [];
-    this.#event = "";
+    this.#event = this.#id = "";
   }
 }

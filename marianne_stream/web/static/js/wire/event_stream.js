@@ -1,5 +1,5 @@
 /**
- * Reconnecting client of one event stream: connects, resumes, retries, and detects silent connections.
+ * Reconnecting client of one event stream: connects, retries, and detects silent connections.
  * EventSource does not see comments, so it cannot detect a lost connection, and it gives up for good
  * on responses that are temporary.
  */
@@ -13,8 +13,8 @@ import { EventParser } from "./event_parser.js";
 /**
  * @typedef {object} StreamState
  * @property {"connecting" | "live" | "waiting" | "paused" | "ended" | "failed"} phase `waiting` until
- *   `retryAt`; `paused` to let other streams connect; `ended` if nothing more will come; `failed` for
- *   good, for the reason in `status`, `code` and `detail`.
+ *   `retryAt`; `paused` while the browser has no connection for it; `ended` if nothing more will come;
+ *   `failed` for good. If the server gave a reason, it is in `status`, `code` and `detail`.
  * @property {number} since epoch milliseconds.
  * @property {number} [retryAt] epoch milliseconds.
  * @property {number} [status] of the response.
@@ -33,7 +33,7 @@ const SILENCE_LIMIT_MS = 45_000;
 /** The same after the machine has slept. */
 const SILENCE_LIMIT_AFTER_SLEEP_MS = 18_000;
 
-const FIRST_RETRY_MS = 2_000;
+export const FIRST_RETRY_MS = 2_000;
 const MAX_RETRY_MS = 30_000;
 
 /** A request without a response by then went into a dead connection. */
@@ -42,16 +42,11 @@ const RESPONSE_TIMEOUT_MS = 15_000;
 /** A stream that has been open this long is live, even without an event. */
 const LIVE_AFTER_MS = 1_000;
 
-/** Events after which the server ends a stream for good. */
-const FINAL_EVENTS = new Set(["job_finished", "job_deleted", "log_complete"]);
-
-/** A stream, from `open` to `close`. */
 export class EventStream {
-  #url;
+  #makeUrl;
   #onEvents;
   #onState;
   #fetch;
-  #lastEventId = "";
   #retryMs = FIRST_RETRY_MS;
   #attempts = 0;
   /** @type {AbortController | null} */
@@ -64,42 +59,36 @@ export class EventStream {
   #silentSince = 0;
   /** @type {ClockOffset | undefined} */
   #offset;
-  #isClosed = false;
+  /** True once the present connection is live. */
+  #isConnected = false;
   /** @type {StreamState} */
   state = { phase: "connecting", since: Date.now() };
 
   /**
-   * @param {string} url
+   * @param {() => string} makeUrl returns the URL of each request.
    * @param {object} options
    * @param {(events: ServerSentEvent[]) => void} options.onEvents is called with all events of one
    *   piece of the response.
    * @param {(state: StreamState) => void} options.onState
    * @param {Fetch} [options.fetch]
    */
-  constructor(url, { onEvents, onState, fetch = globalThis.fetch.bind(globalThis) }) {
-    this.#url = url;
+  constructor(makeUrl, { onEvents, onState, fetch = globalThis.fetch.bind(globalThis) }) {
+    this.#makeUrl = makeUrl;
     this.#onEvents = onEvents;
     this.#onState = onState;
     this.#fetch = fetch;
   }
 
-  /** Connect, unless the stream is open or has ended. */
+  /** Connect, or connect anew, to another URL. A live stream stays live meanwhile. */
   open() {
-    if (this.#abort || this.#retryTimer !== null || this.#isClosed) return;
-    this.#connect();
+    this.#release();
+    this.#connect({ isLive: this.state.phase === "live" });
   }
 
-  /** Disconnect; `open` resumes. */
-  pause() {
-    if (this.#isClosed) return;
-    this.#disconnect();
-    this.#setState({ phase: "paused" });
-  }
-
-  /** Disconnect for good. */
-  close() {
-    this.#isClosed = true;
-    this.#disconnect();
+  /** Disconnect; `open` connects again. */
+  disconnect() {
+    this.#release();
+    this.state = { phase: "connecting", since: Date.now(), offset: this.#offset };
   }
 
   /**
@@ -128,7 +117,7 @@ export class EventStream {
     return this.#receivedAt + (afterSleep ? SILENCE_LIMIT_AFTER_SLEEP_MS : SILENCE_LIMIT_MS);
   }
 
-  #disconnect() {
+  #release() {
     clearTimeout(this.#retryTimer ?? undefined);
     this.#retryTimer = null;
     this.#abort?.abort();
@@ -136,20 +125,21 @@ export class EventStream {
   }
 
   #reconnect() {
-    this.#disconnect();
+    this.#release();
     this.#connect();
   }
 
-  async #connect() {
+  async #connect({ isLive = false } = {}) {
     const abort = (this.#abort = new AbortController());
     this.#requestedAt = Date.now();
     this.#receivedAt = 0;
-    this.#setState({ phase: "connecting" });
+    this.#isConnected = false;
+    if (!isLive) this.#setState({ phase: "connecting" });
     try {
       const outcome = await this.#request(abort.signal);
       if (this.#abort !== abort) return;
       this.#abort = null;
-      if (outcome) this.#finish(outcome);
+      if (outcome) this.#setState(outcome);
       else this.#scheduleRetry();
     } catch {
       // `fetch` and the body give no reason: the connection is gone.
@@ -166,10 +156,8 @@ export class EventStream {
    * @returns {Promise<PhaseChange | null>} the final state; null to connect again.
    */
   async #request(signal) {
-    /** @type {Record<string, string>} */
     const headers = { Accept: "text/event-stream" };
-    if (this.#lastEventId) headers["Last-Event-ID"] = this.#lastEventId;
-    const response = await this.#fetch(this.#url, { headers, signal, cache: "no-store" });
+    const response = await this.#fetch(this.#makeUrl(), { headers, signal, cache: "no-store" });
     this.#offset = clockOffset(response.headers.get("Date"), this.#requestedAt, Date.now());
     if (response.status === 204) return { phase: "ended" };
     const type = response.headers.get("Content-Type") ?? "";
@@ -182,12 +170,14 @@ export class EventStream {
   }
 
   /**
+   * Read to the end of the connection.
+   *
    * @param {ReadableStream<Uint8Array>} body
    * @param {AbortSignal} signal
-   * @returns {Promise<PhaseChange | null>}
+   * @returns {Promise<null>}
    */
   async #read(body, signal) {
-    const parser = new EventParser(this.#lastEventId);
+    const parser = new EventParser();
     const decoder = new TextDecoder();
     const reader = body.getReader();
     this.#receivedAt = Date.now();
@@ -201,37 +191,26 @@ export class EventStream {
       }
       this.#receivedAt = Date.now();
       const events = parser.feed(decoder.decode(value, { stream: true }));
-      this.#lastEventId = parser.lastEventId;
       if (parser.retryMs !== null) this.#retryMs = parser.retryMs;
-      if (events.length) {
-        for (const event of events) event.at = this.#receivedAt;
-        this.#attempts = 0;
-        // The state first: it has the clock offset that the times of the events need.
-        this.#setLive(signal);
-        this.#onEvents(events);
-        if (events.some(({ event }) => FINAL_EVENTS.has(event))) {
-          clearTimeout(timer);
-          return { phase: "ended" };
-        }
-      }
+      if (!events.length) continue;
+      for (const event of events) event.at = this.#receivedAt;
+      this.#attempts = 0;
+      // The state first: it has the clock offset that the times of the events need.
+      this.#setLive(signal);
+      this.#onEvents(events);
     }
   }
 
   /** @param {AbortSignal} signal */
   #setLive(signal) {
-    if (!signal.aborted && this.state.phase === "connecting") this.#setState({ phase: "live" });
+    if (signal.aborted || this.#isConnected) return;
+    this.#isConnected = true;
+    this.#setState({ phase: "live" });
   }
 
-  /** @param {PhaseChange} outcome */
-  #finish(outcome) {
-    this.#isClosed = true;
-    this.#setState(outcome);
-  }
-
-  /** Wait with exponential backoff and jitter, so that pages do not reconnect at the same moment. */
+  /** Wait before the next attempt. */
   #scheduleRetry() {
-    const backoffMs = Math.min(this.#retryMs * 2 ** this.#attempts, MAX_RETRY_MS);
-    const delayMs = Math.max(this.#retryMs, backoffMs) * (0.8 + 0.4 * Math.random());
+    const delayMs = backoffMs(this.#retryMs, this.#attempts);
     this.#attempts += 1;
     this.#retryTimer = setTimeout(() => this.#reconnect(), delayMs);
     this.#setState({ phase: "waiting", retryAt: Date.now() + delayMs });
@@ -242,8 +221,9 @@ export class EventStream {
     // `since` is the time at which the connection was lost, through all attempts to reconnect.
     const lost = new Set(["connecting", "waiting"]);
     const isStillLost = lost.has(change.phase) && lost.has(this.state.phase);
+    const isStillLive = change.phase === "live" && this.state.phase === "live";
     this.state = {
-      since: isStillLost ? this.state.since : this.#silentSince || Date.now(),
+      since: isStillLost || isStillLive ? this.state.since : this.#silentSince || Date.now(),
       offset: this.#offset,
       ...change,
     };
@@ -267,10 +247,22 @@ export function clockOffset(date, requestedAt, respondedAt) {
 }
 
 /**
+ * Return the delay of a retry, with exponential backoff, and with jitter, so that pages do not
+ * reconnect at the same moment.
+ *
+ * @param {number} firstMs delay of the first retry without jitter.
+ * @param {number} attempts number of failed attempts before.
+ */
+export function backoffMs(firstMs, attempts) {
+  const delayMs = Math.max(firstMs, Math.min(firstMs * 2 ** attempts, MAX_RETRY_MS));
+  return delayMs * (0.8 + 0.4 * Math.random());
+}
+
+/**
  * Return true if the same request may succeed later (RFC 9110 section 15).
  *
  * @param {number} status
  */
-function isRetryable(status) {
+export function isRetryable(status) {
   return status === 200 || status === 429 || status >= 500;
 }

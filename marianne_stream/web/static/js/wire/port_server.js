@@ -1,17 +1,16 @@
 /**
  * Message port protocol between a tab and a stream hub, the hub's side.
  *
- * From the tab: `subscribe`, `unsubscribe`, `visibility`, `wake`, `multiplexing`, `close`.
+ * From the tab: `subscribe`, `unsubscribe`, `wake`, `close`, `lock`.
  * To the tab: `ready` once, then `events` and `state` of each subscription.
  */
 
 /**
- * @typedef {{type: "subscribe", id: number} & import("./stream_hub.js").StreamRequest} SubscribeMessage
+ * @typedef {{type: "subscribe", id: number} & import("./stream_hub.js").PartRequest} SubscribeMessage
  * @typedef {{type: "unsubscribe", id: number}} UnsubscribeMessage
- * @typedef {{type: "visibility", isVisible: boolean}} VisibilityMessage
- * @typedef {{type: "wake" | "multiplexing" | "close"}} SignalMessage
+ * @typedef {{type: "wake" | "close"}} SignalMessage
  * @typedef {{type: "lock", lock: string}} LockMessage name of the Web Lock that the tab holds.
- * @typedef {SubscribeMessage | UnsubscribeMessage | VisibilityMessage | SignalMessage | LockMessage} TabMessage
+ * @typedef {SubscribeMessage | UnsubscribeMessage | SignalMessage | LockMessage} TabMessage
  */
 
 /**
@@ -30,23 +29,21 @@
  * @returns {() => void} close: ends all subscriptions of the tab.
  */
 export function servePort(port, hub) {
-  /** @type {Map<number, import("./stream_hub.js").Subscriber>} */
+  /** @type {Map<number, import("./stream_part.js").Subscriber>} */
   const subscribers = new Map();
-  let isVisible = true;
 
   /** @param {HubMessage} message */
   const post = (message) => port.postMessage(message);
 
   /** @param {SubscribeMessage} message */
-  function subscribe({ id, path, kind, exclusive }) {
-    /** @type {import("./stream_hub.js").Subscriber} */
+  function subscribe({ id, part, cursor }) {
+    /** @type {import("./stream_part.js").Subscriber} */
     const subscriber = {
-      isVisible: () => isVisible,
       onEvents: (events) => post({ id, events }),
       onState: (state) => post({ id, state }),
     };
     subscribers.set(id, subscriber);
-    hub.subscribe({ path, kind, exclusive }, subscriber);
+    hub.subscribe({ part, cursor }, subscriber);
   }
 
   /** @param {number} id */
@@ -64,11 +61,7 @@ export function servePort(port, hub) {
   port.onmessage = ({ data }) => {
     if (data.type === "subscribe") subscribe(data);
     else if (data.type === "unsubscribe") unsubscribe(data.id);
-    else if (data.type === "visibility") {
-      isVisible = data.isVisible;
-      hub.schedule();
-    } else if (data.type === "wake") hub.wake();
-    else if (data.type === "multiplexing") hub.allowMultiplexing();
+    else if (data.type === "wake") hub.wake();
     else if (data.type === "close") close();
     // Released when the tab is gone, however it goes.
     else if (data.type === "lock") navigator.locks?.request(data.lock, close);

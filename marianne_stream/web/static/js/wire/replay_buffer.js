@@ -27,8 +27,13 @@ class ReplayBuffer {
     }
   }
 
-  /** Return the events for a new subscriber. */
-  events() {
+  /**
+   * Return the events for a new subscriber.
+   *
+   * @param {string} _cursor position of the subscriber in a log; "" for none.
+   * @returns {ServerSentEvent[] | null} null if the buffer does not reach back to the cursor.
+   */
+  eventsAfter(_cursor) {
     return this.#source ? [this.#source, ...this.snapshot()] : this.snapshot();
   }
 
@@ -112,11 +117,13 @@ class StatusReplayBuffer extends ReplayBuffer {
   }
 }
 
-/** Keep the newest events of a timeline or a log. */
+/** Keep the newest events of a timeline. */
 class EventReplayBuffer extends ReplayBuffer {
   /** @type {ServerSentEvent[]} */
   #events = [];
   #maxEvents;
+  /** True if the oldest events are no longer kept. */
+  hasDropped = false;
 
   /** @param {number} maxEvents */
   constructor(maxEvents) {
@@ -131,7 +138,10 @@ class EventReplayBuffer extends ReplayBuffer {
     // The next event replaces an incomplete line.
     if (this.#events.at(-1)?.event === "log_partial") this.#events.pop();
     this.#events.push(event);
-    if (this.#events.length > 2 * this.#maxEvents) this.#events = this.snapshot();
+    if (this.#events.length > 2 * this.#maxEvents) {
+      this.#events = this.snapshot();
+      this.hasDropped = true;
+    }
   }
 
   /** @override */
@@ -140,14 +150,34 @@ class EventReplayBuffer extends ReplayBuffer {
   }
 }
 
+/** Keep the newest lines of a log behind a cursor. */
+class LogReplayBuffer extends EventReplayBuffer {
+  #start;
+
+  /** @param {string} start cursor with which the log was requested; "" for its newest lines. */
+  constructor(start) {
+    super(MAX_LINES);
+    this.#start = start;
+  }
+
+  /** @override @param {string} cursor */
+  eventsAfter(cursor) {
+    const events = this.snapshot();
+    if (cursor === this.#start && !(cursor && this.hasDropped)) return events;
+    const index = events.findLastIndex(({ id }) => id !== "" && id === cursor);
+    return index < 0 ? null : events.slice(index + 1);
+  }
+}
+
 /**
  * Make an empty replay buffer for a kind of stream.
  *
  * @param {StreamKind} kind
+ * @param {string} [start] of a log: the cursor with which it was requested.
  * @returns {ReplayBuffer}
  */
-export function makeReplayBuffer(kind) {
+export function makeReplayBuffer(kind, start = "") {
   if (kind === "roster") return new RosterReplayBuffer();
   if (kind === "status") return new StatusReplayBuffer();
-  return new EventReplayBuffer(kind === "log" ? MAX_LINES : MAX_EVENTS);
+  return kind === "log" ? new LogReplayBuffer(start) : new EventReplayBuffer(MAX_EVENTS);
 }

@@ -3,6 +3,7 @@
  * share, or to a hub in the page if the browser has no such workers.
  */
 
+import { ConnectionSlot } from "./connection_slot.js";
 import { servePort } from "./port_server.js";
 import { StreamHub } from "./stream_hub.js";
 
@@ -10,15 +11,17 @@ import { StreamHub } from "./stream_hub.js";
 
 /**
  * @typedef {object} Subscription
- * @property {string} path
- * @property {import("./replay_buffer.js").StreamKind} kind
- * @property {boolean} [exclusive] see `StreamRequest`.
+ * @property {string} part name of a part of the combined stream.
+ * @property {string} [cursor] of a log: the position of the subscriber.
  * @property {(events: import("./event_parser.js").ServerSentEvent[]) => void} onEvents
  * @property {(state: import("./event_stream.js").StreamState) => void} onState
  */
 
 /** A worker that is not ready by then has failed to load. */
 const WORKER_READY_TIMEOUT_MS = 4_000;
+
+/** A window that has no connection slot by then says so. */
+const SLOT_TIMEOUT_MS = 1_000;
 
 export class StreamClient {
   /** @type {MessagePort} */
@@ -27,10 +30,18 @@ export class StreamClient {
   #subscriptions = new Map();
   #nextId = 1;
   #isReady = false;
+  /** @type {ConnectionSlot | null} */
+  #slot = null;
+  #onBlockedChange;
 
-  constructor() {
+  /**
+   * @param {(isBlocked: boolean) => void} onBlockedChange is called when other windows use all
+   *   connections of the browser, and when this window has one.
+   */
+  constructor(onBlockedChange) {
+    this.#onBlockedChange = onBlockedChange;
     const workerPort = openWorkerPort(() => this.#useLocalHub());
-    this.#port = workerPort ?? openLocalPort();
+    this.#port = workerPort ?? this.#openLocalPort();
     this.#attach();
     if (workerPort) setTimeout(() => this.#useLocalHub(), WORKER_READY_TIMEOUT_MS);
     this.#followTab();
@@ -52,6 +63,11 @@ export class StreamClient {
     };
   }
 
+  /** Take over the connection of another window. */
+  takeOver() {
+    this.#slot?.takeOver();
+  }
+
   /** @param {TabMessage} message */
   #post(message) {
     this.#port.postMessage(message);
@@ -61,27 +77,19 @@ export class StreamClient {
    * @param {number} id
    * @param {Subscription} subscription
    */
-  #postSubscription(id, { path, kind, exclusive = false }) {
-    this.#post({ type: "subscribe", id, path, kind, exclusive });
-  }
-
-  #postVisibility() {
-    const isVisible = document.visibilityState === "visible";
-    this.#post({ type: "visibility", isVisible });
-    return isVisible;
+  #postSubscription(id, { part, cursor = "" }) {
+    this.#post({ type: "subscribe", id, part, cursor });
   }
 
   #attach() {
     this.#port.onmessage = ({ data }) => this.#receive(data);
-    if (isMultiplexed()) this.#post({ type: "multiplexing" });
-    this.#postVisibility();
   }
 
   /** Fall back to a hub in this page, unless the worker is ready. */
   #useLocalHub() {
     if (this.#isReady) return;
     this.#isReady = true;
-    this.#port = openLocalPort();
+    this.#port = this.#openLocalPort();
     this.#attach();
     for (const [id, subscription] of this.#subscriptions) this.#postSubscription(id, subscription);
   }
@@ -94,9 +102,32 @@ export class StreamClient {
     if (state) subscription?.onState(state);
   }
 
+  /** Open a port to a new hub in this page, which connects once it has a connection slot. */
+  #openLocalPort() {
+    const { port1, port2 } = new MessageChannel();
+    const needsSlot = !isMultiplexed() && navigator.locks !== undefined;
+    const hub = new StreamHub({ isPaused: needsSlot });
+    hub.run();
+    servePort(port1, hub);
+    if (needsSlot) this.#requestSlot(hub);
+    return port2;
+  }
+
+  /** @param {StreamHub} hub */
+  #requestSlot(hub) {
+    const timer = setTimeout(() => this.#onBlockedChange(true), SLOT_TIMEOUT_MS);
+    this.#slot = new ConnectionSlot((isHeld) => {
+      clearTimeout(timer);
+      this.#onBlockedChange(!isHeld);
+      if (isHeld) hub.resume();
+      else hub.pause();
+    });
+    this.#slot.request();
+  }
+
   #followTab() {
     document.addEventListener("visibilitychange", () => {
-      if (this.#postVisibility()) this.#post({ type: "wake" });
+      if (document.visibilityState === "visible") this.#post({ type: "wake" });
     });
     addEventListener("online", () => this.#post({ type: "wake" }));
     addEventListener("pagehide", () => this.#post({ type: "close" }));
@@ -131,15 +162,6 @@ function openWorkerPort(onError) {
   } catch {
     return null;
   }
-}
-
-/** Open a port to a new hub in this page. */
-function openLocalPort() {
-  const { port1, port2 } = new MessageChannel();
-  const hub = new StreamHub();
-  hub.run();
-  servePort(port1, hub);
-  return port2;
 }
 
 /** Return true if the page was loaded by HTTP/2 or later, where streams share one connection. */

@@ -1,0 +1,106 @@
+/** Server of combined streams whose events the test sends. */
+
+const encoder = new TextEncoder();
+
+/** One connection. */
+class Connection {
+  isOpen = true;
+  /** @type {ReadableStreamDefaultController | undefined} */
+  #controller;
+
+  /**
+   * @param {string} url
+   * @param {AbortSignal} signal
+   */
+  constructor(url, signal) {
+    this.url = url;
+    const query = new URL(url, "http://host").searchParams;
+    this.parts = query.getAll("part");
+    this.cursors = query.getAll("cursor");
+    const body = new ReadableStream({
+      start: (controller) => {
+        this.#controller = controller;
+        signal.addEventListener("abort", () => {
+          this.isOpen = false;
+          controller.error(signal.reason);
+        });
+      },
+    });
+    const headers = { "Content-Type": "text/event-stream", Date: new Date().toUTCString() };
+    this.response = new Response(body, { headers });
+    this.#write("retry: 10\n\n");
+  }
+
+  /**
+   * Send an event of a part.
+   *
+   * @param {string} part
+   * @param {string} event
+   * @param {string} id "" for an event without an id.
+   * @param {object} [data]
+   */
+  send(part, event, id, data = {}) {
+    const text = JSON.stringify({ ...data, part });
+    this.#write(`${id && `id: ${id}\n`}event: ${event}\ndata: ${text}\n\n`);
+  }
+
+  /** Break the connection. */
+  break() {
+    this.isOpen = false;
+    this.#controller?.error(new TypeError("gone"));
+  }
+
+  /** @param {string} text */
+  #write(text) {
+    this.#controller?.enqueue(encoder.encode(text));
+  }
+}
+
+export class CombinedServer {
+  /** @type {Connection[]} all connections, oldest first. */
+  connections = [];
+  /** @type {Response[]} responses to the next requests, instead of a stream. */
+  responses = [];
+
+  /** Answer all requests of this process. */
+  install() {
+    globalThis.fetch = async (input, init) => {
+      const response = this.responses.shift();
+      if (response) return response;
+      const connection = new Connection(String(input), /** @type {AbortSignal} */ (init?.signal));
+      this.connections.push(connection);
+      return connection.response;
+    };
+  }
+
+  /** The newest connection. */
+  get last() {
+    return this.connections[this.connections.length - 1];
+  }
+
+  /** The connections that are open. */
+  get open() {
+    return this.connections.filter(({ isOpen }) => isOpen);
+  }
+
+  /**
+   * Wait for a number of connections in all.
+   *
+   * @param {number} count
+   */
+  async connected(count) {
+    await until(() => this.connections.length >= count);
+    // The response reaches the client.
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.last;
+  }
+}
+
+/**
+ * Wait until a condition holds.
+ *
+ * @param {() => unknown} condition
+ */
+export async function until(condition) {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
