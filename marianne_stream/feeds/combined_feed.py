@@ -49,7 +49,7 @@ class Part:
         feed: the feed while it is open.
         sink: the client of the combined stream, for frames that need not wait.
         waiting_frames: frames that wait to be sent.
-        taken: set after these frames were sent.
+        taken: done after these frames were sent; None before the first.
         task: runs the part.
     """
 
@@ -64,7 +64,7 @@ class Part:
         self.feed: Feed | None = None
         self.sink: Sink | None = None
         self.waiting_frames = b""
-        self.taken = asyncio.Event()
+        self.taken: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
         self._end = make_marked_end(part=name)
         self._job_end = make_marked_end(part=name, job_id=job_id) if job_id is not None else b""
@@ -152,7 +152,8 @@ class CombinedFeed:
                 yield frames
                 # Only now may the part send to the sink, past this iterator.
                 del frames
-                part.taken.set()
+                if part.taken is not None and not part.taken.done():
+                    part.taken.set_result(None)
 
     def finish(self) -> None:
         """Let all parts end."""
@@ -212,10 +213,10 @@ class CombinedFeed:
 
     async def _hand_over(self, part: Part, frames: bytes) -> None:
         """Wait until the client has been sent the frames."""
-        part.taken.clear()
         part.waiting_frames = frames
+        part.taken = asyncio.get_running_loop().create_future()
         self._ready.put_nowait(part)
-        await part.taken.wait()
+        await part.taken
 
 
 def make_part_error_frame(name: str, error: MarianneStreamError) -> bytes:

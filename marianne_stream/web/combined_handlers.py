@@ -30,6 +30,9 @@ from marianne_stream.wire.job_patterns import JobPatterns
 
 MAX_PARTS = 32
 
+# Each event names its part.
+MAX_PART_CHARS = 4_000
+
 PART = TextParameter(
     "part",
     "`roster`, or `status:JOB`, `events:JOB` or `log:JOB` with JOB percent-encoded; 1 to 32 times. "
@@ -125,6 +128,8 @@ def make_part(request: web.Request, name: str, cursor: str) -> Part:
     """Return a part, whose feed is opened later; raise BadParameterError if it is invalid."""
     address, _, query = name.partition("?")
     kind, colon, encoded = address.partition(":")
+    if len(name) > MAX_PART_CHARS:
+        raise BadParameterError(detail=f"part must have at most {MAX_PART_CHARS} characters")
     if kind not in FEEDS or (kind == "roster") == bool(colon):
         raise BadParameterError(
             detail="part must be roster, status:JOB, events:JOB or log:JOB, got "

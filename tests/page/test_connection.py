@@ -215,7 +215,7 @@ async def test_window_without_shared_worker_takes_over_a_connection(
     pages = [await user.open_page("/jobs/a") for _ in range(4)]
     for page in pages:
         await expect(page.locator("#connection")).to_contain_text("Live")
-    fifth = await user.open_page("/jobs/a")
+    fifth = await user.open_page()
     blocked = "Not live: other windows use all connections of this browser."
     await expect(fifth.locator("#connection .sentence")).to_have_text(blocked)
     await expect(fifth.get_by_text("Choose Go live here, or close one of them.")).to_be_visible()
@@ -224,7 +224,7 @@ async def test_window_without_shared_worker_takes_over_a_connection(
     await expect(fifth.locator("#connection")).to_contain_text("Live from")
     await expect(fifth.get_by_role("button", name="Go live here")).to_have_count(0)
     conductor.complete_sheet("a", 1)
-    await expect(fifth.locator(".job-header .count")).to_have_text("1 / 2")
+    await expect(fifth.locator(".job .count")).to_have_text("1 / 2")
     waiting = [p for p in pages if blocked in await p.locator("#connection").inner_text()]
     assert len(waiting) == 1
     # A window that is closed makes room.

@@ -182,6 +182,7 @@ async def test_restricted_token_gets_its_own_jobs_only(
         "part=log:a%3Flevel%3Dloud",
         "part=log:a%3Fregex%3D%28",
         "part=events:a%3Flimit%3D1000",
+        f"part=log:{'a' * 4000}",
         "part=log:a&cursor=x",
         "part=log:a&cursor=status:a,s-1",
         "&".join(f"part=log:{number}" for number in range(33)),

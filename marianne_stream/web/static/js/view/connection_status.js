@@ -31,7 +31,7 @@ export class ConnectionStatus {
     "Go live here",
   );
   /** True while other windows use all connections of the browser. */
-  #isBlocked = false;
+  isBlocked = false;
   /** @type {Map<object, StreamState>} */
   #states = new Map();
 
@@ -61,7 +61,7 @@ export class ConnectionStatus {
 
   /** @param {boolean} isBlocked true while other windows use all connections of the browser. */
   setBlocked(isBlocked) {
-    this.#isBlocked = isBlocked;
+    this.isBlocked = isBlocked;
     if (isBlocked) this.#element.append(this.#takeOver);
     else this.#takeOver.remove();
     this.update();
@@ -69,7 +69,7 @@ export class ConnectionStatus {
 
   /** Show the current status. */
   update() {
-    if (this.#isBlocked) {
+    if (this.isBlocked) {
       setAttribute(this.#element, "data-phase", "paused");
       setText(this.#text, "Not live: other windows use all connections of this browser.");
       return;

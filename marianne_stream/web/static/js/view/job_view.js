@@ -117,7 +117,7 @@ export class JobView {
 
   /** Subscribe anew if the job was resumed after its end, or was created after the view was opened. */
   onRosterChange() {
-    const { roster, notReadyReasons: reasons } = this.#page;
+    const { connection, roster, notReadyReasons: reasons } = this.#page;
     const entry = roster.get(this.#jobId);
     const isOver =
       this.#outcome === "failed" || (this.#outcome === "ended" && !isTerminal(entry?.status));
@@ -126,7 +126,7 @@ export class JobView {
       this.#followStatus();
       this.#log.resume();
     }
-    if (!roster.isLoaded && !this.#job.status && reasons.length) {
+    if (!roster.isLoaded && !this.#job.status && reasons.length && !connection.isBlocked) {
       this.#head.showError(reasons.join(" "));
     }
     this.#tick();
