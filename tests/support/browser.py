@@ -110,6 +110,8 @@ class BrowserUser:
             if page.is_closed():
                 continue
             SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+            # A tab in the background draws one frame a second, and a picture needs several.
+            await page.bring_to_front()
             ending = f"-{number}" if number else ""
             await page.screenshot(path=SCREENSHOTS / f"{self._name}{ending}.png")
             violations = await page.evaluate("window.violations ?? []")
