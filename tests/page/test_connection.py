@@ -207,6 +207,23 @@ async def test_page_connects_without_shared_workers(
     assert (await fetch_open_streams(user.address))["combined"] == 1
 
 
+async def test_log_is_shown_before_the_stream_opens(user: BrowserUser, log_path: Path) -> None:
+    append(log_path, 1, 5)
+    await user.context.add_init_script("delete window.SharedWorker")
+
+    async def refuse(route: Route) -> None:
+        await route.abort()
+
+    await user.context.route("**/api/stream?*", refuse)
+    page = await user.open_page("/jobs/lantern")
+    await expect(page.locator(".row.line")).to_have_count(5)
+    await expect(page.locator("#connection")).to_contain_text("Not live")
+    await user.context.unroute("**/api/stream?*", refuse)
+    append(log_path, 6, 7)
+    await expect(page.locator(".row.line")).to_have_count(7)
+    assert await numbers(page) == list(range(1, 8))
+
+
 async def test_window_without_shared_worker_takes_over_a_connection(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
