@@ -150,19 +150,23 @@ test("later subscriber gets the current state before its events", async () => {
   const job = (job_id, status) => ({ job_id, status });
   const jobs = [job("a", "running"), job("b", "queued")];
   connection.send("roster", "roster", "r1", { complete: true, jobs, removed: [] });
+  connection.send("roster", "conductor", "", { running_jobs: 2 });
   const changed = [job("a", "failed")];
   connection.send("roster", "roster", "r2", { complete: false, jobs: changed, removed: ["b"] });
-  await until(() => first.events.length === 2);
+  connection.send("roster", "conductor", "", { running_jobs: 1 });
+  await until(() => first.events.length === 4);
   /** @type {string[]} */
   const order = [];
   /** @type {Subscriber} */
   const joining = {
-    onEvents: ([{ data }]) => order.push(data),
+    onEvents: (events) => order.push(...events.map(({ data }) => data)),
     onState: ({ phase, offset }) => order.push(offset ? phase : "unknown"),
   };
   hub.subscribe({ part: "roster" }, joining);
   assert.equal(order[0], "live");
   assert.deepEqual(JSON.parse(order[1]).jobs, [job("a", "failed")]);
+  assert.equal(JSON.parse(order[2]).running_jobs, 1);
+  assert.equal(order.length, 3);
   assert.equal(server.connections.length, 1);
   hub.unsubscribe(joining);
   first.close();

@@ -56,15 +56,22 @@ class ReplayBuffer {
   }
 }
 
-/** Keep the current roster as one complete event. */
+/** Keep the current roster as one complete event, and the newest event of each conductor. */
 class RosterReplayBuffer extends ReplayBuffer {
+  /** @type {Map<string, ServerSentEvent>} */
+  #conductors = new Map();
   /** @type {Map<string, object>} */
   #jobs = new Map();
   #id = "";
   #isLoaded = false;
 
-  /** @override @param {ServerSentEvent} event */
-  addEvent({ event, id, data }) {
+  /** @override @param {ServerSentEvent} received */
+  addEvent(received) {
+    const { event, id, data } = received;
+    if (event === "conductor") {
+      this.#conductors.set(JSON.parse(data).source_name ?? "", received);
+      return;
+    }
     if (event !== "roster") return;
     const { complete, jobs, removed } = JSON.parse(data);
     if (complete) this.#jobs.clear();
@@ -76,9 +83,10 @@ class RosterReplayBuffer extends ReplayBuffer {
 
   /** @override */
   snapshot() {
-    if (!this.#isLoaded) return [];
+    const conductors = [...this.#conductors.values()];
+    if (!this.#isLoaded) return conductors;
     const data = JSON.stringify({ complete: true, jobs: [...this.#jobs.values()], removed: [] });
-    return [{ event: "roster", id: this.#id, data }];
+    return [{ event: "roster", id: this.#id, data }, ...conductors];
   }
 }
 
