@@ -260,30 +260,3 @@ async def test_deleted_job_shows_that_it_no_longer_exists(
     await expect(page.locator(".job-error")).to_contain_text(
         "This job no longer exists", timeout=30_000
     )
-
-
-async def test_notification_is_sent_when_the_job_ends(
-    user: BrowserUser, conductor: SimulatedConductor
-) -> None:
-    await user.context.grant_permissions(["notifications"], origin=user.address)
-    conductor.launch("moss", 1)
-    page = await user.open_page("/jobs/moss")
-    # Headless browsers show no notifications: record them instead.
-    await page.evaluate(
-        """() => {
-          window.notifications = [];
-          window.Notification = class {
-            static permission = "granted";
-            constructor(title) { window.notifications.push(title); }
-          };
-        }"""
-    )
-    await page.get_by_role("button", name="Notify").click()
-    await expect(page.get_by_role("button", name="Notifying")).to_be_visible()
-    await page.get_by_title("All jobs").click()
-    await expect(page.locator(".job .notify-mark")).to_be_visible()
-    conductor.complete_sheet("moss", 1)
-    conductor.finish("moss")
-    await expect(page.locator(".job .status-label")).to_have_text("completed")
-    assert await page.evaluate("window.notifications") == ["moss: completed"]
-    await expect(page.locator(".job .notify-mark")).to_be_hidden()

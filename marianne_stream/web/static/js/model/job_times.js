@@ -22,9 +22,18 @@ import { formatAge, formatDuration } from "./time_format.js";
  * @param {ServerClock} clock
  */
 export function formatJobDuration(job, clock) {
-  const from = Date.parse(job.started_at ?? "");
-  const to = isTerminal(job.status) ? Date.parse(job.completed_at ?? "") : clock.knownUntil();
-  return formatDuration(to - from);
+  return formatDuration(jobDuration(job, clock.knownUntil()));
+}
+
+/**
+ * Return how long a job has run so far, or ran, in milliseconds; NaN if its start or end is unknown.
+ *
+ * @param {JobTimes} job
+ * @param {number} until time up to which the state of running jobs is known.
+ */
+export function jobDuration(job, until) {
+  const to = isTerminal(job.status) ? Date.parse(job.completed_at ?? "") : until;
+  return to - Date.parse(job.started_at ?? "");
 }
 
 /**

@@ -1,6 +1,8 @@
 /** Roster: all jobs of one conductor, from the events of the roster stream. */
 
-import { attentionRank, statusTone } from "./status.js";
+import { Conductors } from "./conductors.js";
+import { notifiableState } from "./notify_rules.js";
+import { statusTone } from "./status.js";
 
 /** @typedef {import("./status.js").Tone} Tone */
 
@@ -15,21 +17,25 @@ import { attentionRank, statusTone } from "./status.js";
  * @property {number | null} [completed_sheets]
  * @property {number | null} [total_sheets]
  * @property {number | null} [current_sheet]
+ * @property {import("./job.js").Waiting} [waiting]
+ * @property {string} [eta_at]
+ * @property {number[]} [stalled] numbers of sheets.
+ * @property {string} [error_message] its first 300 characters.
+ * @property {number} [estimated_cost] US dollars.
  */
 
 /**
- * @typedef {object} StatusChange
+ * @typedef {object} StatusChange change of the status, or of what a reader may be notified of.
  * @property {RosterEntry} job
- * @property {string | undefined} previous status; undefined for a new job.
+ * @property {RosterEntry | undefined} previous undefined for a new job.
  */
-
-/** @typedef {"attention" | "newest" | "name"} RosterOrder */
 
 export class Roster {
   /** @type {Map<string, RosterEntry>} */
   #jobs = new Map();
-  /** @type {{source: string, live: boolean} | null} data of the last `source` event. */
+  /** @type {{source: string, live: boolean, detail?: string} | null} data of the last `source` event. */
   source = null;
+  conductors = new Conductors();
   /** True if the first roster has been received. */
   isLoaded = false;
 
@@ -44,6 +50,7 @@ export class Roster {
     const changes = [];
     for (const { event, data } of events) {
       if (event === "source") this.source = JSON.parse(data);
+      else if (event === "conductor") this.conductors.add(JSON.parse(data));
       else if (event === "roster") this.#applyRoster(JSON.parse(data), changes);
     }
     return changes;
@@ -75,18 +82,16 @@ export class Roster {
   }
 
   /**
-   * Return the jobs that match a filter, ordered.
+   * Return the jobs that match a filter, unordered.
    *
-   * @param {{tone?: Tone | "", name?: string, order?: RosterOrder}} filter
-   * @param {number} now server time, epoch milliseconds.
+   * @param {{tone?: Tone | "", name?: string}} filter
    */
-  list({ tone = "", name = "", order = "attention" }, now) {
+  list({ tone = "", name = "" }) {
     const text = name.toLowerCase();
-    const jobs = this.all().filter(
+    return this.all().filter(
       (job) =>
         (!tone || statusTone(job.status) === tone) && job.job_id.toLowerCase().includes(text),
     );
-    return jobs.sort(COMPARERS[order](now));
   }
 
   /**
@@ -97,26 +102,19 @@ export class Roster {
     const known = this.isLoaded ? new Map(this.#jobs) : null;
     if (complete) this.#jobs.clear();
     for (const job of jobs) {
-      const previous = known?.get(job.job_id)?.status;
+      const previous = known?.get(job.job_id);
       this.#jobs.set(job.job_id, job);
-      if (known && previous !== job.status) changes.push({ job, previous });
+      if (known && (!previous || isOtherState(previous, job))) changes.push({ job, previous });
     }
     for (const jobId of removed) this.#jobs.delete(jobId);
     this.isLoaded = true;
   }
 }
 
-/** @typedef {(a: RosterEntry, b: RosterEntry) => number} Comparer */
-
-/** @type {Comparer} */
-const newestFirst = (a, b) => (b.submitted_at ?? "").localeCompare(a.submitted_at ?? "");
-/** @type {Comparer} */
-const byName = (a, b) => a.job_id.localeCompare(b.job_id);
-
-/** @type {Record<RosterOrder, (now: number) => Comparer>} */
-const COMPARERS = {
-  attention: (now) => (a, b) =>
-    attentionRank(a, now) - attentionRank(b, now) || newestFirst(a, b) || byName(a, b),
-  newest: () => (a, b) => newestFirst(a, b) || byName(a, b),
-  name: () => byName,
-};
+/**
+ * @param {RosterEntry} a
+ * @param {RosterEntry} b
+ */
+function isOtherState(a, b) {
+  return a.status !== b.status || notifiableState(a) !== notifiableState(b);
+}

@@ -1,12 +1,23 @@
-/** Statuses of jobs and sheets: tone, label, and rank in the list. */
+/** Statuses of jobs and sheets: tone and label. */
 
 /**
  * @typedef {"waiting" | "running" | "paused" | "completed" | "failed" | "cancelled" | "unknown"} Tone
  *   a group of statuses with one colour and one icon.
  */
 
+/** @type {Tone[]} */
+export const TONES = [
+  "failed",
+  "paused",
+  "running",
+  "waiting",
+  "completed",
+  "cancelled",
+  "unknown",
+];
+
 /** @type {Record<string, Tone>} */
-const TONES = {
+const STATUS_TONES = {
   queued: "waiting",
   pending: "waiting",
   ready: "waiting",
@@ -27,9 +38,6 @@ const TONES = {
 
 const TERMINAL = new Set(["completed", "failed", "cancelled"]);
 
-/** Age from which a failed job is listed behind the active ones. */
-const RECENT_FAILURE_MS = 24 * 3600 * 1000;
-
 /**
  * Return the tone of a status.
  *
@@ -37,7 +45,7 @@ const RECENT_FAILURE_MS = 24 * 3600 * 1000;
  * @returns {Tone}
  */
 export function statusTone(status) {
-  return TONES[status ?? ""] ?? "unknown";
+  return STATUS_TONES[status ?? ""] ?? "unknown";
 }
 
 /**
@@ -56,19 +64,4 @@ export function statusLabel(status) {
  */
 export function isTerminal(status) {
   return TERMINAL.has(status ?? "");
-}
-
-/**
- * Return the rank of a job by how much attention it needs; 0 is the first.
- *
- * @param {import("./roster.js").RosterEntry} job
- * @param {number} now server time, epoch milliseconds.
- */
-export function attentionRank(job, now) {
-  const tone = statusTone(job.status);
-  if (tone === "failed") {
-    const at = Date.parse(job.completed_at ?? job.started_at ?? job.submitted_at ?? "");
-    return now - at > RECENT_FAILURE_MS ? 4 : 0;
-  }
-  return { paused: 1, running: 2, waiting: 3, unknown: 3, cancelled: 5, completed: 6 }[tone];
 }

@@ -1,12 +1,14 @@
 /** Row of a job in the job list. */
 
 import { plainText } from "../model/ansi.js";
+import { formatCost, formatEta } from "../model/job_facts.js";
+import { formatRest, jobNote } from "../model/job_note.js";
 import { formatJobDuration, formatLastChange, lastChange } from "../model/job_times.js";
 import { jobUrl, NO_JOB_URL } from "../model/page_urls.js";
 import { isTerminal, statusTone } from "../model/status.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
-import { ProgressBar } from "./progress_bar.js";
+import { JobStrip } from "./job_strip.js";
 import { StatusBadge } from "./status_badge.js";
 
 /** @typedef {import("../model/roster.js").RosterEntry} RosterEntry */
@@ -14,39 +16,58 @@ import { StatusBadge } from "./status_badge.js";
 export class JobRow {
   /** @type {RosterEntry | null} */
   #job = null;
+  #page;
   #status = new StatusBadge();
-  #progress = new ProgressBar();
+  #strip = new JobStrip();
   #notifyMark = h(
     "span.notify-mark",
     { hidden: true, title: "Notification is on" },
     makeIcon("bell"),
+    h("span.visually-hidden", {}, "Notification is on"),
   );
+  #note = h("span.note");
+  #seen;
   #cells = {
-    current: new Cell("current-sheet", "Current"),
-    started: new Cell("started", "Started"),
     duration: new Cell("duration", "Duration"),
+    ends: new Cell("ends", "Ends"),
+    cost: new Cell("cost", "Cost"),
     changed: new Cell("changed", "Changed"),
   };
-  #page;
 
   /**
    * @param {string} jobId
    * @param {import("./page.js").Page} page
+   * @param {(job: RosterEntry) => void} onSeen is called to mark a failure as seen, or not.
    */
-  constructor(jobId, page) {
+  constructor(jobId, page, onSeen) {
     this.#page = page;
     const url = jobUrl(jobId);
     this.link = url
-      ? h("a.name", { href: url, "data-page": true }, plainText(jobId))
+      ? h("a.name", { href: url, "data-page": true, title: plainText(jobId) }, plainText(jobId))
       : h("span.name", { tabindex: 0, title: NO_JOB_URL }, jobId);
     const reason = url ? null : h("span.reason", { title: NO_JOB_URL }, NO_JOB_URL);
+    this.#seen = h(
+      "button.quiet.seen",
+      {
+        type: "button",
+        hidden: true,
+        "aria-label": `Seen: failure of ${plainText(jobId)}`,
+        title: "Mark the failure as seen in this browser",
+        onclick: () => this.#job && onSeen(this.#job),
+      },
+      makeIcon("completed"),
+      "Seen",
+    );
+    const { duration, ends, cost, changed } = this.#cells;
     this.element = h(
       "li.job",
       {},
       this.#status.element,
       h("span.title", {}, this.link, reason, this.#notifyMark),
-      this.#progress.element,
-      Object.values(this.#cells).map(({ element }) => element),
+      this.#strip.element,
+      ...[duration, ends, cost, changed].map(({ element }) => element),
+      this.#note,
+      this.#seen,
     );
   }
 
@@ -56,43 +77,53 @@ export class JobRow {
    * @param {RosterEntry} job
    */
   show(job) {
-    if (job !== this.#job) {
-      this.#job = job;
-      const tone = statusTone(job.status);
-      setAttribute(this.element, "data-tone", tone);
-      this.#status.show(job.status);
-      this.#progress.show(job, tone);
-      setText(this.#cells.current.value, currentSheetText(job));
-      this.updateTimes();
-    }
+    if (job === this.#job) return;
+    this.#job = job;
+    setAttribute(this.element, "data-tone", statusTone(job.status));
+    this.#status.show(job.status);
+    setAttribute(this.#status.element, "title", job.status.replaceAll("_", " "));
+    this.#strip.show(job);
+    this.#cells.cost.show(formatCost(job.estimated_cost), "Estimated by the conductor");
+    this.#seen.hidden = job.status !== "failed";
+    this.updateTimes();
     this.tick();
   }
 
   /** Update the times that change with the job and with the time zone. */
   updateTimes() {
     if (!this.#job) return;
-    const { times } = this.#page;
-    const { started, changed } = this.#cells;
-    const startedAt = Date.parse(this.#job.started_at ?? "");
-    setText(started.value, times.shortDateTime(startedAt) || "–");
-    setAttribute(started.element, "title", times.fullDateTime(startedAt) || null);
+    const { times, clock } = this.#page;
+    const { duration, ends, changed } = this.#cells;
+    const startedAt = times.fullDateTime(Date.parse(this.#job.started_at ?? ""));
+    setAttribute(duration.element, "title", startedAt ? `Started ${startedAt}` : null);
     const { label, at } = lastChange(this.#job);
     setText(changed.label, `${label} `);
     setAttribute(changed.element, "data-change", label.toLowerCase());
     setAttribute(changed.element, "title", times.fullDateTime(at) || null);
+    const eta = isTerminal(this.#job.status) ? "" : formatEta(this.#job.eta_at, clock, times);
+    setAttribute(ends.element, "title", eta || null);
   }
 
-  /** Update what changes with time: durations and ages. */
+  /** Update what changes with time: durations, ages, and waits. */
   tick() {
     const job = this.#job;
     if (!job) return;
-    const { notifier, clock, times } = this.#page;
-    this.#notifyMark.hidden = !notifier.isEnabled(job.job_id);
-    setText(this.#cells.duration.value, formatJobDuration(job, clock) || "–");
-    setText(this.#cells.changed.value, formatLastChange(lastChange(job), clock, times) || "–");
+    const { notifier, clock, times, roster, seenFailures } = this.#page;
+    const { duration, ends, changed } = this.#cells;
+    this.#notifyMark.hidden = !notifier.rules.hasJob(job.job_id);
+    setAttribute(this.#seen, "aria-pressed", String(seenFailures.has(job)));
+    duration.show(formatJobDuration(job, clock));
+    ends.show(formatRest(job, clock));
+    changed.show(formatLastChange(lastChange(job), clock, times));
+    const queueReason = clock.isLive ? roster.conductors.queueReason() : "";
+    const { text, kind } = jobNote(job, { clock, times, queueReason });
+    setText(this.#note, text);
+    setAttribute(this.#note, "title", text || null);
+    setAttribute(this.element, "data-note", kind || null);
   }
 }
 
+/** Labelled value; the label is shown where the list has no columns. */
 class Cell {
   value = h("span.value");
 
@@ -104,9 +135,16 @@ class Cell {
     this.label = h("span.label", {}, `${label} `);
     this.element = h("span", { class: `cell ${name}` }, this.label, this.value);
   }
-}
 
-/** @param {RosterEntry} job */
-function currentSheetText({ status, current_sheet: sheet }) {
-  return sheet && !isTerminal(status) ? `sheet ${sheet}` : "–";
+  /**
+   * Show a value; "" for none.
+   *
+   * @param {string} text
+   * @param {string} [title]
+   */
+  show(text, title) {
+    setText(this.value, text || "–");
+    setAttribute(this.element, "data-empty", !text);
+    if (title) setAttribute(this.element, "title", text ? title : null);
+  }
 }

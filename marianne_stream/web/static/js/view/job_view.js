@@ -6,10 +6,10 @@ import { Job } from "../model/job.js";
 import { isTerminal, statusTone } from "../model/status.js";
 import { ApiError, getJson, jobPart, jobPath } from "../wire/api.js";
 import { GanttView } from "./gantt_view.js";
-import { h, setAttribute, setText } from "./dom.js";
-import { makeIcon } from "./icons.js";
+import { h, setAttribute } from "./dom.js";
 import { JobHead } from "./job_head.js";
 import { LogView } from "./log_view.js";
+import { NotifyButton } from "./notify_button.js";
 import { SheetPanel } from "./sheet_panel.js";
 import { TimelineView } from "./timeline_view.js";
 
@@ -22,8 +22,7 @@ export class JobView {
   #page;
   #jobId;
   #job = new Job();
-  #notifyLabel = h("span");
-  #notifyButton;
+  #notify;
   #head;
   #gantt;
   #panel;
@@ -56,17 +55,8 @@ export class JobView {
     this.#panel = new SheetPanel(page, jobId, () => this.#closePanel());
     this.#timeline = new TimelineView(page.times, () => this.#followEvents());
     this.#log = new LogView(page, jobId);
-    this.#notifyButton = h(
-      "button.quiet.notify",
-      {
-        type: "button",
-        title: "Notify when this job has finished",
-        onclick: () => this.#toggleNotification(),
-      },
-      makeIcon("bell"),
-      this.#notifyLabel,
-    );
-    this.#head = new JobHead(page, jobId, this.#notifyButton);
+    this.#notify = new NotifyButton(page.notifier, jobId);
+    this.#head = new JobHead(page, jobId, this.#notify.element);
     this.element = h(
       "article.job-view",
       { "aria-labelledby": "job-heading" },
@@ -80,7 +70,6 @@ export class JobView {
     );
     this.element.addEventListener("keydown", (event) => this.#onKeyDown(event));
     this.shortcuts = this.#makeShortcuts();
-    this.#updateNotifyButton();
   }
 
   /** Subscribe to the job's streams; the element is in the page. */
@@ -101,6 +90,7 @@ export class JobView {
     this.#gantt.close();
     this.#panel.close();
     this.#log.close();
+    this.#notify.close();
   }
 
   onTimeZoneChange() {
@@ -256,17 +246,5 @@ export class JobView {
     this.#head.tick(this.#job.status, this.#page.roster.get(this.#jobId));
     this.#gantt.tick();
     this.#panel.tick();
-  }
-
-  async #toggleNotification() {
-    const isEnabled = await this.#page.notifier.toggle(this.#jobId);
-    this.#page.announcer.announce(isEnabled ? "Notification is on." : "Notification is off.");
-    this.#updateNotifyButton();
-  }
-
-  #updateNotifyButton() {
-    const isEnabled = this.#page.notifier.isEnabled(this.#jobId);
-    setAttribute(this.#notifyButton, "aria-pressed", String(isEnabled));
-    setText(this.#notifyLabel, isEnabled ? "Notifying" : "Notify");
   }
 }

@@ -1,13 +1,19 @@
 /** Job list: `/`. */
 
+import { groupJobs, keepOrder, SECTION_KEYS, SECTION_LABELS } from "../model/job_sections.js";
+import { ALL_JOBS } from "../model/notify_rules.js";
 import { jobUrl, NO_JOB_URL } from "../model/page_urls.js";
-import { statusLabel } from "../model/status.js";
-import { h, setAttribute, setChildren, setText } from "./dom.js";
-import { makeIcon } from "./icons.js";
-import { JobRow } from "./job_row.js";
+import { h, setText } from "./dom.js";
+import { JobFilters } from "./job_filters.js";
+import { JobRowLayout } from "./job_row_layout.js";
+import { JobSection } from "./job_section.js";
+import { ListNotices } from "./list_notices.js";
+import { NotifyButton } from "./notify_button.js";
+import { VisitSummary } from "./visit_summary.js";
 
-/** @typedef {import("../model/status.js").Tone} Tone */
 /** @typedef {import("../model/roster.js").RosterEntry} RosterEntry */
+/** @typedef {import("../model/job_sections.js").SectionKey} SectionKey */
+/** @typedef {import("../model/job_sections.js").Sections} Sections */
 
 /** Shortest time between two changes of the order. */
 const REORDER_MS = 2_000;
@@ -15,53 +21,61 @@ const TICK_MS = 1_000;
 /** Delay after which changes of the roster are shown together. */
 const UPDATE_DELAY_MS = 100;
 
-/** @type {Tone[]} */
-const TONES = ["failed", "paused", "running", "waiting", "completed", "cancelled", "unknown"];
-/** @type {Partial<Record<Tone, string>>} */
-const TONE_LABELS = { waiting: "queued", unknown: "other" };
-/** @type {Record<import("../model/roster.js").RosterOrder, string>} */
-const ORDERS = { attention: "Needs attention", newest: "Newest first", name: "Name" };
-const COLUMNS = ["Status", "Job", "Sheets", "Current", "Started", "Duration", "Changed"];
-
 const CONTINUES = "This page updates as soon as the conductor responds.";
 
 export class JobsView {
   #page;
-  /** @type {Map<string, JobRow>} */
-  #rows = new Map();
-  /** @type {Map<Tone | "", {chip: HTMLElement, count: HTMLElement}>} */
-  #chips = new Map();
-  #list = h("ul.jobs", { role: "list" });
+  #filters;
+  #notify;
+  #summary;
+  #notices;
+  #layout;
+  #sections;
+  #list;
+  #seenAll;
   #empty = h("div.empty", { hidden: true });
-  #filter;
-  #orderSelect;
-  /** @type {Tone | ""} */
-  #tone = "";
-  /** @type {string[]} ids of the listed jobs. */
-  #order = [];
+  /** @type {Sections} what is shown, in order. */
+  #shown = { attention: [], running: [], queued: [], done: [] };
   #orderedAt = 0;
   #selectedJob = "";
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
   /** @type {ReturnType<typeof setTimeout> | null} */
   #pendingUpdate = null;
+  #isDrawPending = false;
+  #closing = new AbortController();
 
   /** @param {import("./page.js").Page} page */
   constructor(page) {
     this.#page = page;
-    const query = new URLSearchParams(location.search);
-    this.#tone = TONES.find((tone) => tone === query.get("status")) ?? "";
-    this.#filter = this.#makeFilter(query.get("name") ?? "");
-    this.#orderSelect = this.#makeOrderSelect(query.get("order") ?? "");
+    const reorder = () => this.#update({ reorder: true });
+    this.#filters = new JobFilters(reorder, () => this.#openFirst());
+    this.#notify = new NotifyButton(page.notifier, ALL_JOBS);
+    this.#summary = new VisitSummary(page);
+    this.#notices = new ListNotices(page);
+    this.#layout = new JobRowLayout(reorder);
+    const onSeen = (/** @type {RosterEntry} */ job) => this.#toggleSeen(job);
+    this.#sections = SECTION_KEYS.map((key) => ({
+      key,
+      section: new JobSection({ key, label: SECTION_LABELS[key] }, page, onSeen),
+    }));
+    this.#seenAll = h(
+      "button.quiet",
+      { type: "button", onclick: () => this.#markAllSeen() },
+      "Mark all failures as seen",
+    );
+    this.#section("attention").detail.append(this.#seenAll);
+    const elements = this.#sections.map(({ section }) => section.element);
+    this.#list = h("div.job-sections", {}, elements);
     this.element = this.#makeElement();
     this.shortcuts = [
       { key: "j", label: "Next job", run: () => this.#step(1) },
       { key: "k", label: "Previous job", run: () => this.#step(-1) },
       { key: "Enter", label: "Open the job", run: () => this.#openSelected() },
-      { key: "/", label: "Filter by name", run: () => this.#filter.focus() },
+      { key: "/", label: "Filter by name", run: () => this.#filters.focusName() },
       { key: "g", label: "First job", run: () => this.#select(0) },
       { key: "G", label: "Last job", run: () => this.#select(Infinity) },
-      { key: "Escape", label: "Clear the filters", run: () => this.#clearFilters() },
+      { key: "Escape", label: "Clear the filters", run: () => this.#filters.clear() },
     ];
   }
 
@@ -69,12 +83,20 @@ export class JobsView {
   open() {
     this.#page.tab.setTitle("Jobs");
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    const { signal } = this.#closing;
+    addEventListener("scroll", () => this.#drawSoon(), { signal, passive: true });
+    addEventListener("resize", () => this.#drawSoon(), { signal });
     this.#update({ reorder: true });
+    this.#tick();
   }
 
   close() {
     clearInterval(this.#timer);
     clearTimeout(this.#pendingUpdate ?? undefined);
+    this.#closing.abort();
+    this.#layout.close();
+    this.#notify.close();
+    this.#summary.close();
   }
 
   /** Show the changed roster, soon: many changes at once are shown together. */
@@ -82,44 +104,20 @@ export class JobsView {
     this.#pendingUpdate ??= setTimeout(() => {
       this.#pendingUpdate = null;
       this.#update();
+      this.#summary.tick();
     }, UPDATE_DELAY_MS);
   }
 
   onTimeZoneChange() {
-    for (const row of this.#rows.values()) row.updateTimes();
+    for (const row of this.#rows()) row.updateTimes();
+    this.#summary.onTimeZoneChange();
     this.#tick();
   }
 
   /** Fragments of the address mean nothing to this view. */
   onFragmentChange() {}
 
-  /** @param {string} value */
-  #makeFilter(value) {
-    return h("input", {
-      type: "search",
-      placeholder: "Filter by name",
-      "aria-label": "Filter jobs by name",
-      value,
-      oninput: () => this.#onFilterChange(),
-      onkeydown: (/** @type {KeyboardEvent} */ { key }) => {
-        if (key === "Enter" && this.#order.length) this.#openJob(this.#order[0]);
-      },
-    });
-  }
-
-  /** @param {string} value */
-  #makeOrderSelect(value) {
-    const select = h(
-      "select",
-      { "aria-label": "Order", onchange: () => this.#onFilterChange() },
-      Object.entries(ORDERS).map(([order, text]) => h("option", { value: order }, text)),
-    );
-    select.value = Object.hasOwn(ORDERS, value) ? value : "attention";
-    return select;
-  }
-
   #makeElement() {
-    const chips = [this.#makeChip(""), ...TONES.map((tone) => this.#makeChip(tone))];
     return h(
       "section.jobs-view",
       { "aria-labelledby": "jobs-heading" },
@@ -127,71 +125,93 @@ export class JobsView {
         "div.bar",
         {},
         h("h1", { id: "jobs-heading" }, "Jobs"),
-        h("div.chips", { role: "group", "aria-label": "Status" }, chips),
-        h("label.search-field", {}, makeIcon("search"), this.#filter),
-        this.#orderSelect,
+        this.#filters.chips,
+        this.#filters.field,
+        this.#filters.select,
+        this.#notify.element,
       ),
-      h(
-        "div.columns",
-        { "aria-hidden": "true" },
-        COLUMNS.map((name) => h("span", {}, name)),
-      ),
+      this.#summary.element,
+      this.#notices.element,
+      this.#filters.columns,
       this.#list,
       this.#empty,
     );
   }
 
-  /** @param {Tone | ""} tone "" for all jobs. */
-  #makeChip(tone) {
-    const count = h("span.count");
-    const chip = h(
-      "button.chip",
-      { type: "button", onclick: () => this.#toggleTone(tone), "data-tone": tone || null },
-      tone ? makeIcon(tone) : null,
-      tone ? (TONE_LABELS[tone] ?? statusLabel(tone)) : "all",
-      count,
-    );
-    this.#chips.set(tone, { chip, count });
-    return chip;
+  /** @param {SectionKey} key */
+  #section(key) {
+    return this.#sections[SECTION_KEYS.indexOf(key)].section;
   }
 
-  /** @param {Tone | ""} tone */
-  #toggleTone(tone) {
-    this.#tone = this.#tone === tone ? "" : tone;
-    this.#onFilterChange();
+  *#rows() {
+    for (const { section } of this.#sections) yield* section.rows;
   }
 
-  #clearFilters() {
-    this.#filter.value = "";
-    this.#tone = "";
-    this.#filter.blur();
-    this.#onFilterChange();
-  }
-
-  #onFilterChange() {
-    const query = new URLSearchParams();
-    if (this.#tone) query.set("status", this.#tone);
-    if (this.#filter.value) query.set("name", this.#filter.value);
-    if (this.#orderSelect.value !== "attention") query.set("order", this.#orderSelect.value);
-    const text = query.toString();
-    history.replaceState(null, "", text ? `/?${text}` : "/");
-    this.#update({ reorder: true });
+  /** Return the jobs that are shown, in order. */
+  #jobs() {
+    return SECTION_KEYS.flatMap((key) => this.#shown[key]);
   }
 
   /** @param {{reorder?: boolean}} [options] */
   #update({ reorder = false } = {}) {
-    const { roster, clock } = this.#page;
+    const { roster } = this.#page;
     if (roster.isLoaded) {
-      this.#updateChips();
-      const order = /** @type {import("../model/roster.js").RosterOrder} */ (
-        this.#orderSelect.value
-      );
-      const filter = { tone: this.#tone, name: this.#filter.value, order };
-      const jobs = roster.list(filter, clock.now());
-      this.#updateRows(jobs, reorder);
-      this.#empty.hidden = jobs.length > 0;
+      this.#filters.showCounts(roster.countByTone(), roster.size);
+      this.#updateSections(reorder);
     }
-    if (!this.#order.length) this.#showEmptyText();
+    const count = this.#jobs().length;
+    this.#filters.columns.hidden = count === 0;
+    this.#empty.hidden = count > 0;
+    if (!count) this.#showEmptyText();
+    this.#notices.update();
+  }
+
+  /**
+   * Update the rows at once, and their order only if nobody is about to click on a row.
+   *
+   * @param {boolean} reorder
+   */
+  #updateSections(reorder) {
+    const { roster, clock, seenFailures } = this.#page;
+    const { tone, name, sort } = this.#filters.query;
+    const isSeen = (/** @type {RosterEntry} */ job) => seenFailures.has(job);
+    const wanted = groupJobs(roster.list({ tone, name }), {
+      isSeen,
+      sort,
+      until: clock.knownUntil(),
+    });
+    const isInUse = this.#list.matches(":hover") || this.#list.contains(document.activeElement);
+    const mayReorder = reorder || (this.#isOrderOld() && !isInUse);
+    this.#shown = mayReorder ? wanted : keepOrder(this.#shown, wanted);
+    if (mayReorder) this.#orderedAt = Date.now();
+    const failed = wanted.attention.filter(({ status }) => status === "failed");
+    this.#seenAll.hidden = failed.length < 2;
+    this.#layout.measure();
+    for (const { key, section } of this.#sections) {
+      section.setJobs(this.#shown[key], (job) => this.#layout.heightOf(job));
+    }
+    this.#draw();
+  }
+
+  #isOrderOld() {
+    return Date.now() - this.#orderedAt > REORDER_MS;
+  }
+
+  #drawSoon() {
+    if (this.#isDrawPending) return;
+    this.#isDrawPending = true;
+    requestAnimationFrame(() => {
+      this.#isDrawPending = false;
+      this.#draw();
+    });
+  }
+
+  /** Draw the rows in and near the window. */
+  #draw() {
+    const tops = this.#sections.map(({ section }) => section.measure());
+    this.#sections.forEach(({ section }, index) => {
+      section.draw(tops[index], innerHeight, this.#selectedJob);
+    });
   }
 
   #showEmptyText() {
@@ -214,83 +234,75 @@ export class JobsView {
    * @param {...string} sentences
    */
   #showEmpty(title, ...sentences) {
-    this.#empty.hidden = false;
     if (this.#empty.textContent === title + sentences.join("")) return;
     const texts = sentences.map((text) => h("p", {}, text));
     this.#empty.replaceChildren(h("p.title", {}, title), ...texts);
   }
 
-  #updateChips() {
-    const { roster } = this.#page;
-    const counts = roster.countByTone();
-    for (const [tone, { chip, count }] of this.#chips) {
-      const number = tone ? (counts[tone] ?? 0) : roster.size;
-      chip.hidden = tone !== "" && number === 0 && this.#tone !== tone;
-      setText(count, String(number));
-      setAttribute(chip, "aria-pressed", String(this.#tone === tone));
-    }
-  }
-
-  /**
-   * Update the rows at once, and their order only if nobody is about to click on a row.
-   *
-   * @param {RosterEntry[]} jobs
-   * @param {boolean} reorder
-   */
-  #updateRows(jobs, reorder) {
-    const ids = jobs.map(({ job_id: jobId }) => jobId);
-    for (const jobId of this.#rows.keys()) {
-      if (!this.#page.roster.get(jobId)) this.#rows.delete(jobId);
-    }
-    for (const job of jobs) this.#getRow(job.job_id).show(job);
-    const isInUse = this.#list.matches(":hover") || this.#list.contains(document.activeElement);
-    const mayReorder = reorder || (this.#isOrderOld() && !isInUse);
-    const known = new Set(this.#order);
-    const isSameSet = known.size === ids.length && ids.every((jobId) => known.has(jobId));
-    if (!mayReorder && isSameSet) return;
-    this.#order = mayReorder ? ids : mergeOrder(this.#order, ids);
-    this.#orderedAt = Date.now();
-    setChildren(
-      this.#list,
-      this.#order.map((jobId) => this.#getRow(jobId).element),
-    );
-  }
-
-  #isOrderOld() {
-    return Date.now() - this.#orderedAt > REORDER_MS;
-  }
-
-  /** @param {string} jobId */
-  #getRow(jobId) {
-    const row = this.#rows.get(jobId) ?? new JobRow(jobId, this.#page);
-    this.#rows.set(jobId, row);
-    return row;
-  }
-
   #tick() {
-    for (const jobId of this.#order) this.#getRow(jobId).tick();
+    const { clock, roster } = this.#page;
+    for (const row of this.#rows()) row.tick();
+    const { running = 0 } = roster.countByTone();
+    const load = clock.isLive ? roster.conductors.loadText(running) : "";
+    setText(this.#section("running").detail, load);
+    this.#notices.update();
+    this.#summary.tick();
     if (this.#isOrderOld()) this.#update();
+  }
+
+  /** @param {RosterEntry} job */
+  #toggleSeen(job) {
+    const { seenFailures, announcer } = this.#page;
+    const isSeen = !seenFailures.has(job);
+    const jobs = this.#jobs();
+    const next = jobs[jobs.findIndex(({ job_id: id }) => id === job.job_id) + 1];
+    this.#page.markSeen([job], isSeen);
+    announcer.announce(isSeen ? "Marked as seen: it is under Done." : "Not marked any more.");
+    this.#update({ reorder: true });
+    if (next) this.#focusJob(next.job_id);
+  }
+
+  #markAllSeen() {
+    const failed = this.#shown.attention.filter(({ status }) => status === "failed");
+    this.#page.markSeen(failed, true);
+    this.#page.announcer.announce(`${failed.length} failures marked as seen: they are under Done.`);
+    this.#update({ reorder: true });
+    this.#page.main.focus({ preventScroll: true });
   }
 
   /** @param {number} by */
   #step(by) {
-    const at = this.#order.indexOf(this.#selectedJob);
+    const at = this.#jobs().findIndex(({ job_id: id }) => id === this.#selectedJob);
     if (at >= 0) this.#select(at + by);
     else this.#select(by > 0 ? 0 : Infinity);
   }
 
   /** @param {number} index is clamped to the list. */
   #select(index) {
-    const last = this.#order.length - 1;
-    if (last < 0) return;
-    this.#selectedJob = this.#order[Math.max(0, Math.min(last, index))];
-    const { link } = this.#getRow(this.#selectedJob);
-    link.focus();
-    link.scrollIntoView({ block: "nearest" });
+    const jobs = this.#jobs();
+    const last = jobs.length - 1;
+    if (last >= 0) this.#focusJob(jobs[Math.max(0, Math.min(last, index))].job_id);
+  }
+
+  /** @param {string} jobId */
+  #focusJob(jobId) {
+    this.#selectedJob = jobId;
+    this.#draw();
+    const rows = this.#sections.map(({ section }) => section.getRow(jobId));
+    const row = rows.find((one) => one !== undefined);
+    row?.link.focus({ preventScroll: true });
+    row?.element.scrollIntoView({ block: "nearest" });
   }
 
   #openSelected() {
-    if (this.#order.includes(this.#selectedJob)) this.#openJob(this.#selectedJob);
+    if (this.#jobs().some(({ job_id: id }) => id === this.#selectedJob)) {
+      this.#openJob(this.#selectedJob);
+    }
+  }
+
+  #openFirst() {
+    const [first] = this.#jobs();
+    if (first) this.#openJob(first.job_id);
   }
 
   /** @param {string} jobId */
@@ -299,15 +311,4 @@ export class JobsView {
     if (url) this.#page.go(url);
     else this.#page.announcer.announce(NO_JOB_URL);
   }
-}
-
-/**
- * Return an order without the jobs that have gone, and with new jobs in front.
- *
- * @param {string[]} before
- * @param {string[]} ids
- */
-function mergeOrder(before, ids) {
-  const [wanted, known] = [new Set(ids), new Set(before)];
-  return [...ids.filter((id) => !known.has(id)), ...before.filter((id) => wanted.has(id))];
 }

@@ -1,90 +1,123 @@
-/** Notifications at the end of jobs, for the jobs that the reader chose; the choice is kept. */
+/** Notifications about jobs, as the reader has chosen; the choice is kept in this browser. */
 
 import { plainText } from "../model/ansi.js";
-import { isTerminal, statusLabel } from "../model/status.js";
+import { NotifyRules } from "../model/notify_rules.js";
+import { statusLabel } from "../model/status.js";
 import { load, save } from "./local_storage.js";
 
-const KEY = "marianne-stream notify";
+/** @typedef {import("../model/notify_rules.js").NotifyKind} NotifyKind */
+/** @typedef {import("../model/notify_rules.js").NotifiableJob} NotifiableJob */
+/** @typedef {"granted" | "denied" | "default" | "insecure" | "missing"} NotifyPermission */
+
+const KEY = "marianne-stream notifications";
 
 export class Notifier {
-  #jobIds = loadJobIds();
   #openJob;
+  /** @type {Set<() => void>} */
+  #listeners = new Set();
+  rules = new NotifyRules(load(KEY, null));
 
   /** @param {(jobId: string) => void} openJob is called when a notification is clicked. */
   constructor(openJob) {
     this.#openJob = openJob;
     addEventListener("storage", ({ key }) => {
-      if (key === KEY) this.#jobIds = loadJobIds();
+      if (key !== KEY) return;
+      this.rules = new NotifyRules(load(KEY, null));
+      this.#tell();
     });
   }
 
-  /** @param {string} jobId */
-  isEnabled(jobId) {
-    return this.#jobIds.has(jobId);
+  /** Permission of the browser, or the reason why it gives none. */
+  get permission() {
+    return readPermission();
   }
 
   /**
-   * Enable or disable the notification of a job, asking for permission if necessary.
+   * Call a function when a rule changes, until the returned function is called.
    *
-   * @param {string} jobId
-   * @returns {Promise<boolean>} true if it is enabled now.
+   * @param {() => void} listener
    */
-  async toggle(jobId) {
-    if (this.#jobIds.delete(jobId)) {
+  listen(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Turn a rule on or off; the browser asks for permission if it has not yet.
+   *
+   * @param {string | null} jobId `ALL_JOBS` for the rules for all jobs.
+   * @param {NotifyKind} kind
+   * @param {boolean} isOn
+   * @returns {Promise<boolean>} false if the browser allows no notifications: the rule stays off.
+   */
+  async setRule(jobId, kind, isOn) {
+    if (isOn && this.permission === "default") await Notification.requestPermission();
+    const isAllowed = !isOn || this.permission === "granted";
+    if (isAllowed) {
+      this.rules.set(jobId, kind, isOn);
       this.#save();
-      return false;
     }
-    if (typeof Notification === "undefined") return false;
-    const permission =
-      Notification.permission === "default"
-        ? await Notification.requestPermission()
-        : Notification.permission;
-    if (permission !== "granted") return false;
-    this.#jobIds.add(jobId);
-    this.#save();
-    return true;
+    this.#tell();
+    return isAllowed;
   }
 
   /**
-   * Notify if a job is over, and disable its notification.
+   * Notify of a change of a job, if the reader wants to hear of it.
    *
-   * @param {{job_id: string, status: string}} job
+   * @param {NotifiableJob} job
+   * @param {NotifiableJob} [previous] see `NotifyRules.take`.
    */
-  onStatusChange({ job_id: jobId, status }) {
-    if (!this.#jobIds.has(jobId) || !isTerminal(status)) return;
-    this.#jobIds.delete(jobId);
-    this.#save();
-    const notification = makeNotification(jobId, status);
+  onChange(job, previous) {
+    const hadRules = this.rules.hasJob(job.job_id);
+    const kind = this.rules.take(job, previous);
+    if (hadRules !== this.rules.hasJob(job.job_id)) this.#save();
+    if (!kind) return;
+    const words = kind === "person" ? "waits for a person" : statusLabel(job.status);
+    const notification = makeNotification(`${plainText(job.job_id)}: ${words}`, {
+      // All tabs notify: those with the same tag replace each other.
+      tag: `marianne-stream ${job.job_id}`,
+      icon: `/static/icons/${kind === "failed" ? "failed" : "idle"}.svg`,
+    });
     if (!notification) return;
     notification.onclick = () => {
       window.focus();
-      this.#openJob(jobId);
+      this.#openJob(job.job_id);
       notification.close();
     };
   }
 
+  /**
+   * Show a notification as an example.
+   *
+   * @returns {boolean} false if the browser shows none.
+   */
+  showExample() {
+    return makeNotification("Marianne: an example", { tag: "marianne-stream example" }) !== null;
+  }
+
   #save() {
-    save(KEY, [...this.#jobIds]);
+    save(KEY, this.rules);
+  }
+
+  #tell() {
+    for (const listener of this.#listeners) listener();
   }
 }
 
-/** @returns {Set<string>} */
-function loadJobIds() {
-  return new Set(load(KEY, []));
+/** @returns {NotifyPermission} */
+function readPermission() {
+  if (!window.isSecureContext) return "insecure";
+  return typeof Notification === "undefined" ? "missing" : Notification.permission;
 }
 
 /**
- * @param {string} jobId
- * @param {string} status
+ * @param {string} title
+ * @param {NotificationOptions} options
  * @returns {Notification | null} null if the browser allows them to service workers only (Android).
  */
-function makeNotification(jobId, status) {
+function makeNotification(title, options) {
   try {
-    return new Notification(`${plainText(jobId)}: ${statusLabel(status)}`, {
-      // All tabs notify: those with the same tag replace each other.
-      tag: `marianne-stream ${jobId}`,
-      icon: `/static/icons/${status === "failed" ? "failed" : "idle"}.svg`,
-    });
+    return new Notification(title, options);
   } catch {
     return null;
   }

@@ -3,6 +3,7 @@
 import { plainText } from "../model/ansi.js";
 import { jobUrl, parseJobPath } from "../model/page_urls.js";
 import { Roster } from "../model/roster.js";
+import { SeenFailures } from "../model/seen_failures.js";
 import { ServerClock } from "../model/server_clock.js";
 import { statusLabel } from "../model/status.js";
 import { TimeFormat } from "../model/time_format.js";
@@ -14,6 +15,7 @@ import { findElement, setAttribute } from "./dom.js";
 import { makeIcon } from "./icons.js";
 import { JobView } from "./job_view.js";
 import { JobsView } from "./jobs_view.js";
+import { load, save } from "./local_storage.js";
 import { Notifier } from "./notifier.js";
 import { Shortcuts } from "./shortcuts.js";
 import { redirectToSignIn } from "./sign_in_redirect.js";
@@ -37,6 +39,11 @@ const BLOCKED_REASON =
 
 const ROSTER_PART = "roster?details=true";
 
+const SEEN_KEY = "marianne-stream seen failures";
+
+/** An unknown job is a new one up to this age; an older one was not listed for a while. */
+const MAX_NEW_JOB_AGE_MS = 60_000;
+
 /** Page and what its views share. */
 export class Page {
   #shownUrl = "";
@@ -44,6 +51,7 @@ export class Page {
   #rosterPhase = "connecting";
   /** @type {JobsView | JobView | null} */
   #view = null;
+  seenFailures = new SeenFailures(load(SEEN_KEY, null));
   /** @type {string[]} reasons why the server is not ready, as sentences, while the page is not live. */
   notReadyReasons = [];
 
@@ -122,6 +130,18 @@ export class Page {
     };
   }
 
+  /**
+   * Mark failures as seen in this browser, or remove the marks.
+   *
+   * @param {import("../model/roster.js").RosterEntry[]} jobs
+   * @param {boolean} isSeen
+   */
+  markSeen(jobs, isSeen) {
+    for (const job of jobs) this.seenFailures.set(job, isSeen);
+    save(SEEN_KEY, this.seenFailures);
+    this.#updateTab();
+  }
+
   #listen() {
     const help = findElement("#help");
     help.prepend(makeIcon("help"));
@@ -131,6 +151,12 @@ export class Page {
       else this.#view?.onFragmentChange();
     });
     document.addEventListener("click", (event) => this.#onClick(event));
+    addEventListener("storage", ({ key }) => {
+      if (key !== SEEN_KEY) return;
+      this.seenFailures = new SeenFailures(load(SEEN_KEY, null));
+      this.#updateTab();
+      this.#view?.onRosterChange();
+    });
     this.follow({
       part: ROSTER_PART,
       onEvents: (events) => this.#applyRosterEvents(events),
@@ -179,7 +205,10 @@ export class Page {
 
   #updateTab() {
     if (!this.roster.isLoaded) return;
-    const { failed = 0, running = 0 } = this.roster.countByTone();
+    const { running = 0 } = this.roster.countByTone();
+    const failed = this.roster
+      .list({ tone: "failed" })
+      .filter((job) => !this.seenFailures.has(job)).length;
     const tone = failed ? "failed" : running ? "running" : "idle";
     this.tab.setBadge(failed, this.clock.isLive ? tone : "offline");
   }
@@ -210,6 +239,17 @@ export class Page {
     this.go(url);
   }
 
+  /**
+   * Return the state of a new job before it was first seen; undefined for an old job that the conductor
+   * lists again.
+   *
+   * @param {import("../model/roster.js").RosterEntry} job
+   */
+  #beforeItsFirstState({ job_id: jobId, submitted_at: submittedAt }) {
+    const age = this.clock.now() - Date.parse(submittedAt ?? "");
+    return age < MAX_NEW_JOB_AGE_MS ? { job_id: jobId, status: "queued" } : undefined;
+  }
+
   /** @param {ServerSentEvent[]} events */
   #applyRosterEvents(events) {
     const sourceBefore = this.roster.source;
@@ -221,11 +261,11 @@ export class Page {
     if (this.roster.isLoaded && !this.#isRosterSeen) {
       this.#isRosterSeen = true;
       // Jobs that ended while no page was open.
-      for (const job of this.roster.all()) this.notifier.onStatusChange(job);
+      for (const job of this.roster.all()) this.notifier.onChange(job);
     }
     for (const { job, previous } of changes) {
-      this.notifier.onStatusChange(job);
-      if (previous) {
+      this.notifier.onChange(job, previous ?? this.#beforeItsFirstState(job));
+      if (previous && previous.status !== job.status) {
         this.announcer.announce(`${plainText(job.job_id)}: ${statusLabel(job.status)}.`);
       }
     }

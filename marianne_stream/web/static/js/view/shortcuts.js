@@ -57,7 +57,8 @@ export class Shortcuts {
 
   /** @param {KeyboardEvent} event */
   #onKeyDown(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || this.#dialog.open) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (document.querySelector("dialog[open]")) return;
     if (isTextInput(event) && event.key !== "Escape") return;
     // Enter and space belong to the focused element, such as a button.
     const isForTarget = event.key === "Enter" || event.key === " ";

@@ -1,0 +1,68 @@
+/** Note of a job in the list: its error, what it waits for, or what it does. */
+
+import { plainText } from "./ansi.js";
+import { formatDuration } from "./time_format.js";
+import { stalledSentence, waitingSentence } from "./job_facts.js";
+import { isTerminal } from "./status.js";
+
+/** @typedef {import("./roster.js").RosterEntry} RosterEntry */
+/** @typedef {import("./server_clock.js").ServerClock} ServerClock */
+/** @typedef {import("./time_format.js").TimeFormat} TimeFormat */
+/** @typedef {{text: string, kind: "error" | "wait" | "work" | ""}} JobNote */
+
+/**
+ * Return true if a row has place for a note: jobs that have ended well need none.
+ *
+ * @param {RosterEntry} job
+ */
+export function hasNote(job) {
+  return !isTerminal(job.status) || job.status === "failed" || Boolean(job.error_message);
+}
+
+/**
+ * Return the note of a job.
+ *
+ * @param {RosterEntry} job
+ * @param {{clock: ServerClock, times: TimeFormat, queueReason: string}} context
+ * @returns {JobNote}
+ */
+export function jobNote(job, { clock, times, queueReason }) {
+  if (isTerminal(job.status)) {
+    if (job.error_message) return { text: firstLine(job.error_message), kind: "error" };
+    const text = job.status === "failed" ? "Open the job to see its error." : "";
+    return { text, kind: "" };
+  }
+  const stalled = stalledSentence(job.stalled);
+  if (stalled) return { text: stalled, kind: "wait" };
+  if (job.waiting) {
+    const isQueued = job.waiting.code === "queued" && queueReason;
+    const text = isQueued ? queueReason : waitingSentence(job.waiting, clock, times);
+    return { text, kind: "wait" };
+  }
+  return { text: job.current_sheet ? `Sheet ${job.current_sheet} is at work.` : "", kind: "work" };
+}
+
+/**
+ * Format the rest until an estimated end, to the minute: an estimate is not more precise. "" if there is
+ * none, or while the page is not live.
+ *
+ * @param {RosterEntry} job
+ * @param {ServerClock} clock
+ */
+export function formatRest(job, clock) {
+  const rest = Date.parse(job.eta_at ?? "") - clock.now();
+  if (Number.isNaN(rest) || isTerminal(job.status) || !clock.isLive) return "";
+  if (rest <= 0) return "any moment";
+  const minutes = Math.round(rest / 60_000);
+  if (minutes < 60) return minutes < 1 ? "under 1 min" : `in ${minutes} min`;
+  return `in ${formatDuration(minutes * 60_000)}`;
+}
+
+/**
+ * Return the first line of a text that is not blank, without control sequences.
+ *
+ * @param {string} text
+ */
+export function firstLine(text) {
+  return plainText(text.split(/\r?\n/).find((line) => line.trim()) ?? "").trim();
+}

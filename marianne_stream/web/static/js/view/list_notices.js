@@ -1,0 +1,59 @@
+/** Notices above the job list: why it is not live, and what makes jobs wait. */
+
+import { h, setAttribute, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
+
+/** @typedef {{tone: import("../model/status.js").Tone, text: string}} ListNotice */
+
+export class ListNotices {
+  #page;
+  element = h("div.list-notices", { role: "status", "aria-label": "Notices" });
+
+  /** @param {import("./page.js").Page} page */
+  constructor(page) {
+    this.#page = page;
+  }
+
+  /** Show the current notices. */
+  update() {
+    const { clock, times, roster } = this.#page;
+    const notices = clock.isLive ? roster.conductors.notices(clock, times) : this.#staleNotices();
+    this.element.hidden = notices.length === 0;
+    while (this.element.childElementCount > notices.length) this.element.lastElementChild?.remove();
+    notices.forEach((notice, index) => this.#show(index, notice));
+  }
+
+  /** @returns {ListNotice[]} */
+  #staleNotices() {
+    const { clock, times, roster } = this.#page;
+    const reason = this.#staleReason();
+    if (!roster.isLoaded || !reason) return [];
+    const at = times.shortDateTime(clock.knownUntil());
+    const known = at ? `The list is as of ${at}` : "The list is the last known state";
+    return [{ tone: "paused", text: `${reason} ${known}, and goes on by itself.` }];
+  }
+
+  /** Return why the list is not live, as a sentence; "" while that is not known. */
+  #staleReason() {
+    const { roster, notReadyReasons: reasons } = this.#page;
+    const { source } = roster;
+    // Without a stream, or on an edge, the server's readiness tells the reason.
+    if (!source || source.source === "redis" || source.source === "none") return reasons.join(" ");
+    return source.detail ?? "The conductor is not running.";
+  }
+
+  /**
+   * @param {number} index
+   * @param {ListNotice} notice
+   */
+  #show(index, { tone, text }) {
+    const known = this.element.children[index];
+    const isSame = known?.getAttribute("data-tone") === tone;
+    const notice = isSame ? known : h("p.notice", {}, makeIcon(tone), h("span"));
+    setAttribute(notice, "data-tone", tone);
+    setText(/** @type {Element} */ (notice.lastElementChild), text);
+    if (isSame) return;
+    if (known) known.replaceWith(notice);
+    else this.element.append(notice);
+  }
+}

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import {
+  ALL_JOBS,
+  notifiableState,
+  NotifyRules,
+} from "../../../marianne_stream/web/static/js/model/notify_rules.js";
+import {
+  continueVisit,
+  summaryHeadline,
+  summaryLines,
+} from "../../../marianne_stream/web/static/js/model/visits.js";
+
+const HOUR = 3_600_000;
+
+test("visit goes on over short absences, and a new one begins after a long one", () => {
+  const now = Date.UTC(2026, 10, 24, 12);
+  assert.deepEqual(continueVisit(null, now), { since: null, at: now });
+  assert.deepEqual(continueVisit({ at: "damaged" }, now), { since: null, at: now });
+  const first = { since: null, at: now };
+  assert.deepEqual(continueVisit(first, now + 60_000), { since: null, at: now + 60_000 });
+  const second = continueVisit(first, now + HOUR);
+  assert.deepEqual(second, { since: now, at: now + HOUR });
+  const reloaded = continueVisit(second, now + HOUR + 5_000);
+  assert.deepEqual(reloaded, { since: now, at: now + HOUR + 5_000 });
+});
+
+test("summary names failures first, and says if nothing is known", () => {
+  const waiting = [{ job_id: "w", waiting: { code: "paused", detail: "" } }];
+  const empty = { ended: [], waiting, stalled: [], complete: true };
+  assert.equal(summaryHeadline(empty), "nothing ended");
+  assert.equal(summaryHeadline({ ...empty, complete: false }), "nothing is known to have ended");
+  assert.deepEqual(summaryLines(empty), []);
+  const summary = {
+    ...empty,
+    ended: [
+      { job_id: "a", status: "completed", duration_s: 61.2 },
+      { job_id: "b", status: "failed", error_message: "Exit code 1\nmore" },
+      { job_id: "c", status: "completed" },
+    ],
+    stalled: [{ job_id: "d", sheet: 3 }],
+  };
+  assert.equal(summaryHeadline(summary), "1 failed, 2 completed, 1 sheet stalled");
+  assert.deepEqual(
+    summaryLines(summary).map(({ jobId, text }) => `${jobId}: ${text}`),
+    [
+      "b: failed: Exit code 1",
+      "d: sheet 3 showed no sign of life",
+      "a: completed after 1 min 01 s",
+      "c: completed",
+    ],
+  );
+});
+
+test("state to be notified of tells a wait for a person from a pause", () => {
+  const person = { code: "person" };
+  assert.equal(notifiableState({ status: "failed" }), "failed");
+  assert.equal(notifiableState({ status: "cancelled" }), "ended");
+  assert.equal(notifiableState({ status: "paused" }), "paused");
+  assert.equal(notifiableState({ status: "paused_at_chain" }), "person");
+  assert.equal(notifiableState({ status: "running", waiting: person }), "person");
+  assert.equal(notifiableState({ status: "running" }), null);
+});
+
+test("rule of a job notifies of its change, and ends with the job", () => {
+  const rules = new NotifyRules();
+  rules.set("a", "failed", true);
+  rules.set("a", "person", true);
+  const running = { job_id: "a", status: "running" };
+  const held = { ...running, waiting: { code: "person" } };
+  assert.equal(rules.take(running, running), null);
+  assert.equal(rules.take(held, running), "person");
+  assert.equal(rules.take(held, held), null);
+  assert.equal(
+    rules.take({ job_id: "b", status: "failed" }, { job_id: "b", status: "running" }),
+    null,
+  );
+  assert.equal(rules.take({ job_id: "a", status: "failed" }, held), "failed");
+  assert.equal(rules.hasJob("a"), false);
+  assert.equal(rules.take({ job_id: "a", status: "failed" }, running), null);
+});
+
+test("rule of a job notifies also of what happened while no page was open", () => {
+  const rules = new NotifyRules();
+  rules.set("a", "ended", true);
+  rules.set(ALL_JOBS, "ended", true);
+  assert.equal(rules.take({ job_id: "a", status: "completed" }), "ended");
+  assert.equal(rules.take({ job_id: "b", status: "completed" }), null);
+});
+
+test("rules for all jobs notify of each change, and are kept", () => {
+  const rules = new NotifyRules();
+  rules.set(ALL_JOBS, "paused", true);
+  rules.set("a", "failed", true);
+  const loaded = new NotifyRules(JSON.parse(JSON.stringify(rules)));
+  assert.equal(loaded.hasAny, true);
+  assert.equal(loaded.has("a", "failed"), true);
+  const paused = { job_id: "b", status: "paused" };
+  assert.equal(loaded.take(paused, { job_id: "b", status: "running" }), "paused");
+  assert.equal(loaded.take({ job_id: "b", status: "failed" }, paused), null);
+  loaded.set(ALL_JOBS, "paused", false);
+  assert.equal(loaded.take(paused, { job_id: "b", status: "running" }), null);
+  for (const damaged of [3, "x", [], { all: 1, jobs: "x" }, { jobs: [1, ["a", "failed"]] }]) {
+    assert.equal(new NotifyRules(damaged).hasAny, false);
+  }
+});
