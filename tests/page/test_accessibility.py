@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser, read_axe_source
 from tests.support.external import require_node_module
+from tests.support.job_list import launch_each_status
 
 RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
   ({ id, nodes }) => ({ id, nodes: nodes.map((node) => node.html + " " + node.failureSummary) }))"""
@@ -93,6 +94,35 @@ async def test_axe_finds_no_violation_in_a_job_that_failed_or_waits(
     await expect(page.locator(".resume")).to_be_visible()
     await expect(page.locator(".sheet-panel .output")).to_be_visible()
     await expect(page.locator(".sheet-panel .error")).to_be_visible()
+    assert await violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 820, 390])
+async def test_axe_finds_no_violation_in_a_list_with_all_sections(
+    user: BrowserUser, conductor: SimulatedConductor, scheme: str, width: int
+) -> None:
+    require_node_module("axe-core")
+    launch_each_status(conductor)
+    conductor.launch("limited", 4)
+    conductor.dispatch("limited", 1)
+    conductor.limit_rate("limited", 1, 3000, is_reported=True)
+    conductor.submit("later", 2)
+    conductor.daemon.pressure_level = "high"
+    long_ago = '{ "since": null, "at": 1700000000000 }'
+    await user.context.add_init_script(f"localStorage['marianne-stream visit'] ??= '{long_ago}'")
+    page = await user.open_page("/?sort=duration")
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    await page.set_viewport_size({"width": width, "height": 900})
+    await expect(page.locator(".job")).to_have_count(7)
+    await expect(page.locator(".list-notices .notice")).to_have_count(2)
+    await expect(page.locator(".visit-summary")).to_be_visible()
+    await expect(page.locator(".job", has_text="limited").locator(".note")).not_to_be_empty()
+    await page.evaluate(read_axe_source())
+    assert await violations(page) == []
+    await page.get_by_role("button", name="Seen: failure of broken").click()
+    await page.get_by_role("button", name="Notify me").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
     assert await violations(page) == []
 
 
