@@ -41,9 +41,9 @@ export class JobRow {
    */
   constructor(jobId, page, onSeen) {
     this.#page = page;
-    const url = jobUrl(jobId);
+    const [url, name] = [jobUrl(jobId), plainText(jobId)];
     this.link = url
-      ? h("a.name", { href: url, "data-page": true, title: plainText(jobId) }, plainText(jobId))
+      ? h("a.name", { href: url, "data-page": true, title: name, dir: "auto" }, name)
       : h("span.name", { tabindex: 0, title: NO_JOB_URL }, jobId);
     const reason = url ? null : h("span.reason", { title: NO_JOB_URL }, NO_JOB_URL);
     this.#seen = h(
@@ -51,7 +51,7 @@ export class JobRow {
       {
         type: "button",
         hidden: true,
-        "aria-label": `Seen: failure of ${plainText(jobId)}`,
+        "aria-label": `Seen: failure of ${name}`,
         title: "Mark the failure as seen in this browser",
         onclick: () => this.#job && onSeen(this.#job),
       },

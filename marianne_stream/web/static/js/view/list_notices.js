@@ -30,7 +30,7 @@ export class ListNotices {
     if (!roster.isLoaded || !reason) return [];
     const at = times.shortDateTime(clock.knownUntil());
     const known = at ? `The list is as of ${at}` : "The list is the last known state";
-    return [{ tone: "paused", text: `${reason} ${known}, and goes on by itself.` }];
+    return [{ tone: "paused", text: `${reason} ${known}; it updates by itself.` }];
   }
 
   /** Return why the list is not live, as a sentence; "" while that is not known. */
