@@ -10,7 +10,7 @@ from marianne_stream.wire.job_ids import escape
 
 EXAMPLES = """\
 marianne-stream runs nightly
-marianne-stream runs nightly --json | jq .sheets"""
+marianne-stream runs nightly --json | jq .status"""
 
 DEFAULT_RUNS = 10
 MAX_RUNS = 100

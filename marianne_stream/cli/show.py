@@ -5,8 +5,9 @@ from argparse import ArgumentParser, Namespace
 from marianne_stream.cli import client_command
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.job_view import print_job, print_sheet
+from marianne_stream.client.job_view import print_job
 from marianne_stream.client.output import Output
+from marianne_stream.client.sheet_view import print_sheet
 from marianne_stream.wire.job_ids import escape
 
 DESCRIPTION = """\

@@ -43,7 +43,15 @@ class SheetBody(msgspec.Struct, frozen=True):
     attempt: int | None = None
     started_at: str | None = None
     completed_at: str | None = None
+    waiting_until: str | None = None
     error_message: str | None = None
+    error_truncated: bool = False
+
+
+class SheetErrorBody(msgspec.Struct, frozen=True):
+    """Error of a sheet, in full."""
+
+    error_message: str = ""
 
 
 class JobDetailBody(JobBody, frozen=True):

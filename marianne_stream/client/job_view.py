@@ -1,4 +1,4 @@
-"""`show` and `runs`: one job with its sheets, one sheet in full, and the recorded runs of a job."""
+"""`show` and `runs`: one job with its sheets, and the recorded runs of a job."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,10 +9,18 @@ from rich.text import Text
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.api_models import JobDetailBody, RunBody, RunPageBody, SheetBody
+from marianne_stream.client.api_models import (
+    JobDetailBody,
+    RunBody,
+    RunPageBody,
+    SheetBody,
+    SheetErrorBody,
+)
+from marianne_stream.client.fitted_table import Column, FittedRow, FittedTable
 from marianne_stream.client.output import Output, status_style
 from marianne_stream.client.progress_bar import format_sheet_count
-from marianne_stream.client.sanitize import strip_controls, strip_to_one_line
+from marianne_stream.client.sanitize import strip_to_one_line
+from marianne_stream.client.sheet_table import make_sheet_table
 from marianne_stream.client.times import (
     format_date_time,
     format_duration,
@@ -21,12 +29,9 @@ from marianne_stream.client.times import (
 )
 
 GAP_COLUMNS = 2
-UNKNOWN_TEXT = "-"
 
-ENDED_SHEETS = frozenset({"completed", "failed", "cancelled", "stopped", "skipped"})
-
-# Fields of a sheet that are printed below the others, as they are.
-TEXT_FIELDS = ("error_message", "stdout_tail", "stderr_tail")
+# Sheets whose error is requested because the list of sheets has cut it.
+MAX_FULL_ERRORS = 20
 
 
 async def print_job(client: ApiClient, output: Output, job_id: str, *, as_json: bool) -> int:
@@ -44,28 +49,15 @@ async def print_job(client: ApiClient, output: Output, job_id: str, *, as_json: 
     print_facts(output, job_facts(job, now_s))
     if job.sheets:
         output.console.print()
-        output.console.print(make_sheet_table(job.sheets, now_s))
-    return 0
-
-
-async def print_sheet(
-    client: ApiClient, output: Output, job_id: str, number: int, *, as_json: bool
-) -> int:
-    """Print everything that is known of a sheet; raises as `print_job` does."""
-    body = await client.get_json_with_retry(
-        job_path(job_id, f"/sheets/{number}"), {}, dict[str, Any]
-    )
-    if as_json:
-        output.write_objects([body])
-        return 0
-    facts = [(name, format_value(value)) for name, value in body.items() if name not in TEXT_FIELDS]
-    print_facts(output, facts)
-    for name in TEXT_FIELDS:
-        if text := body.get(name):
-            output.console.print()
-            output.console.print(Text(name, style="quiet"))
-            for line in str(text).splitlines():
-                output.console.print(Text(strip_controls(line)), soft_wrap=True)
+        sheets = await fetch_full_errors(client, job)
+        table = make_sheet_table(
+            sheets,
+            now_s,
+            width=output.console.width,
+            has_bars=output.can_redraw,
+            stalled=job.stalled,
+        )
+        table.print(output.console)
     return 0
 
 
@@ -83,7 +75,8 @@ async def print_runs(
         client.reporter.report("no run was recorded yet")
         return 0
     runs = [msgspec.convert(run, RunBody) for run in page.runs]
-    output.console.print(make_run_table(runs, client.clock.now_s()))
+    table = make_run_table(runs, client.clock.now_s(), width=output.console.width)
+    table.print(output.console)
     return 0
 
 
@@ -103,7 +96,10 @@ def job_facts(job: JobDetailBody, now_s: float) -> list[tuple[str, Text]]:
         ("started", plain(format_moment(job.started_at))),
         ("duration", plain(format_span(job.started_at, job.completed_at, now_s))),
         ("ends about", plain(format_moment(job.eta_at))),
-        ("cost", plain(format_cost(job))),
+        (
+            "cost",
+            plain(format_amounts(job.estimated_cost, job.input_tokens, job.output_tokens)),
+        ),
         ("error", Text(strip_to_one_line(job.error_message or ""), style="fault")),
         ("resume with", plain(job.resume_command)),
     ]
@@ -111,15 +107,17 @@ def job_facts(job: JobDetailBody, now_s: float) -> list[tuple[str, Text]]:
     return [(name, value) for name, value in facts if value.plain]
 
 
-def format_cost(job: JobDetailBody) -> str:
-    """Format the estimated cost and the tokens of a job; "" if they are unknown."""
+def format_amounts(
+    estimated_cost: float | None, input_tokens: int | None, output_tokens: int | None
+) -> str:
+    """Format an estimated cost and tokens; "" if they are unknown."""
     parts = []
-    if job.estimated_cost is not None:
-        parts.append(f"{job.estimated_cost:.2f} US dollars (estimated)")
-    if job.input_tokens is not None:
-        parts.append(f"{job.input_tokens:,} tokens in")
-    if job.output_tokens is not None:
-        parts.append(f"{job.output_tokens:,} tokens out")
+    if estimated_cost is not None:
+        parts.append(f"{estimated_cost:.2f} US dollars (estimated)")
+    if input_tokens is not None:
+        parts.append(f"{input_tokens:,} tokens in")
+    if output_tokens is not None:
+        parts.append(f"{output_tokens:,} tokens out")
     return ", ".join(parts)
 
 
@@ -131,42 +129,38 @@ def format_hook(hook: dict[str, Any]) -> str:
     return f"{name}: {result}" + (f", started {chained}" if chained else "")
 
 
-def make_sheet_table(sheets: Iterable[SheetBody], now_s: float) -> Table:
-    """Return the table of a job's sheets; errors are wrapped, not cut."""
-    table = make_table("SHEET", "STATUS", "ATTEMPT", "STARTED", "DURATION", "ERROR")
-    for sheet in sheets:
-        table.add_row(
-            Text(str(sheet.number)),
-            Text(strip_to_one_line(sheet.status), style=status_style(sheet.status)),
-            Text("" if sheet.attempt is None else str(sheet.attempt)),
-            Text(format_moment(sheet.started_at, with_date=False)),
-            Text(format_span(sheet.started_at, sheet.completed_at, sheet_end_s(sheet, now_s))),
-            Text(strip_to_one_line(sheet.error_message or ""), style="fault"),
+async def fetch_full_errors(client: ApiClient, job: JobDetailBody) -> list[SheetBody]:
+    """Return the sheets of a job, the first few of those whose error is cut with all of it."""
+    sheets = {sheet.number: sheet for sheet in job.sheets}
+    for sheet in [sheet for sheet in job.sheets if sheet.error_truncated][:MAX_FULL_ERRORS]:
+        path = job_path(job.job_id, f"/sheets/{sheet.number}")
+        detail = await client.get_json_with_retry(path, {}, SheetErrorBody)
+        sheets[sheet.number] = msgspec.structs.replace(
+            sheet, error_message=detail.error_message, error_truncated=False
         )
-    return table
+    return list(sheets.values())
 
 
-def make_run_table(runs: Iterable[RunBody], now_s: float) -> Table:
+def make_run_table(runs: Iterable[RunBody], now_s: float, *, width: int) -> FittedTable:
     """Return the table of a job's runs."""
-    table = make_table("RUN", "STATUS", "SHEETS", "STARTED", "DURATION", "ERROR")
-    for run in runs:
-        table.add_row(
-            Text(strip_to_one_line(run.run)),
-            Text(strip_to_one_line(run.status), style=status_style(run.status)),
-            Text(format_sheet_count(run.completed_sheets, run.total_sheets)),
-            Text(format_moment(run.started_at)),
-            Text(format_span(run.started_at, run.completed_at, now_s)),
-            Text(strip_to_one_line(run.error_message or ""), style="fault"),
+    columns = [
+        *(Column("RUN", rank=3), Column("STATUS"), Column("SHEETS")),
+        *(Column("STARTED", rank=1), Column("DURATION", rank=2)),
+    ]
+    rows = [
+        FittedRow(
+            [
+                (strip_to_one_line(run.run), ""),
+                (strip_to_one_line(run.status), status_style(run.status)),
+                (format_sheet_count(run.completed_sheets, run.total_sheets), ""),
+                (format_moment(run.started_at), ""),
+                (format_span(run.started_at, run.completed_at, now_s), ""),
+            ],
+            run.error_message or "",
         )
-    return table
-
-
-def make_table(*headings: str) -> Table:
-    """Return a table whose last column is wrapped."""
-    table = Table(box=None, pad_edge=False, padding=(0, GAP_COLUMNS, 0, 0), header_style="quiet")
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading != headings[-1], overflow="fold")
-    return table
+        for run in runs
+    ]
+    return FittedTable(columns, rows, note_heading="ERROR", width=width)
 
 
 def print_facts(output: Output, facts: list[tuple[str, Text]]) -> None:
@@ -177,11 +171,6 @@ def print_facts(output: Output, facts: list[tuple[str, Text]]) -> None:
     for name, value in facts:
         table.add_row(name, value)
     output.console.print(table)
-
-
-def format_value(value: object) -> Text:
-    """Format a value of a sheet on one line."""
-    return plain(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 def plain(text: str | None) -> Text:
@@ -195,11 +184,6 @@ def format_moment(text: str | None, *, with_date: bool = True) -> str:
     if moment_s is None:
         return ""
     return format_date_time(moment_s) if with_date else format_time(moment_s)
-
-
-def sheet_end_s(sheet: SheetBody, now_s: float) -> float | None:
-    """Return the current time for a sheet that goes on; None for one that has ended."""
-    return None if sheet.status in ENDED_SHEETS else now_s
 
 
 def format_span(started_at: str | None, completed_at: str | None, now_s: float | None) -> str:

@@ -1,0 +1,159 @@
+"""Table that fits the terminal: columns that do not fit are left out, and notes go below."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from marianne_stream.client.output import pad
+from marianne_stream.client.sanitize import strip_controls, strip_to_one_line
+
+GAP = "  "
+NOTE_INDENT = "    "
+
+# Bars are left out if they would be shorter, and are not drawn longer.
+MIN_BAR_COLUMNS = 16
+MAX_BAR_COLUMNS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Column of a table.
+
+    Columns are left out in the order of their ranks, 1 first. One with rank 0 is always shown.
+    """
+
+    heading: str
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BarSpan:
+    """Part of the time of all rows, for a bar; a row without a start has none."""
+
+    start_s: float | None = None
+    end_s: float | None = None
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedRow:
+    """Cells of a row, with a style each; a note of any length, such as an error; and its span."""
+
+    cells: Sequence[tuple[str, str]]
+    note: str = ""
+    span: BarSpan = BarSpan()
+
+
+class FittedTable:
+    """Table whose lines are not longer than a width.
+
+    A note has a column of its own if the notes of all rows fit, otherwise it is wrapped below its
+    row. Bars take the room that is left, on a terminal that `has_bars`.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        rows: Sequence[FittedRow],
+        *,
+        note_heading: str,
+        width: int,
+        has_bars: bool = False,
+    ) -> None:
+        self._columns = columns
+        self._rows = rows
+        self._note_heading = note_heading
+        self._width = width
+        self._sizes = [
+            max(map(cell_len, (column.heading, *(row.cells[index][0] for row in rows))))
+            for index, column in enumerate(columns)
+        ]
+        self._shown = self._choose_columns()
+        room = width - self._row_columns()
+        longest = max((cell_len(strip_to_one_line(row.note)) for row in rows), default=0)
+        bar_columns = min(room, MAX_BAR_COLUMNS)
+        self._bar_columns = bar_columns if has_bars and bar_columns >= MIN_BAR_COLUMNS else 0
+        if self._bar_columns:
+            room -= self._bar_columns + len(GAP)
+        # On a terminal, a column without notes is left out.
+        self._has_note_column = max(longest, len(note_heading)) <= room
+        self._has_note_heading = self._has_note_column and (longest > 0 or not has_bars)
+        starts = [row.span.start_s for row in rows if row.span.start_s is not None]
+        ends = [row.span.end_s for row in rows if row.span.end_s is not None]
+        self._first_s, self._last_s = min(starts, default=0.0), max(ends, default=0.0)
+
+    def heading(self) -> Text:
+        """Return the line of the headings."""
+        headings = [self._columns[index].heading for index in self._shown]
+        if self._bar_columns:
+            headings.append("")
+        if self._has_note_heading:
+            headings.append(self._note_heading)
+        line = Text(style="quiet")
+        for text, size in zip(headings, [*self._shown_sizes(), 0], strict=False):
+            line.append(pad(text, size) + GAP)
+        line.rstrip()
+        return line
+
+    def row(self, row: FittedRow) -> Text:
+        """Return the line of a row, with its note if that has a column."""
+        line = Text()
+        for index in self._shown:
+            text, style = row.cells[index]
+            line.append(pad(text, self._sizes[index]), style=style or "none").append(GAP)
+        if self._bar_columns:
+            line.append(self._draw_bar(row.span), style=row.span.style or "none").append(GAP)
+        if self._has_note_column:
+            line.append(strip_to_one_line(row.note), style="fault")
+        line.rstrip()
+        return line
+
+    def note(self, row: FittedRow, console: Console) -> list[Text]:
+        """Return the lines of a row's note that are below it: none if it has a column."""
+        if self._has_note_column or not row.note:
+            return []
+        room = max(1, self._width - len(NOTE_INDENT))
+        lines = []
+        for text in row.note.splitlines():
+            for line in Text(strip_controls(text), style="fault").wrap(console, room):
+                line.rstrip()
+                lines.append(Text(NOTE_INDENT).append_text(line))
+        return lines
+
+    def print(self, console: Console) -> None:
+        """Print all lines."""
+        lines = [self.heading()]
+        for row in self._rows:
+            lines += [self.row(row), *self.note(row, console)]
+        console.print(Text("\n").join(lines), soft_wrap=True)
+
+    def _choose_columns(self) -> list[int]:
+        """Return the indexes of the columns that fit."""
+        shown = list(range(len(self._columns)))
+        ranked = [(column.rank, i) for i, column in enumerate(self._columns) if column.rank]
+        for _, index in sorted(ranked):
+            if sum(self._sizes[i] + len(GAP) for i in shown) - len(GAP) <= self._width:
+                break
+            shown.remove(index)
+        return shown
+
+    def _shown_sizes(self) -> list[int]:
+        sizes = [self._sizes[index] for index in self._shown]
+        return [*sizes, self._bar_columns] if self._bar_columns else sizes
+
+    def _row_columns(self) -> int:
+        """Return the width of the columns in front of bar and note."""
+        return sum(self._sizes[index] + len(GAP) for index in self._shown)
+
+    def _draw_bar(self, span: BarSpan) -> str:
+        """Draw a span in proportion to the time of all rows."""
+        columns = self._bar_columns
+        if span.start_s is None or span.end_s is None:
+            return " " * columns
+        scale = columns / max(self._last_s - self._first_s, 1e-3)
+        start = min(columns - 1, int((span.start_s - self._first_s) * scale))
+        length = max(1, min(columns - start, round((span.end_s - span.start_s) * scale)))
+        return pad(" " * start + "━" * length, columns)
