@@ -46,7 +46,7 @@ COMMANDS = {
     "runs": LazyCommand("runs", "List the recorded runs of a job."),
     "conductor": LazyCommand("show_conductor", "Show what explains why jobs wait."),
     "watch": LazyCommand("watch", "Show the progress of jobs until they end."),
-    "logs": LazyCommand("logs", "Print or follow the log of a job."),
+    "logs": LazyCommand("logs", "Print or follow the logs of jobs."),
     "events": LazyCommand("events", "Print the conductor's events as they happen."),
     "completion": LazyCommand("completion", "Print a completion script for a shell."),
 }
@@ -58,9 +58,7 @@ Stream the jobs of a Marianne conductor, and show them in a terminal.
 
 Commands (default: {DEFAULT_COMMAND}):
 {{commands}}
-Examples:
-  {PROGRAM} demo
-  {PROGRAM} watch nightly
+Example: {PROGRAM} watch nightly
 
 {PROGRAM} COMMAND --help prints the options and examples of a command.
 {PROGRAM} {DEFAULT_COMMAND} --help prints all settings of the server.

@@ -15,7 +15,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's options to a parser."""
     client_command.add_client_arguments(
         parser,
-        "Show the conductor's version, load, limits and rate limits, and the jobs that wait.",
+        "Show version, load, limits and rate limits of the conductor, and the jobs\nthat wait.",
         EXAMPLES,
     )
 
