@@ -1,36 +1,54 @@
 """`logs`: print or follow the log of a job."""
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
 
 from marianne_stream.cli import client_command
+from marianne_stream.client.address import job_path
+from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.log_context import print_matches
-from marianne_stream.client.log_printer import MAX_TAIL_LINES, LogQuery, print_log
+from marianne_stream.client.log_printer import print_log
+from marianne_stream.client.log_query import MAX_TAIL_LINES, LogQuery
+from marianne_stream.client.merged_logs import print_logs
+from marianne_stream.client.output import Output
+from marianne_stream.client.sheet_lines import within_sheet
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_ids import escape
+from marianne_stream.wire.job_patterns import WILDCARD
 from marianne_stream.wire.log_levels import LEVELS
 
 DESCRIPTION = """\
 Print the last lines of a job's log; with -f also new lines, until the job and
-its log have ended. Colours in the lines are kept if the output has colours; all
-other escape sequences are removed."""
+its log have ended. Of several jobs, each line begins with the name of its job.
+
+A terminal shows levels in colour and JSON as text, and wraps lines between
+words; a pipe or file gets the lines as they are. Colours in the lines are kept
+if the output has colours; all other escape sequences are removed."""
 
 EXAMPLES = """\
 marianne-stream logs nightly
 marianne-stream logs nightly -n 1000 | less
 marianne-stream logs nightly -f --level warning
 marianne-stream logs nightly --since 2h
-marianne-stream logs nightly -f --grep 'sheet (3|4)'
+marianne-stream logs nightly --sheet 3
+marianne-stream logs nightly weekly -f
+marianne-stream logs 'nightly*' -f --grep 'sheet (3|4)'
 marianne-stream logs nightly --grep timeout -C 3
 marianne-stream logs nightly --json | tail -n 1 | jq -r .cursor"""
 
 
 MAX_CONTEXT_LINES = 50
+MAX_SHEET_NUMBER = 999_999_999
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's options to a parser."""
-    parser.add_argument("job", metavar="JOB", type=escape, help="Job id.")
+    parser.add_argument(
+        "job",
+        metavar="JOB",
+        type=escape,
+        nargs="+",
+        help="Job id, or a pattern of ids such as 'nightly*'.",
+    )
     parser.add_argument(
         *("-n", "--lines"),
         metavar="N",
@@ -53,6 +71,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=client_command.parse_time,
         help="Start with the first line of this time or later, by the lines' timestamps; overrides "
         "-n. A duration before now (10m, 2h, 1d), or an ISO 8601 time, local without a time zone.",
+    )
+    parser.add_argument(
+        "--sheet",
+        metavar="N",
+        type=client_command.make_int_parser(0, MAX_SHEET_NUMBER),
+        help="Print the lines that were written while this sheet ran, by the lines' timestamps; "
+        "overrides -n.",
     )
     add_filter_arguments(parser)
     client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
@@ -84,17 +109,14 @@ def run(options: Namespace) -> int:
     Raises:
         SettingsError: options exclude each other.
     """
-    context: int | None = options.context
-    if context is not None and (
-        options.follow or options.since_cursor or options.since is not None
-    ):
-        raise SettingsError("-C cannot be given with -f, --since or --since-cursor")
-    if context is not None and not (options.level or options.grep):
-        raise SettingsError("-C needs --grep or --level: it shows lines around those that match")
-    if options.since is not None and options.since_cursor:
-        raise SettingsError("--since and --since-cursor cannot be given together")
+    names: list[str] = options.job
+    for name in names:
+        # Report an invalid id before a connection is made.
+        job_path(name)
+    is_one = len(names) == 1 and not WILDCARD.search(names[0])
+    require_compatible(options, is_one=is_one)
     query = LogQuery(
-        options.job,
+        names[0],
         options.lines,
         is_following=options.follow,
         cursor=options.since_cursor,
@@ -102,5 +124,44 @@ def run(options: Namespace) -> int:
         level=options.level,
         regex=options.grep,
     )
-    command = print_log if context is None else partial(print_matches, context_lines=context)
-    return client_command.run_client(options, partial(command, query=query, as_json=options.json))
+
+    async def command(client: ApiClient, output: Output) -> int:
+        if not is_one:
+            return await print_logs(client, output, query, names, as_json=options.json)
+        chosen: LogQuery | None = query
+        if options.sheet is not None:
+            chosen = await within_sheet(client, query, options.sheet)
+        if chosen is None:
+            client.reporter.report(f"sheet {options.sheet} has not started")
+            return 0
+        if options.context is not None:
+            return await print_matches(
+                client, output, chosen, options.context, as_json=options.json
+            )
+        return await print_log(client, output, chosen, as_json=options.json)
+
+    return client_command.run_client(options, command)
+
+
+def require_compatible(options: Namespace, *, is_one: bool) -> None:
+    """Raise SettingsError if options exclude each other, or need one job, and not several."""
+    starts = {
+        "--since": options.since is not None,
+        "--since-cursor": bool(options.since_cursor),
+        "--sheet": options.sheet is not None,
+    }
+    given = [name for name, is_given in starts.items() if is_given]
+    if len(given) > 1:
+        raise SettingsError(f"{given[0]} and {given[1]} cannot be given together")
+    if options.follow and options.sheet is not None:
+        raise SettingsError("--sheet cannot be given with -f")
+    if options.context is not None:
+        if options.follow or options.since_cursor:
+            raise SettingsError("-C cannot be given with -f or --since-cursor")
+        if not (options.level or options.grep):
+            raise SettingsError(
+                "-C needs --grep or --level: it shows lines around those that match"
+            )
+    for name, is_given in {**starts, "-C": options.context is not None}.items():
+        if is_given and not is_one and name != "--since":
+            raise SettingsError(f"{name} cannot be given with several jobs or a pattern")

@@ -54,6 +54,14 @@ class SheetErrorBody(msgspec.Struct, frozen=True):
     error_message: str = ""
 
 
+class SheetTimesBody(msgspec.Struct, frozen=True):
+    """Times of one sheet."""
+
+    started_at: str | None = None
+    completed_at: str | None = None
+    observed: bool = False
+
+
 class JobDetailBody(JobBody, frozen=True):
     """A job with its sheets."""
 
@@ -158,6 +166,8 @@ class LogLineBody(msgspec.Struct, frozen=True):
     line_number: int = 0
     truncated: bool = False
     source: str = ""
+    level: str = ""
+    logged_at: str = ""
 
 
 class LogPageBody(msgspec.Struct, frozen=True):

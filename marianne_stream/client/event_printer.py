@@ -8,9 +8,10 @@ from rich.text import Text
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import TimelineEventBody
+from marianne_stream.client.field_format import format_field_value, format_fields
 from marianne_stream.client.messages import SourceReporter, StderrReporter
 from marianne_stream.client.output import Output, pad
-from marianne_stream.client.sanitize import encode_json_line, strip_to_one_line
+from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
 from marianne_stream.client.times import format_time
 
@@ -104,16 +105,4 @@ def format_data(data: object) -> str:
     """Format the data of an event as `name=value` pairs, with JSON for nested values."""
     if data is None:
         return ""
-    if not isinstance(data, dict):
-        return format_value(data)
-    return " ".join(
-        f"{strip_to_one_line(str(name))}={format_value(value)}" for name, value in data.items()
-    )
-
-
-def format_value(value: object) -> str:
-    """Format a value: a single word as it is, everything else as JSON."""
-    if isinstance(value, str):
-        word = strip_to_one_line(value)
-        return word if word and not any(mark in word for mark in ' "=') else encode_json_line(word)
-    return encode_json_line(value)
+    return format_fields(data) if isinstance(data, dict) else format_field_value(data)

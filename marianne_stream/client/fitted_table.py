@@ -19,7 +19,7 @@ MAX_BAR_COLUMNS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """Column of a table.
 
     Columns are left out in the order of their ranks, 1 first. One with rank 0 is always shown.
@@ -56,7 +56,7 @@ class FittedTable:
 
     def __init__(
         self,
-        columns: Sequence[Column],
+        columns: Sequence[TableColumn],
         rows: Sequence[FittedRow],
         *,
         note_heading: str,

@@ -16,7 +16,7 @@ from marianne_stream.client.api_models import (
     SheetBody,
     SheetErrorBody,
 )
-from marianne_stream.client.fitted_table import Column, FittedRow, FittedTable
+from marianne_stream.client.fitted_table import FittedRow, FittedTable, TableColumn
 from marianne_stream.client.output import Output, status_style
 from marianne_stream.client.progress_bar import format_sheet_count
 from marianne_stream.client.sanitize import strip_to_one_line
@@ -144,8 +144,8 @@ async def fetch_full_errors(client: ApiClient, job: JobDetailBody) -> list[Sheet
 def make_run_table(runs: Iterable[RunBody], now_s: float, *, width: int) -> FittedTable:
     """Return the table of a job's runs."""
     columns = [
-        *(Column("RUN", rank=3), Column("STATUS"), Column("SHEETS")),
-        *(Column("STARTED", rank=1), Column("DURATION", rank=2)),
+        *(TableColumn("RUN", rank=3), TableColumn("STATUS"), TableColumn("SHEETS")),
+        *(TableColumn("STARTED", rank=1), TableColumn("DURATION", rank=2)),
     ]
     rows = [
         FittedRow(

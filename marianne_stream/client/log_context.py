@@ -1,5 +1,6 @@
 """`logs -C`: matching lines of a job's log, with lines around them."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,12 +9,13 @@ import msgspec
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import LogLineBody, LogPageBody
-from marianne_stream.client.log_printer import LogQuery, report_truncated
+from marianne_stream.client.line_writer import LineWriter
+from marianne_stream.client.log_notices import report_truncated
+from marianne_stream.client.log_query import LogQuery
 from marianne_stream.client.output import Output
-from marianne_stream.client.sanitize import strip_all_but_colours, strip_controls
+from marianne_stream.client.times import parse_iso_time
 
-# Separator of groups of adjacent lines, as grep prints it.
-GROUP_SEPARATOR = "--"
+LINES_PER_PAGE = 1000
 
 
 async def print_matches(
@@ -31,10 +33,11 @@ async def print_matches(
         )
         return 0
     lines = msgspec.convert(matches, list[LogLineBody])
-    sanitize = strip_all_but_colours if output.has_colours else strip_controls
-    output.write(
-        GROUP_SEPARATOR if text is None else sanitize(text) for text in separate_groups(lines)
-    )
+    writer = LineWriter(output)
+    for index, group in enumerate(separate_groups(lines)):
+        if index:
+            writer.write_separator()
+        writer.write(group)
     report_truncated(client.reporter, lines)
     return 0
 
@@ -49,7 +52,8 @@ async def fetch_matches(
     """
     params = {"context": str(context_lines), **query.filter_params()}
     known: dict[str, dict[str, Any]] = {}
-    missing_count, before = query.tail_lines, ""
+    since_s, before = query.since_s, ""
+    missing_count = query.tail_lines if since_s is None else LINES_PER_PAGE
     while missing_count > 0:
         position = {"before": before} if before else {}
         page = await client.get_json(
@@ -60,18 +64,48 @@ async def fetch_matches(
         # A context line may come again as a match of the next page.
         older = {line["cursor"]: known.pop(line["cursor"], line) | line for line in page.lines}
         known = {**older, **known}
-        missing_count -= sum(line.get("match") is True for line in page.lines)
-        if page.before is None:
+        if since_s is None:
+            missing_count -= sum(line.get("match") is True for line in page.lines)
+        if page.before is None or (since_s is not None and begins_before(page.lines, since_s)):
             break
         before = page.before
-    return list(known.values())
+    lines = list(known.values())
+    return lines if since_s is None else list(lines_between(lines, since_s, query.until_s))
 
 
-def separate_groups(lines: Sequence[LogLineBody]) -> Iterator[str | None]:
-    """Yield the texts of lines, with None between lines that are not adjacent."""
-    last_number = 0
+def begins_before(lines: Sequence[dict[str, Any]], since_s: float) -> bool:
+    """Return whether the first line with a time is older."""
+    times = (parse_iso_time(line.get("logged_at")) for line in lines)
+    first_s = next((time_s for time_s in times if time_s is not None), since_s)
+    return first_s < since_s
+
+
+def lines_between(
+    lines: Sequence[dict[str, Any]], since_s: float, until_s: float | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a time.
+
+    A line without a time has that of the line above, or else of the next line, if it is adjacent.
+    """
+    last_s = math.inf if until_s is None else until_s
+    times = [parse_iso_time(line.get("logged_at")) for line in lines]
+    neighbours = [(index, index - 1) for index in range(1, len(lines))]
+    for index, other in [*neighbours, *((other, index) for index, other in neighbours[::-1])]:
+        distance = lines[index]["line_number"] - lines[other]["line_number"]
+        if times[index] is None and distance == index - other:
+            times[index] = times[other]
+    for line, time_s in zip(lines, times, strict=True):
+        if time_s is not None and since_s <= time_s <= last_s:
+            yield line
+
+
+def separate_groups(lines: Sequence[LogLineBody]) -> Iterator[list[LogLineBody]]:
+    """Yield groups of adjacent lines."""
+    group: list[LogLineBody] = []
     for line in lines:
-        if last_number and line.line_number != last_number + 1:
-            yield None
-        yield line.line
-        last_number = line.line_number
+        if group and line.line_number != group[-1].line_number + 1:
+            yield group
+            group = []
+        group.append(line)
+    if group:
+        yield group

@@ -27,6 +27,11 @@ STYLES = {
     "status.paused_at_chain": "magenta",
     "status.queued": "dim",
     "status.pending": "dim",
+    "level.debug": "dim",
+    "level.info": "cyan",
+    "level.warning": "bold yellow",
+    "level.error": "bold red",
+    "level.critical": "bold red reverse",
     "quiet": "dim",
     "fault": "red",
 }

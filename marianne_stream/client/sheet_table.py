@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from marianne_stream.client.api_models import SheetBody
-from marianne_stream.client.fitted_table import BarSpan, Column, FittedRow, FittedTable
+from marianne_stream.client.fitted_table import BarSpan, FittedRow, FittedTable, TableColumn
 from marianne_stream.client.output import ELLIPSIS, status_style
 from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.times import format_duration, format_time, parse_iso_time
@@ -23,8 +23,8 @@ SHEET_STYLES = {
 }
 
 COLUMNS = (
-    *(Column("SHEET"), Column("STATUS"), Column("TRY", rank=2)),
-    *(Column("STARTED", rank=1), Column("DURATION", rank=3)),
+    *(TableColumn("SHEET"), TableColumn("STATUS"), TableColumn("TRY", rank=2)),
+    *(TableColumn("STARTED", rank=1), TableColumn("DURATION", rank=3)),
 )
 
 

@@ -5,9 +5,14 @@ import io
 import pytest
 from rich.console import Console
 
-from marianne_stream.client.fitted_table import BarSpan, Column, FittedRow, FittedTable
+from marianne_stream.client.fitted_table import BarSpan, FittedRow, FittedTable, TableColumn
 
-COLUMNS = (Column("JOB", rank=3), Column("STATUS"), Column("STARTED", rank=1), Column("TRY", 2))
+COLUMNS = (
+    TableColumn("JOB", rank=3),
+    TableColumn("STATUS"),
+    TableColumn("STARTED", rank=1),
+    TableColumn("TRY", 2),
+)
 
 
 def print_table(*rows: FittedRow, width: int, has_bars: bool = False) -> list[str]:

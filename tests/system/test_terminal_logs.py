@@ -239,7 +239,7 @@ async def test_terminal_gets_colours_and_no_other_sequences(
     verb = ("logs", "logged", "--url", server.address)
     async with open_terminal(tmp_path, *verb) as screen:
         assert await screen.wait() == 0
-    assert screen.raw == "\x1b[31mred\x1b[0m [bold]not rich\x1b[0m\r\n"
+    assert screen.raw == "\x1b[31mred\x1b[0m [bold]not rich\r\n"
     async with open_terminal(tmp_path, *verb, NO_COLOR="1") as screen:
         assert await screen.wait() == 0
     assert screen.raw == "red [bold]not rich\r\n"

@@ -1,0 +1,143 @@
+"""Layout of log lines on a terminal: levels in colour, JSON as text, and wrapped words."""
+
+from collections.abc import Mapping
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from marianne_stream.client.api_models import LogLineBody
+from marianne_stream.client.field_format import format_fields
+from marianne_stream.client.output import Output
+from marianne_stream.client.sanitize import (
+    strip_all_but_colours,
+    strip_controls,
+    strip_to_one_line,
+)
+from marianne_stream.wire.log_levels import (
+    LEVEL_RE,
+    MAX_HEAD_CHARS,
+    TIME_RE,
+    level_search_range,
+)
+
+# Of a line, and of the rows into which it is wrapped.
+WRAP_INDENT = "  "
+BLOCK_INDENT = "    "
+
+# In less room, a time has no date.
+MIN_COLUMNS_FOR_DATE = 60
+
+# Levels that colour the text as well as their name.
+LINE_STYLES = {"debug": "quiet", "error": "fault", "critical": "fault"}
+
+# Fields of a JSON line that hold its text, level and time; the first text counts.
+TEXT_FIELDS = ("event", "message", "msg")
+LEVEL_FIELDS = frozenset({"level", "levelname", "lvl", "severity", "levelno"})
+TIME_FIELDS = frozenset({"timestamp", "time", "ts", "@timestamp", "asctime"})
+# Field whose own fields count as those of the line.
+NESTED_FIELD = "extra"
+
+
+def lay_out(line: LogLineBody, output: Output, label: Text | None = None) -> Text:
+    """Lay a line out in the width of the terminal, as one row or more.
+
+    A label is put before each row, except that rows below the first one get its width in blanks.
+    """
+    label = Text() if label is None else label
+    text = format_json_line(line) or format_text_line(line, has_colours=output.has_colours)
+    if output.console.width - label.cell_len < MIN_COLUMNS_FOR_DATE:
+        text = without_date(text)
+    if not output.has_colours:
+        text = Text(text.plain)
+    return wrap(text, output.console, label)
+
+
+def format_text_line(line: LogLineBody, *, has_colours: bool) -> Text:
+    """Return a line as it is, in its own colours, or else in those of its level."""
+    if has_colours and "\x1b" in line.line:
+        text = Text.from_ansi(strip_all_but_colours(line.line))
+        if text.spans:
+            return text
+    text = Text(strip_controls(line.line), style=LINE_STYLES.get(line.level, ""))
+    head = text.plain[:MAX_HEAD_CHARS]
+    time = TIME_RE.match(head) if line.logged_at else None
+    if time is not None:
+        text.stylize("quiet", time.start(1), time.end())
+    if line.level:
+        found = LEVEL_RE.search(head, *level_search_range(time, line.logged_at or None))
+        if found is not None:
+            text.stylize(f"level.{line.level}", found.start(), found.end())
+    return text
+
+
+def format_json_line(line: LogLineBody) -> Text | None:
+    """Return a line that is a JSON object as time, level, text and other fields; None for others.
+
+    Values with more than one line, such as a traceback, are below it.
+    """
+    if not line.line.lstrip().startswith("{"):
+        return None
+    try:
+        fields = msgspec.json.decode(line.line, type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return None
+    nested = fields.pop(NESTED_FIELD, None)
+    fields |= nested if isinstance(nested, dict) else {} if nested is None else {"extra": nested}
+    known = (LEVEL_FIELDS if line.level else frozenset()) | (
+        TIME_FIELDS if line.logged_at else frozenset()
+    )
+    text_field = next((name for name in TEXT_FIELDS if isinstance(fields.get(name), str)), "")
+    text = Text(style=LINE_STYLES.get(line.level, ""))
+    if line.logged_at:
+        text.append(f"{strip_to_one_line(line.logged_at)} ", style="quiet")
+    if line.level:
+        text.append(f"[{line.level}]", style=f"level.{line.level}").append(" ")
+    text.append(strip_to_one_line(str(fields.get(text_field, ""))))
+    others = {name: v for name, v in fields.items() if name not in known and name != text_field}
+    blocks = {name: v for name, v in others.items() if isinstance(v, str) and "\n" in v.strip()}
+    if rest := format_fields({name: v for name, v in others.items() if name not in blocks}):
+        text.append(f"  {rest}", style="quiet")
+    append_blocks(text, blocks)
+    return text
+
+
+def without_date(text: Text) -> Text:
+    """Return a line whose time at the beginning has no date, fraction and offset."""
+    time = TIME_RE.match(text.plain[:MAX_HEAD_CHARS])
+    if time is None:
+        return text
+    offsets = [time.start(1), time.start(5), time.end(5), time.end()]
+    before, _, clock, _, after = text.divide(offsets)
+    return before + clock + after
+
+
+def append_blocks(text: Text, blocks: Mapping[str, str]) -> None:
+    """Append values with more than one line, each below its name."""
+    for name, value in blocks.items():
+        text.append(f"\n{WRAP_INDENT}{strip_to_one_line(name)}:", style="quiet")
+        for row in value.strip("\n").splitlines():
+            text.append(f"\n{BLOCK_INDENT}{strip_controls(row)}")
+
+
+def wrap(text: Text, console: Console, label: Text) -> Text:
+    """Wrap a text between words into rows of the console's width, behind a label."""
+    text.expand_tabs(8)
+    room = max(1, console.width - label.cell_len)
+    rows: list[Text] = []
+    for row in text.split("\n", allow_blank=True):
+        if row.cell_len <= room:
+            rows.append(row)
+            continue
+        first, *others = row.wrap(console, max(1, room - len(WRAP_INDENT)))
+        rows += [first, *(Text(WRAP_INDENT).append_text(other) for other in others)]
+    blank = Text(" " * label.cell_len)
+    return Text("\n").join(
+        (blank if index else label) + strip_end(row) for index, row in enumerate(rows)
+    )
+
+
+def strip_end(row: Text) -> Text:
+    """Remove blanks at the end of a row."""
+    row.rstrip()
+    return row
