@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from marianne_stream.cli import client_command
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.live_job import LiveJob
 from marianne_stream.client.live_table import LiveTable
 from marianne_stream.client.output import Output
 from marianne_stream.client.renderers import JobRenderer, JsonRenderer, PlainTextRenderer
@@ -13,6 +14,7 @@ from marianne_stream.wire.job_ids import escape
 
 DESCRIPTION = """\
 Show the progress of jobs: as bars on a terminal, else a line for each change.
+A terminal also shows the sheets and the newest log lines of a single job.
 Ends when all jobs have ended. Without a JOB: all running jobs, until Ctrl-C.
 
 Exit codes: 0 completed, 1 failed, 2 usage, 3 not found, 4 cancelled,
@@ -48,8 +50,12 @@ def run(options: Namespace) -> int:
             return await watch(client, JsonRenderer(output))
         if not output.can_redraw:
             return await watch(client, PlainTextRenderer(output, job_ids=jobs))
-        table = LiveTable(output, client.reporter, client.clock, empty_text="No job is running.")
-        async with table.running():
-            return await watch(client, table)
+        display = (
+            LiveJob(output, client, jobs[0])
+            if len(set(jobs)) == 1
+            else LiveTable(output, client.reporter, client.clock, empty_text="No job is running.")
+        )
+        async with display.running():
+            return await watch(client, display)
 
     return client_command.run_client(options, command)

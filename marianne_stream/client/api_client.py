@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -164,6 +165,13 @@ class ApiClient:
             else:
                 retrier.on_connected()
                 return body
+
+    def quietly(self) -> Self:
+        """Return this client for a stream whose loss is not reported."""
+        other = copy(self)
+        silent = StderrReporter(lambda _: None)
+        other._connection_status = ConnectionStatus(silent)  # noqa: SLF001 - of this class
+        return other
 
     def make_retrier(self) -> Retrier:
         """Return a retrier for one request or stream."""

@@ -149,6 +149,19 @@ class StatusBody(msgspec.Struct, frozen=True):
     total_sheets: int = 0
     current_sheet: int | None = None
     error_message: str | None = None
+    waiting: WaitingBody | None = None
+    stalled: list[int] = []
+    eta_at: str | None = None
+    estimated_cost: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class SheetsBody(msgspec.Struct, frozen=True):
+    """Data of a `job_sheets` event."""
+
+    complete: bool
+    sheets: list[SheetBody]
 
 
 class RosterBody(msgspec.Struct, frozen=True):

@@ -123,12 +123,16 @@ class FittedTable:
                 lines.append(Text(NOTE_INDENT).append_text(line))
         return lines
 
-    def print(self, console: Console) -> None:
-        """Print all lines."""
+    def lines(self, console: Console, *, max_note_rows: int | None = None) -> list[Text]:
+        """Return all lines, of a note that is below its row as many as the limit."""
         lines = [self.heading()]
         for row in self._rows:
-            lines += [self.row(row), *self.note(row, console)]
-        console.print(Text("\n").join(lines), soft_wrap=True)
+            lines += [self.row(row), *self.note(row, console)[:max_note_rows]]
+        return lines
+
+    def print(self, console: Console) -> None:
+        """Print all lines."""
+        console.print(Text("\n").join(self.lines(console)), soft_wrap=True)
 
     def _choose_columns(self) -> list[int]:
         """Return the indexes of the columns that fit."""

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from marianne_stream.client.api_models import LogLineBody
 from marianne_stream.client.field_format import format_fields
-from marianne_stream.client.output import Output
+from marianne_stream.client.output import Output, truncate_line
 from marianne_stream.client.sanitize import (
     strip_all_but_colours,
     strip_controls,
@@ -45,12 +45,23 @@ def lay_out(line: LogLineBody, output: Output, label: Text | None = None) -> Tex
     A label is put before each row, except that rows below the first one get its width in blanks.
     """
     label = Text() if label is None else label
-    text = format_json_line(line) or format_text_line(line, has_colours=output.has_colours)
-    if output.console.width - label.cell_len < MIN_COLUMNS_FOR_DATE:
-        text = without_date(text)
-    if not output.has_colours:
-        text = Text(text.plain)
+    text = format_line(line, output, output.console.width - label.cell_len)
     return wrap(text, output.console, label)
+
+
+def lay_out_row(line: LogLineBody, output: Output, columns: int) -> Text:
+    """Lay the beginning of a line out in one row of a width."""
+    row = format_line(line, output, columns).split("\n")[0]
+    row.expand_tabs(8)
+    return truncate_line(row, columns)
+
+
+def format_line(line: LogLineBody, output: Output, columns: int) -> Text:
+    """Return the text of a line in the colours of the output, for so many columns."""
+    text = format_json_line(line) or format_text_line(line, has_colours=output.has_colours)
+    if columns < MIN_COLUMNS_FOR_DATE:
+        text = without_date(text)
+    return text if output.has_colours else Text(text.plain)
 
 
 def format_text_line(line: LogLineBody, *, has_colours: bool) -> Text:

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 from rich.theme import Theme
 
 from marianne_stream.client.sanitize import encode_json_line
@@ -95,6 +96,12 @@ class Output:
     def write_objects(self, values: Iterable[dict[str, Any]]) -> None:
         """Write each value as one line of JSON; raises as `write` does."""
         self.write(encode_json_line(value) for value in values)
+
+
+def truncate_line(line: Text, columns: int) -> Text:
+    """Cut a line to a width, and mark the cut."""
+    line.truncate(columns, overflow="ellipsis")
+    return line
 
 
 def truncate_middle(text: str, columns: int) -> str:

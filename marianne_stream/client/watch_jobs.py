@@ -6,7 +6,13 @@ from contextlib import aclosing, suppress
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.api_models import JobBody, JobTimesBody, RosterBody, StatusBody
+from marianne_stream.client.api_models import (
+    JobBody,
+    JobTimesBody,
+    RosterBody,
+    SheetsBody,
+    StatusBody,
+)
 from marianne_stream.client.messages import SourceReporter
 from marianne_stream.client.renderers import JobRenderer
 from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
@@ -128,6 +134,9 @@ class JobTracker:
             self._renderer.update(self._job)
             if has_changed and self._renderer.needs_times:
                 await self._fetch_times()
+        elif event.name == "job_sheets":
+            self._job.apply_sheets(convert_data(event, SheetsBody))
+            self._renderer.update(self._job)
         elif event.name == "job_deleted":
             raise CliJobNotFoundError(f"{self._job.job_id} was removed from the conductor")
 

@@ -1,8 +1,15 @@
 """State of a watched job in the terminal, and exit codes of jobs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from marianne_stream.client.api_models import JobBody, JobTimesBody, StatusBody
+from marianne_stream.client.api_models import (
+    JobBody,
+    JobTimesBody,
+    SheetBody,
+    SheetsBody,
+    StatusBody,
+    WaitingBody,
+)
 from marianne_stream.client.times import parse_iso_time
 
 # Exit codes of `watch`, by the final status of a job.
@@ -31,6 +38,13 @@ class WatchedJob:
     started_s: float | None = None
     ended_s: float | None = None
     problem: str = ""
+    waiting: WaitingBody | None = None
+    stalled: list[int] = field(default_factory=list)
+    eta_at: str | None = None
+    estimated_cost: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    sheets: dict[int, SheetBody] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -51,7 +65,16 @@ class WatchedJob:
         self.completed_sheets, self.total_sheets = status.completed_sheets, status.total_sheets
         self.current_sheet = status.current_sheet
         self.error = status.error_message or ""
+        self.waiting, self.stalled, self.eta_at = status.waiting, status.stalled, status.eta_at
+        self.estimated_cost = status.estimated_cost
+        self.input_tokens, self.output_tokens = status.input_tokens, status.output_tokens
         return has_changed
+
+    def apply_sheets(self, event: SheetsBody) -> None:
+        """Apply an event with all sheets, or with those that have changed."""
+        if event.complete:
+            self.sheets.clear()
+        self.sheets |= {sheet.number: sheet for sheet in event.sheets}
 
     def apply_times(self, detail: JobTimesBody) -> None:
         """Apply the times of the start and the end."""

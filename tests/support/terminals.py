@@ -140,6 +140,12 @@ class Terminal:
         """Return the output without control sequences."""
         return CONTROL_SEQUENCE_RE.sub("", self.raw)
 
+    @property
+    def last_frame(self) -> list[str]:
+        """Return the lines that a live display has drawn last, behind the erased ones (ECMA-48)."""
+        frame = self.raw.rpartition("\x1b[2K")[2]
+        return CONTROL_SEQUENCE_RE.sub("", frame).splitlines()
+
     def _read(self) -> None:
         try:
             data = os.read(self._master_fd, 65536)
@@ -174,7 +180,7 @@ def set_controlling_terminal() -> None:
 async def open_terminal(
     folder: Path, *arguments: object, columns: int = 80, program: str = "", **variables: str
 ) -> AsyncIterator[Terminal]:
-    """Run a terminal command, or another program, in a pseudo-terminal."""
+    """Run a terminal command, or another program, in a pseudo-terminal of 24 rows."""
     screen, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [program] if program else [sys.executable, "-m", "marianne_stream"]

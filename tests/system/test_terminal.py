@@ -205,7 +205,7 @@ async def test_signal_ends_a_command_without_output(
     ("verb", "shown"),
     [
         (("jobs",), ""),
-        (("watch", EVIL), ": failed red"),
+        (("watch", EVIL), "failed red"),
         (("watch",), "0/2"),
         (("events",), 'note="failed red'),
     ],
