@@ -124,7 +124,8 @@ class LiveJob(LiveDisplay):
             sheets,
             self._clock.now_s(),
             width=self.columns,
-            has_bars=True,
+            # At the end, only failed sheets are shown.
+            has_bars=not self.is_closed,
             stalled=self._job.stalled,
         )
         return table.lines(self._console, max_note_rows=note_rows)

@@ -70,7 +70,8 @@ class LiveTable(LiveDisplay):
             errors = errors[: room // MAX_ERROR_SHARE]
         shown = choose_rows(jobs, max(1, room - len(errors)), rank_job)
         parts: list[RenderableType] = [self._make_table(shown), *errors]
-        if hidden := [job for job in jobs if job not in shown]:
+        shown_ids = {job.job_id for job in shown}
+        if hidden := [job for job in jobs if job.job_id not in shown_ids]:
             text = f"and {len(hidden)} more: {count_statuses(map(status_word, hidden))}"
             parts.append(truncate_line(Text(text, style="quiet"), self.columns))
         return Group(*parts)

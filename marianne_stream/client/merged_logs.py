@@ -225,11 +225,11 @@ async def merge_by_time(
     sources: Sequence[AsyncGenerator[TimedEvent, None]],
 ) -> AsyncGenerator[TimedEvent, None]:
     """Yield the events of all sources, always the one with the earliest time."""
-    heads = await asyncio.gather(*(anext(source, None) for source in sources))
-    # The index decides between equal times, so that sources are never compared.
-    heap = [(head.time_s, index, head) for index, head in enumerate(heads) if head is not None]
-    heapq.heapify(heap)
     try:
+        heads = await asyncio.gather(*(anext(source, None) for source in sources))
+        # The index decides between equal times, so that events are never compared.
+        heap = [(head.time_s, index, head) for index, head in enumerate(heads) if head is not None]
+        heapq.heapify(heap)
         while heap:
             _, index, head = heapq.heappop(heap)
             yield head
