@@ -74,16 +74,16 @@ class FittedTable:
         self._shown = self._choose_columns()
         room = width - self._row_columns()
         longest = max((cell_len(strip_to_one_line(row.note)) for row in rows), default=0)
-        bar_columns = min(room, MAX_BAR_COLUMNS)
-        self._bar_columns = bar_columns if has_bars and bar_columns >= MIN_BAR_COLUMNS else 0
+        starts = [row.span.start_s for row in rows if row.span.start_s is not None]
+        ends = [row.span.end_s for row in rows if row.span.end_s is not None]
+        self._first_s, self._last_s = min(starts, default=0.0), max(ends, default=0.0)
+        bar_columns = min(room, MAX_BAR_COLUMNS) if has_bars and starts else 0
+        self._bar_columns = bar_columns if bar_columns >= MIN_BAR_COLUMNS else 0
         if self._bar_columns:
             room -= self._bar_columns + len(GAP)
         # On a terminal, a column without notes is left out.
         self._has_note_column = max(longest, len(note_heading)) <= room
         self._has_note_heading = self._has_note_column and (longest > 0 or not has_bars)
-        starts = [row.span.start_s for row in rows if row.span.start_s is not None]
-        ends = [row.span.end_s for row in rows if row.span.end_s is not None]
-        self._first_s, self._last_s = min(starts, default=0.0), max(ends, default=0.0)
 
     def heading(self) -> Text:
         """Return the line of the headings."""

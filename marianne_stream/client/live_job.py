@@ -102,15 +102,14 @@ class LiveJob(LiveDisplay):
         sheets = list(self._job.sheets.values())
         if not sheets or room < 2:
             return []
-        notes = sum(bool(sheet.error_message) for sheet in sheets)
-        shown = sheets
-        if 1 + len(sheets) + notes > room:
-            shown = choose_rows(sheets, max(1, room - 2), rank_sheet)
-        lines = self._make_lines(shown)
-        if len(lines) + (len(shown) < len(sheets)) > room:
-            # Errors below the rows need room, too.
-            shown = choose_rows(sheets, max(1, (room - 2) // 2), rank_sheet)
+        shown: list[SheetBody] = []
+        lines: list[Text] = []
+        # An error that has no room in its row takes a row of its own.
+        for count in range(min(len(sheets), room), 0, -1):
+            shown = choose_rows(sheets, count, rank_sheet)
             lines = self._make_lines(shown)
+            if len(lines) + (len(shown) < len(sheets)) <= room:
+                break
         if len(shown) < len(sheets):
             numbers = {sheet.number for sheet in shown}
             hidden = [sheet.status for sheet in sheets if sheet.number not in numbers]
