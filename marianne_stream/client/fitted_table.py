@@ -45,6 +45,7 @@ class FittedRow:
     cells: Sequence[tuple[str, str]]
     note: str = ""
     span: BarSpan = BarSpan()
+    note_style: str = "fault"
 
 
 class FittedTable:
@@ -107,7 +108,7 @@ class FittedTable:
         if self._bar_columns:
             line.append(self._draw_bar(row.span), style=row.span.style or "none").append(GAP)
         if self._has_note_column:
-            line.append(strip_to_one_line(row.note), style="fault")
+            line.append(strip_to_one_line(row.note), style=row.note_style)
         line.rstrip()
         return line
 
@@ -118,7 +119,7 @@ class FittedTable:
         room = max(1, self._width - len(NOTE_INDENT))
         lines = []
         for text in row.note.splitlines():
-            for line in Text(strip_controls(text), style="fault").wrap(console, room):
+            for line in Text(strip_controls(text), style=row.note_style).wrap(console, room):
                 line.rstrip()
                 lines.append(Text(NOTE_INDENT).append_text(line))
         return lines

@@ -69,6 +69,7 @@ def make_sheet_row(sheet: SheetBody, now_s: float, *, stalled: Collection[int]) 
         ],
         describe_sheet(sheet, is_stalled=sheet.number in stalled),
         span,
+        note_style="fault" if sheet.error_message or sheet.number in stalled else "quiet",
     )
 
 
