@@ -1,5 +1,6 @@
 """Handle of one log: its end, its tail, and the position of a cursor."""
 
+from collections.abc import Callable
 from functools import partial
 
 from marianne_stream.errors import ReadLimitError
@@ -15,6 +16,9 @@ from marianne_stream.logs.rotation import LogFileSet
 from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine, make_partial_line
+
+# Finds a line of a file with its index.
+FindLine = Callable[[LogFile, LineIndex, LineFilter | None], Position | None]
 
 # Limit of index slices in one request. The next request counts on.
 MAX_INDEX_SLICES = 32
@@ -75,6 +79,23 @@ class LogHandle:
             return await self.threads.index(
                 find_lines_before, index, end, line_count, self.job_filter
             )
+
+    async def find_line(
+        self,
+        find: Callable[[LogFile, LineIndex, LineFilter | None], Position | None],
+        file: LogFile,
+    ) -> Position | None:
+        """Return the position of a line that a function finds in a file; None if there is none.
+
+        Raises:
+            ReadLimitError: there is more to read than one request may.
+        """
+        if file.compressed:
+            return await self.threads.index(find, file, LineIndex(), self.job_filter)
+        await self.find_end(file)
+        index = self._index_cache.get(file, self.job_filter)
+        async with index.lock:
+            return await self.threads.index(find, file, index, self.job_filter)
 
     async def find_position(self, cursor: LogCursor) -> Position | None:
         """Return the position of a cursor, or None if no file matches it."""

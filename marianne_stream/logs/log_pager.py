@@ -13,6 +13,7 @@ from marianne_stream.errors import CursorExpiredError, StateUnavailableError
 from marianne_stream.logs.backwards_scan import BackwardsScan
 from marianne_stream.logs.blocks import read_long_line_text
 from marianne_stream.logs.filters import LineFilter
+from marianne_stream.logs.line_finder import LineTime, begins_before, find_number, find_time
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.page_lines import PageLine
@@ -46,6 +47,7 @@ class PageResult:
         has_gap: whether a file between the lines is damaged.
         partial: unfinished line behind the last one, if the page reaches it and it passes the
             filter.
+        target: cursor of the line that the page was asked for by number or time.
     """
 
     lines: Sequence[PageLine]
@@ -56,6 +58,7 @@ class PageResult:
     unread_bytes: int
     has_gap: bool
     partial: LogLine | None = None
+    target: LogCursor | None = None
 
 
 class LogPager:
@@ -128,6 +131,26 @@ class LogPager:
         """
         return await self._retry_when_moved(partial(self._read_around, cursor))
 
+    async def read_around_line(self, number: int, check: str = "") -> PageResult:
+        """Return the line with a number in the middle of a page.
+
+        Args:
+            number: number of the line in its file, from 1.
+            check: beginning of the hash of the line, in hexadecimal. The newest file whose line has
+                it is chosen; if none has, or without a check, the newest that has the line.
+
+        Raises:
+            CursorExpiredError: no file has so many lines; else as `read_newest`.
+        """
+        return await self._retry_when_moved(partial(self._read_around_line, number, check))
+
+    async def read_around_time(self, time: LineTime) -> PageResult:
+        """Return the first line that reaches a time in the middle of a page.
+
+        If all lines are earlier, this is the end of the log. Raises as `read_newest` does.
+        """
+        return await self._retry_when_moved(partial(self._read_around_time, time))
+
     async def _retry_when_moved(
         self, read_page: Callable[[], Awaitable[PageResult]], *, wait: bool = False
     ) -> PageResult:
@@ -181,6 +204,38 @@ class LogPager:
         ends = {before.stopped_by, newer.stopped_by}
         stopped_by: StoppedBy = "time" if "time" in ends else "limit" if "limit" in ends else "end"
         return concat_pages(before, newer, stopped_by)
+
+    async def _read_around_line(self, number: int, check: str) -> PageResult:
+        found = None
+        file: LogFile | None = await self._log.open_current()
+        while file is not None:
+            line = await self._log.find_line(partial(find_number, number), file)
+            if line is not None:
+                cursor = await self._log.threads.read(line.make_cursor)
+                found = found or cursor
+                if f"{cursor.window_hash:016x}".startswith(check):
+                    return await self._read_around_target(cursor)
+            file = await self._log.threads.read(self._log.files.previous_file, file)
+        if found is None:
+            raise CursorExpiredError
+        return await self._read_around_target(found)
+
+    async def _read_around_time(self, time: LineTime) -> PageResult:
+        threads = self._log.threads
+        file: LogFile | None = await self._log.open_current()
+        newer = None
+        while file is not None:
+            line = await self._log.find_line(partial(find_time, time), file)
+            newer = line or newer
+            if line is None or await threads.read(begins_before, file, time):
+                break
+            file = await threads.read(self._log.files.previous_file, file)
+        if newer is None:
+            return await self._read_newest()
+        return await self._read_around_target(await threads.read(newer.make_cursor))
+
+    async def _read_around_target(self, cursor: LogCursor) -> PageResult:
+        return replace(await self._read_around(cursor), target=cursor)
 
     async def _page_backwards(
         self, start: Position, query: ScanQuery, *, skip_offset: int | None = None

@@ -154,3 +154,7 @@ class LogPage(Payload):
     partial: LogPagePartial | None = Field(
         default=None, description="The unfinished last line, if the page ends with it."
     )
+    target: str | None = Field(
+        default=None,
+        description="Cursor of the line that `line` or `time` names; null if there is none.",
+    )

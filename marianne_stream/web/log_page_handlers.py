@@ -1,12 +1,15 @@
 """Handler for a log in pages, and for searching it."""
 
+import re
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 
 from aiohttp import web
 
 from marianne_stream.errors import BadParameterError
 from marianne_stream.logs.filters import make_line_filter
+from marianne_stream.logs.line_finder import LineTime
 from marianne_stream.logs.log_pager import LogPager, PageResult
 from marianne_stream.logs.page_lines import PageLine
 from marianne_stream.schemas.log_schemas import LogPage, LogPageLine, LogPagePartial
@@ -25,6 +28,11 @@ from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_levels import parse_line_facts
 from marianne_stream.wire.log_lines import LogLine
 
+CHECK_RE = re.compile(r"[0-9a-f]{0,16}")
+
+# More than any log has.
+MAX_LINE_NUMBER = 10**12
+
 BEFORE = TextParameter("before", "The cursor of a line: the page holds the lines before it.")
 AFTER = TextParameter("after", "A cursor: the page holds the lines behind it.")
 AROUND = TextParameter("around", "The cursor of a line: the page holds it, and those around it.")
@@ -37,6 +45,25 @@ FROM = ChoiceParameter(
 EDGE_RENAMED = (
     "edge was renamed: use from=end instead of edge=newest, and from=start instead of edge=oldest"
 )
+LINE = NumberParameter(
+    "line",
+    "Number of a line: the page holds it, and the lines around it. 0 for none.",
+    0,
+    0,
+    MAX_LINE_NUMBER,
+    is_integer=True,
+)
+CHECK = TextParameter(
+    "check",
+    "With `line`: beginning of the last part of the line's cursor. Finds the line in the file in "
+    "which it has this cursor.",
+    max_chars=16,
+)
+TIME = TextParameter(
+    "time",
+    "The page holds the first line of this time or later, and the lines around it. Without an "
+    "offset: a time as the lines show it.",
+)
 LIMIT = NumberParameter("limit", "Number of lines on a page.", 100, 1, 1000, is_integer=True)
 CONTEXT = NumberParameter(
     "context",
@@ -46,6 +73,9 @@ CONTEXT = NumberParameter(
     50,
     is_integer=True,
 )
+
+# What a page can be read around or from; only one is given.
+PLACES = (BEFORE, AFTER, AROUND, LINE, TIME, FROM)
 
 # The read of the page at the cursor in each parameter.
 CURSOR_READS = {
@@ -63,8 +93,9 @@ async def get_log_page(request: web.Request) -> web.Response:
     if "edge" in request.query:
         raise BadParameterError(detail=EDGE_RENAMED)
     context = int(CONTEXT.read(request))
-    if context and AROUND.name in request.query:
-        raise BadParameterError(detail="around and context cannot be given together")
+    for place in (AROUND, LINE, TIME):
+        if context and place.name in request.query:
+            raise BadParameterError(detail=f"{place.name} and context cannot be given together")
     read_page = select_page(request)
     line_filter = make_line_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
@@ -93,13 +124,18 @@ async def get_log_page(request: web.Request) -> web.Response:
 
 def select_page(request: web.Request) -> PageReader:
     """Return the read of the requested page; raise BadParameterError if it is ambiguous."""
-    given = [one.name for one in (BEFORE, AFTER, AROUND, FROM) if one.name in request.query]
+    given = [place.name for place in PLACES if place.name in request.query]
     if len(given) > 1:
         raise BadParameterError(detail=f"{' and '.join(given)} cannot be given together")
     for parameter, read_at in CURSOR_READS.items():
         cursor = read_cursor(request, parameter)
         if cursor is not None:
             return partial(read_at, cursor=cursor)
+    if number := int(LINE.read(request)):
+        return partial(LogPager.read_around_line, number=number, check=read_check(request))
+    time = TIME.read(request)
+    if time is not None:
+        return partial(LogPager.read_around_time, time=parse_time(time))
     return LogPager.read_oldest if FROM.read(request) == "start" else LogPager.read_newest
 
 
@@ -114,6 +150,26 @@ def read_cursor(request: web.Request, parameter: TextParameter) -> LogCursor | N
             detail=f"{parameter.name} must be a cursor of a log, got {repr_truncated(text)}"
         )
     return cursor
+
+
+def read_check(request: web.Request) -> str:
+    """Return the check of a line number; raise BadParameterError if it is invalid."""
+    check = CHECK.read(request) or ""
+    if not CHECK_RE.fullmatch(check):
+        raise BadParameterError(
+            detail=f"check must be up to 16 hexadecimal digits, got {repr_truncated(check)}"
+        )
+    return check
+
+
+def parse_time(text: str) -> LineTime:
+    """Parse a time to find; raise BadParameterError if it is invalid."""
+    try:
+        return LineTime(datetime.fromisoformat(text.upper()))
+    except ValueError as error:
+        raise BadParameterError(
+            detail=f"time must be a time as ISO 8601, got {repr_truncated(text)}"
+        ) from error
 
 
 def make_page_partial(line: LogLine | None) -> LogPagePartial | None:
@@ -141,6 +197,7 @@ def make_log_page(
         unread_bytes=page.unread_bytes,
         gap=page.has_gap,
         partial=make_page_partial(page.partial),
+        target=str(page.target) if page.target is not None else None,
     )
 
 

@@ -309,6 +309,9 @@ ROUTES = (
             log_page_handlers.BEFORE,
             log_page_handlers.AFTER,
             log_page_handlers.AROUND,
+            log_page_handlers.LINE,
+            log_page_handlers.CHECK,
+            log_page_handlers.TIME,
             log_page_handlers.FROM,
             log_page_handlers.LIMIT,
             log_page_handlers.CONTEXT,
@@ -317,7 +320,7 @@ ROUTES = (
         ),
         errors={
             **LOG_ERRORS,
-            410: "The file of the cursor no longer exists.",
+            410: "No file has the line of the cursor, or so many lines.",
             429: "Too many searches are running.",
         },
     ),

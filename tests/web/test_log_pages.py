@@ -473,3 +473,67 @@ async def test_third_search_is_refused_until_one_ends(
     may_go.set()
     assert page_texts(await searches[1]) == ["one"]
     await asyncio.wait_for(let_in, 10)
+
+
+async def test_page_around_line_number_finds_rotated_line_by_its_check(
+    log_path: Path, client: Client
+) -> None:
+    lines = write_rotated_log(log_path)
+    newest = await get_page(client, line="4", limit="3")
+    assert page_texts(newest) == lines[22:25]
+    assert newest["target"] == newest["lines"][1]["cursor"]
+    oldest = await get_page(client, start="start", limit="10")
+    for expected, page in ((lines[3], oldest), (lines[23], newest)):
+        cursor = next(one["cursor"] for one in page["lines"] if one["line"] == expected)
+        check = cursor.rpartition("-")[2][:8]
+        found = await get_page(client, line="4", check=check, limit="1")
+        assert page_texts(found) == [expected]
+        assert found["target"] == cursor
+    # The line is another one now: the newest with this number is shown.
+    other = await get_page(client, line="4", check="0" * 16, limit="1")
+    assert page_texts(other) == [lines[23]]
+    assert (await client.get(LINES, params={"line": "11"})).status == 410
+    for invalid in ({"line": "-1"}, {"line": "1", "check": "xyz"}, {"line": "1", "from": "start"}):
+        assert (await client.get(LINES, params=invalid)).status == 400
+
+
+def timed_lines(first_hour: int, count: int, zone: str = "") -> list[str]:
+    """Return lines, one each minute from an hour on, some without a time."""
+    return [
+        f"2026-11-24T{first_hour + n // 60:02}:{n % 60:02}:00{zone} [info] line {n}"
+        if n % 7
+        else f"  line {n} without a time"
+        for n in range(1, count + 1)
+    ]
+
+
+async def test_page_around_time_begins_at_first_line_of_that_time(
+    log_path: Path, client: Client
+) -> None:
+    append_lines(log_path, *timed_lines(3, 100))
+    log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log_path.read_bytes()))
+    log_path.unlink()
+    append_lines(log_path, *timed_lines(6, 100))
+
+    async def find(time: str) -> str:
+        page = await get_page(client, time=time, limit="5")
+        return next(str(one["line"]) for one in page["lines"] if one["cursor"] == page["target"])
+
+    assert await find("2026-11-24T06:10:00") == "2026-11-24T06:10:00 [info] line 10"
+    assert await find("2026-11-24T06:14:00") == "2026-11-24T06:15:00 [info] line 15"
+    assert await find("2026-11-24T05:50:00") == "2026-11-24T06:01:00 [info] line 1"
+    assert await find("2026-11-24T03:30:30Z") == "2026-11-24T03:31:00 [info] line 31"
+    assert await find("2026-11-24T04:30:30+01:00") == "2026-11-24T03:31:00 [info] line 31"
+    assert await find("2020-01-01") == "2026-11-24T03:01:00 [info] line 1"
+    late = await get_page(client, time="2026-11-25T00:00:00", limit="1")
+    assert (page_texts(late), late["target"]) == (timed_lines(6, 100)[-1:], None)
+    assert (await client.get(LINES, params={"time": "yesterday"})).status == 400
+
+
+async def test_page_around_time_in_zone_compares_moments(log_path: Path, client: Client) -> None:
+    # More than one entry of the line index.
+    append_lines(log_path, *(f"{line} {'x' * 40_000}" for line in timed_lines(3, 100, "+02:00")))
+    for time in ("2026-11-24T02:30:00Z", "2026-11-24T04:30:00"):
+        page = await get_page(client, time=time, limit="3")
+        (found,) = [one for one in page["lines"] if one["cursor"] == page["target"]]
+        assert (found["line_number"], found["line"][:16]) == (90, "2026-11-24T04:30")

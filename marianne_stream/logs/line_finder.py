@@ -1,0 +1,116 @@
+"""Lines of a file by number or by time. All functions block."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from marianne_stream.logs.blocks import Block, ForwardBlocks
+from marianne_stream.logs.decompression import DamagedFileError
+from marianne_stream.logs.filters import LineFilter
+from marianne_stream.logs.line_index import LineIndex
+from marianne_stream.logs.log_file import LogFile
+from marianne_stream.logs.positions import Position
+from marianne_stream.wire.log_levels import parse_line_facts
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES
+
+# Size of the text in which the first line with a time is looked for.
+PROBE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LineTime:
+    """Time to find in a log.
+
+    Attributes:
+        moment: with a zone, a moment, and lines without a zone are taken to be in UTC. Without a
+            zone, a time as the lines show it.
+    """
+
+    moment: datetime
+
+    def is_reached_by(self, logged_at: str) -> bool:
+        """Return whether the time of a line is this time or a later one."""
+        time = datetime.fromisoformat(logged_at)
+        if self.moment.tzinfo is None:
+            return time.replace(tzinfo=None) >= self.moment
+        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)) >= self.moment
+
+
+def find_number(
+    number: int, file: LogFile, index: LineIndex, job_filter: LineFilter | None
+) -> Position | None:
+    """Return the position behind the line with a number; None if the file has fewer lines."""
+    # The index of a compressed file is empty: it is read from its beginning.
+    entry = max(0, bisect_left(index.counts, number) - 1)
+    for block, known, job_lines in read_from(file, index, entry, job_filter):
+        if known + len(job_lines) >= number:
+            return make_position(file, block, job_lines[number - known - 1], number)
+    return None
+
+
+def find_time(
+    time: LineTime, file: LogFile, index: LineIndex, job_filter: LineFilter | None
+) -> Position | None:
+    """Return the position behind the first line that reaches a time; None if no line does.
+
+    The times of the lines are taken to ascend.
+    """
+    low, high = 0, len(index.offsets)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if begins_before(file, time, index.offsets[middle]):
+            low = middle
+        else:
+            high = middle
+    for block, known, job_lines in read_from(file, index, low, job_filter):
+        lines = block.text.split(b"\n")
+        for number, line in enumerate(job_lines, known + 1):
+            logged_at = parse_time(lines[line])
+            if logged_at is not None and time.is_reached_by(logged_at):
+                return make_position(file, block, line, number)
+    return None
+
+
+def begins_before(file: LogFile, time: LineTime, offset: int = 0) -> bool:
+    """Return whether the first time behind the start of a line is before a time."""
+    try:
+        text = file.read(offset, PROBE_BYTES)
+    except DamagedFileError:
+        return False
+    times = map(parse_time, text.split(b"\n"))
+    first = next((one for one in times if one is not None), None)
+    return first is not None and not time.is_reached_by(first)
+
+
+def read_from(
+    file: LogFile, index: LineIndex, entry: int, job_filter: LineFilter | None
+) -> Iterator[tuple[Block, int, range | list[int]]]:
+    """Yield blocks from an entry of the index on.
+
+    Each comes with the number of the job's lines before it, and the indexes of its own.
+    """
+    start, known = index.offsets[entry], index.counts[entry]
+    try:
+        for block in ForwardBlocks(file, start, file.window_before(start)):
+            job_lines = (
+                range(block.line_count)
+                if job_filter is None
+                else list(job_filter.find_matches(block.text))
+            )
+            yield block, known, job_lines
+            known += len(job_lines)
+    except DamagedFileError:
+        # The readable lines are all that the file has.
+        return
+
+
+def make_position(file: LogFile, block: Block, line: int, number: int) -> Position:
+    """Return the position behind a line of a block."""
+    (found,) = block.extract_lines([(line, number)])
+    return Position(file, found.end, number, block.window_before(found.end), not found.terminated)
+
+
+def parse_time(line: bytes) -> str | None:
+    """Return the time that a line gives; None if it gives none."""
+    return parse_line_facts(line[:LINE_LIMIT_BYTES].decode(errors="replace")).logged_at
