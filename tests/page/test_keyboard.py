@@ -45,14 +45,14 @@ async def test_keyboard_selects_opens_and_copies_lines(user: BrowserUser, log_pa
     await expect(page.locator(".fields")).to_contain_text("12345678901234567890")
     await page.keyboard.press("X")
     await expect(page.locator(".row.selected")).to_have_count(2)
-    assert "#line=" in page.url
+    assert "#L2-L3." in page.url
     await page.keyboard.press("c")
     await expect(page.locator(".log-status")).to_have_text("2 lines copied")
     copied = await page.evaluate("navigator.clipboard.readText()")
     assert copied == '{"event":"two","order":12345678901234567890}\nthree\n'
     await page.keyboard.press("Escape")
     await expect(page.locator(".row.selected")).to_have_count(0)
-    assert "#line=" not in page.url
+    assert "#L" not in page.url
 
 
 async def test_space_presses_the_focused_button(user: BrowserUser, log_path: Path) -> None:
@@ -177,10 +177,6 @@ async def test_linked_range_longer_than_a_page_is_selected(
     await expect(log_row(page, 3000)).to_be_visible()
     await page.keyboard.press("g")
     await log_row(page, 5).get_by_role("button").click()
-    url = page.url
-    await page.keyboard.press("G")
-    await expect(log_row(page, 3000)).to_be_visible()
-    await log_row(page, 2990).get_by_role("button").click()
-    last = page.url.partition("#line=")[2]
-    other = await user.open_page(f"{url.removeprefix(user.address)}..{last}")
+    check = page.url.partition("#L5.")[2]
+    other = await user.open_page(f"/jobs/lantern#L5-L2990.{check}")
     await expect(other.locator(".log-status")).to_have_text("2986 lines selected")

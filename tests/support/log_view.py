@@ -1,8 +1,9 @@
 """The page's log view."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from playwright.async_api import Locator, Page
+from playwright.async_api import Locator, Page, expect
 
 
 def append_numbered(log: Path, first: int, last: int) -> None:
@@ -25,3 +26,9 @@ async def scroll_up(page: Page, by: int) -> None:
     """Scroll the log up with the mouse wheel."""
     await page.locator(".log-rows").hover()
     await page.mouse.wheel(0, -by)
+
+
+async def wait_for_numbers(page: Page, numbers: Iterable[int]) -> None:
+    """Wait until exactly the lines with some numbers are shown."""
+    expected = [str(number) for number in numbers]
+    await expect(page.locator(".row.line .number")).to_have_text(expected)

@@ -2,10 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { parseRuns, plainText } from "../../../marianne_stream/web/static/js/model/ansi.js";
-import {
-  makeLineFragment,
-  parseLineFragment,
-} from "../../../marianne_stream/web/static/js/model/line_links.js";
 import { formatJson, parseLine } from "../../../marianne_stream/web/static/js/model/log_line.js";
 import {
   highlightPattern,
@@ -16,7 +12,7 @@ import { RowHeights } from "../../../marianne_stream/web/static/js/model/row_hei
 import { makeReplayBuffer } from "../../../marianne_stream/web/static/js/wire/replay_buffer.js";
 import { logEvent, partialEvent, range } from "./log_pages.mjs";
 
-/** @typedef {import("../../../marianne_stream/web/static/js/model/log_window.js").LogPage} LogPage */
+/** @typedef {import("../../../marianne_stream/web/static/js/model/log_rows.js").LogPage} LogPage */
 
 test("row heights equal sums computed naively", () => {
   let seed = 7;
@@ -144,16 +140,6 @@ test("search reads to the start of the log, retries when busy, and wraps around"
   assert.equal(search.step(1)?.cursor, "c8");
   assert.equal(search.step(-1)?.cursor, "c9");
   assert.equal(search.step(-1)?.cursor, "c2");
-});
-
-test("fragment of a line range is parsed back to it", () => {
-  for (const link of [
-    { from: "l-1-a", to: "l-1-a" },
-    { from: "l-1-a", to: "l-2-b" },
-  ]) {
-    assert.deepEqual(parseLineFragment(makeLineFragment(link)), link);
-  }
-  assert.equal(parseLineFragment("#elsewhere"), null);
 });
 
 test("replay buffer has the current partial line, and none that was completed", () => {

@@ -5,7 +5,7 @@ import { LogPager } from "../../../marianne_stream/web/static/js/model/log_pager
 import { LogWindow } from "../../../marianne_stream/web/static/js/model/log_window.js";
 import { lineNumbers, logEvent, makePage, range } from "./log_pages.mjs";
 
-/** @typedef {import("../../../marianne_stream/web/static/js/model/log_window.js").LogPage} LogPage */
+/** @typedef {import("../../../marianne_stream/web/static/js/model/log_rows.js").LogPage} LogPage */
 
 /**
  * Make a pager whose requests the test answers.
@@ -111,12 +111,15 @@ test("newest page is the end of the log, and gives the cursor to follow from", a
 test("without a newest page a stream is asked, unless another request came", async () => {
   const window = new LogWindow();
   const { pager, requests, calls } = makePager(window);
-  pager.loadNewest();
+  const missing = pager.loadNewest();
+  // Of a stream that ends once the page is here.
+  window.applyEvents([logEvent(1)]);
   requests[0].reject(new Error("no log"));
-  await nextTurn();
+  assert.equal(await missing, true);
   assert.deepEqual(calls.at(-1), ["onNewest", ""]);
-  pager.loadNewest();
-  pager.cancel();
-  await nextTurn();
+  assert.deepEqual(lineNumbers(window), []);
+  const replaced = pager.loadNewest();
+  pager.jumpTo("c5");
+  assert.equal(await replaced, false);
   assert.equal(calls.filter(([name]) => name === "onNewest").length, 1);
 });

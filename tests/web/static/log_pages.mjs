@@ -1,7 +1,7 @@
 /** Log events and pages for tests. */
 
 /** @typedef {import("../../../marianne_stream/web/static/js/model/log_window.js").LogWindow} LogWindow */
-/** @typedef {import("../../../marianne_stream/web/static/js/model/log_window.js").LogPage} LogPage */
+/** @typedef {import("../../../marianne_stream/web/static/js/model/log_rows.js").LogPage} LogPage */
 
 /** @param {number} number of the line. */
 export function logEvent(number) {

@@ -35,10 +35,6 @@ export class LineSelection {
   /** Selected rows that are lines. */
   get lines() {
     const range = this.range;
-    if (!range) return [];
-    const { firstSerial, rows } = this.#window;
-    return rows
-      .slice(range.first - firstSerial, range.last - firstSerial + 1)
-      .filter(({ kind }) => kind === "line");
+    return range ? this.#window.linesBetween(range.first, range.last) : [];
   }
 }

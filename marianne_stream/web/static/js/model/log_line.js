@@ -22,7 +22,7 @@ const MESSAGE_FIELDS = ["event", "message", "msg", "text"];
 const TIME_FIELDS = ["timestamp", "time", "ts", "@timestamp", "asctime"];
 const LEVEL_FIELDS = ["level", "levelname", "lvl", "severity", "levelno"];
 
-/** Number of characters of a line that are shown. */
+/** Number of characters of a line that are shown unless the reader opens it. */
 export const MAX_SHOWN_CHARS = 8_000;
 
 /**
@@ -30,14 +30,15 @@ export const MAX_SHOWN_CHARS = 8_000;
  *
  * @param {string} line
  * @param {{level?: string, loggedAt?: string}} [known] level and time that the server found in it.
+ * @param {number} [maxChars] number of characters of the message to return.
  * @returns {ParsedLine}
  */
-export function parseLine(line, { level = "", loggedAt = "" } = {}) {
+export function parseLine(line, { level = "", loggedAt = "" } = {}, maxChars = MAX_SHOWN_CHARS) {
   const json = parseJsonObject(line);
   if (json) return parseFields(json, { level, loggedAt });
   const untimed = loggedAt ? line.replace(LEADING_TIME, "") : line;
   const text = level && untimed !== line ? untimed.replace(LEADING_LEVEL, "") : untimed;
-  return { json: null, runs: parseRuns(text.slice(0, MAX_SHOWN_CHARS)), fields: [] };
+  return { json: null, runs: parseRuns(text.slice(0, maxChars)), fields: [] };
 }
 
 /**

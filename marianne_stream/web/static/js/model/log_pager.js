@@ -4,7 +4,7 @@
  */
 
 /**
- * @typedef {import("./log_window.js").LogPage} LogPage
+ * @typedef {import("./log_rows.js").LogPage} LogPage
  * @typedef {import("./log_window.js").LogWindow} LogWindow
  * @typedef {Record<string, string | number | boolean | null>} PageQuery query of `/logs/lines`.
  * @typedef {(query: PageQuery, signal: AbortSignal) => Promise<LogPage>} FetchPage
@@ -97,7 +97,25 @@ export class LogPager {
     return this.#jump({ around: cursor, limit: CONTEXT_LINES });
   }
 
-  /** Replace the window by the newest lines of the log. */
+  /**
+   * Replace the window by the line with a number or a time, and those around it.
+   *
+   * @param {PageQuery} place the parameters `line` and `check`, or `time`.
+   * @returns {Promise<string | null>} cursor of the line; "" if there is none, null if the page was
+   *   not loaded.
+   */
+  async jumpToPlace(place) {
+    /** @type {string | null} */
+    let target = null;
+    await this.#jump({ ...place, limit: CONTEXT_LINES }, (page) => (target = page.target ?? ""));
+    return target;
+  }
+
+  /**
+   * Replace the window by the newest lines of the log.
+   *
+   * @returns {Promise<boolean>} false if another request has replaced this one.
+   */
   async loadNewest() {
     this.cancel();
     const abort = (this.#abort = new AbortController());
@@ -108,11 +126,13 @@ export class LogPager {
     } catch {
       // The stream waits for a log that does not exist yet, and connects again to a server.
     }
-    if (this.#abort !== abort) return;
+    if (this.#abort !== abort) return false;
     this.#abort = null;
     if (page) this.#window.replace(page, { atEnd: true });
+    else this.#window.clear();
     this.#on.onMessage("");
     this.#on.onNewest(page?.after ?? "");
+    return true;
   }
 
   /** Cancel the request in progress; its page is not used. */
@@ -121,13 +141,17 @@ export class LogPager {
     this.#abort = null;
   }
 
-  /** @param {PageQuery} query */
-  #jump(query) {
+  /**
+   * @param {PageQuery} query
+   * @param {(page: LogPage) => void} [use] is called once the window has the page.
+   */
+  #jump(query, use = () => {}) {
     this.cancel();
     return this.#load(query, (page) => {
       this.#window.replace(page);
       this.#on.onMessage("");
       this.#on.onReplaced();
+      use(page);
     });
   }
 
@@ -162,6 +186,6 @@ export class LogPager {
 /** @param {any} error an `ApiError`. */
 function describeError(error) {
   return error.code === "cursor_expired"
-    ? "This line is no longer in the log."
+    ? "The log does not have this line, or no longer has it."
     : String(error.message);
 }

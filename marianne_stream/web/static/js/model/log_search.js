@@ -21,6 +21,8 @@ export class LogSearch {
   hasMore = false;
   /** Error that ended the search, as a sentence; "" if there is none. */
   error = "";
+  /** @type {"" | "newest" | "oldest"} end of the matches at which the last step went on. */
+  wrappedTo = "";
   /** Number of bytes of the log that were searched. */
   readBytes = 0;
   #fetchPage;
@@ -69,15 +71,20 @@ export class LogSearch {
   }
 
   /**
-   * Go to another match: +1 to an older one, -1 to a newer one, wrapping around at the ends.
+   * Go to another match: +1 to an older one, -1 to a newer one. Behind the last one this goes on at
+   * the other end, as `wrappedTo` tells.
    *
    * @param {number} by
-   * @returns {LogMatch | null} null if there are no matches.
+   * @returns {LogMatch | null} null if there is none in this direction, or none yet.
    */
   step(by) {
     const count = this.matches.length;
-    if (!count) return null;
-    this.current = (this.current + by + count) % count;
+    const next = this.current + by;
+    this.wrappedTo = "";
+    if (!count || (next >= count && !this.isDone)) return null;
+    if (next >= count) this.wrappedTo = "newest";
+    else if (next < 0) this.wrappedTo = "oldest";
+    this.current = (next + count) % count;
     return this.matches[this.current];
   }
 

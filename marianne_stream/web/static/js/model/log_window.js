@@ -3,54 +3,26 @@
  * while the window reaches the end of the log, and only counted otherwise.
  */
 
+import { joinEntry, leaveEntry } from "./log_entries.js";
+import {
+  countChars,
+  cursorKey,
+  makeEventRow,
+  makeMarker,
+  makePageRows,
+  parsePartial,
+} from "./log_rows.js";
+
 /** @typedef {import("../wire/event_parser.js").ServerSentEvent} ServerSentEvent */
-
-/**
- * @typedef {object} LogRow a line, or a marker of what happened at this place of the log. Rows have
- *   serials: consecutive integers, never reused, negative for rows that were prepended.
- * @property {"line" | "rotated" | "gap" | "missing" | "end"} kind
- * @property {string} text
- * @property {number} number of the line in its file.
- * @property {string} cursor
- * @property {string} [time] ISO 8601 time at which the server read the line; "" if unknown.
- * @property {boolean} [truncated]
- * @property {string} [level]
- * @property {string} [loggedAt] time in the line; "" if it contains none.
- * @property {boolean} [isFromConductor] the line was taken from the conductor's own log.
- * @property {boolean} [startsRun]
- * @property {any} [data] of a marker: the data of its event.
- * @property {boolean} [isOpen] the fields of a JSON line are shown.
- * @property {number} [height] when last drawn, in pixels.
- * @property {string} [heightLayout] the layout for which the height is valid.
- * @property {import("./log_line.js").ParsedLine} [parsed] cache of the parsed text.
- */
-
-/**
- * @typedef {object} LogPageLine
- * @property {string} line
- * @property {number} line_number
- * @property {string} cursor
- * @property {boolean} [truncated]
- * @property {string | null} [level]
- * @property {string | null} [logged_at]
- * @property {boolean} [begins_run]
- * @property {boolean} [match] of a search: false for a line of the context.
- */
-
-/**
- * @typedef {object} LogPage response of `/logs/lines`.
- * @property {LogPageLine[]} lines
- * @property {string | null} before cursor for older lines; null at the beginning of the log.
- * @property {string} [after] cursor for newer lines.
- * @property {string} [source]
- * @property {string} [stopped_by]
- * @property {{line: string, line_number: number} | null} [partial] the last line without a newline.
- * @property {number} [read_bytes]
- */
+/** @typedef {import("./log_rows.js").LogRow} LogRow */
+/** @typedef {import("./log_rows.js").LogPage} LogPage */
 
 /** Limits of a window; beyond them, a tenth of the rows is dropped at the other end. */
 export const MAX_ROWS = 100_000;
 export const MAX_CHARS = 15_000_000;
+
+/** Number of lines at an end of the window that a page with context may have as well. */
+const MAX_SHARED = 200;
 
 export class LogWindow {
   /** @type {LogRow[]} */
@@ -67,6 +39,11 @@ export class LogWindow {
   after = "";
   /** @type {{text: string, number: number} | null} last line of the log while it has no newline. */
   partial = null;
+
+  /** True once the window has had a line with a time, a level, or an entry of several lines. */
+  hasTimes = false;
+  hasLevels = false;
+  hasEntries = false;
 
   constructor({ maxRows = MAX_ROWS, maxChars = MAX_CHARS } = {}) {
     this.#maxRows = maxRows;
@@ -90,6 +67,18 @@ export class LogWindow {
    */
   getRow(serial) {
     return this.rows[serial - this.#firstSerial];
+  }
+
+  /**
+   * Return the lines from one serial to another.
+   *
+   * @param {number} first
+   * @param {number} last
+   */
+  linesBetween(first, last) {
+    return this.rows
+      .slice(Math.max(0, first - this.#firstSerial), last - this.#firstSerial + 1)
+      .filter(({ kind }) => kind === "line");
   }
 
   /** @param {number} serial */
@@ -132,6 +121,7 @@ export class LogWindow {
     this.atEnd = true;
     this.before = this.after = "";
     this.partial = null;
+    this.hasTimes = this.hasLevels = this.hasEntries = false;
   }
 
   /**
@@ -174,11 +164,12 @@ export class LogWindow {
    * @returns {{added: number}} number of rows added.
    */
   prepend(page) {
-    const rows = makePageRows(page);
+    const rows = this.#newRows(page);
     const [last, first] = [rows.at(-1), this.rows.find(({ kind }) => kind === "line")];
     if (last && first && first.number <= last.number) rows.push(makeMarker("rotated", {}));
     this.rows = rows.concat(this.rows);
     this.#firstSerial -= rows.length;
+    this.#joinEntries(rows.length);
     this.#chars += countChars(rows);
     this.before = page.before;
     this.#trimEnd();
@@ -192,7 +183,7 @@ export class LogWindow {
    * @returns {{added: number, dropped: number}} number of rows added, and dropped at the start.
    */
   append(page) {
-    const rows = makePageRows(page);
+    const rows = this.#newRows(page);
     const last = this.rows.findLast(({ kind }) => kind === "line");
     if (last && rows[0] && rows[0].number <= last.number) rows.unshift(makeMarker("rotated", {}));
     for (const row of rows) this.#push(row);
@@ -219,8 +210,55 @@ export class LogWindow {
 
   /** @param {LogRow} row */
   #push(row) {
+    const previous = this.rows.at(-1);
     this.rows.push(row);
     this.#chars += row.text.length;
+    this.#addToColumns(row, previous);
+  }
+
+  /**
+   * Join prepended rows to entries, and the rows behind them whose entry begins among them.
+   *
+   * @param {number} count of prepended rows.
+   */
+  #joinEntries(count) {
+    for (let index = 0; index < this.rows.length; index += 1) {
+      const row = this.rows[index];
+      if (index >= count && (row.entry || row.level || row.loggedAt)) return;
+      const hasJoined = this.#addToColumns(row, this.rows[index - 1]);
+      if (index >= count && !hasJoined) return;
+    }
+  }
+
+  /**
+   * @param {LogRow} row
+   * @param {LogRow | undefined} previous
+   */
+  #addToColumns(row, previous) {
+    this.hasTimes ||= Boolean(row.loggedAt || row.time);
+    this.hasLevels ||= Boolean(row.level);
+    const hasJoined = joinEntry(row, previous);
+    this.hasEntries ||= hasJoined;
+    return hasJoined;
+  }
+
+  /**
+   * Return the rows of a page that the window does not have: matches may share their context.
+   *
+   * @param {LogPage} page
+   */
+  #newRows(page) {
+    if (!page.lines.some(({ match }) => match === false)) return makePageRows(page);
+    const known = new Map();
+    for (const row of [...this.rows.slice(0, MAX_SHARED), ...this.rows.slice(-MAX_SHARED)]) {
+      if (row.cursor) known.set(cursorKey(row.cursor), row);
+    }
+    const lines = page.lines.filter(({ cursor, match }) => {
+      const row = known.get(cursorKey(cursor));
+      if (row) row.isMatch ||= match;
+      return !row;
+    });
+    return makePageRows({ ...page, lines });
   }
 
   /** Stop appending new lines if the window is full. */
@@ -237,6 +275,10 @@ export class LogWindow {
     this.#chars -= countChars(this.rows.slice(0, count));
     this.rows = this.rows.slice(count);
     this.#firstSerial += count;
+    // The first lines of these entries are gone.
+    for (let at = 0; this.rows[at]?.entry && this.rows[at].entry?.head !== this.rows[at]; at += 1) {
+      this.rows[at].entry = undefined;
+    }
     this.before = this.rows.find(({ kind }) => kind === "line")?.cursor ?? "";
     return count;
   }
@@ -244,6 +286,7 @@ export class LogWindow {
   #trimEnd() {
     const count = this.#excessRows();
     if (!count) return;
+    for (const row of this.rows.slice(-count)) leaveEntry(row);
     this.#chars -= countChars(this.rows.slice(-count));
     this.rows.length -= count;
     this.atEnd = false;
@@ -256,89 +299,4 @@ export class LogWindow {
     const share = Math.max(this.rows.length / this.#maxRows, this.#chars / this.#maxChars);
     return Math.ceil(this.rows.length * (1 - 0.9 / share));
   }
-}
-
-/**
- * Return a cursor without the inode of its file, which changes when the file is compressed.
- *
- * @param {string} cursor
- */
-function cursorKey(cursor) {
-  return cursor.replace(/^(\w)-\w+-/, "$1-");
-}
-
-/** @type {Record<string, LogRow["kind"]>} */
-const MARKERS = {
-  log_rotated: "rotated",
-  log_gap: "gap",
-  log_missing: "missing",
-  log_complete: "end",
-};
-
-/**
- * @param {ServerSentEvent} event
- * @returns {LogRow | null} null for an event without a row.
- */
-function makeEventRow({ event, id, data }) {
-  if (MARKERS[event]) return makeMarker(MARKERS[event], JSON.parse(data));
-  if (event !== "log") return null;
-  const value = JSON.parse(data);
-  return makeLineRow(value, id, value.initial ? "" : value.timestamp);
-}
-
-/**
- * @param {ServerSentEvent} event
- * @returns {{text: string, number: number} | null}
- */
-function parsePartial({ data }) {
-  const { line, line_number } = JSON.parse(data);
-  return line ? { text: line, number: line_number } : null;
-}
-
-/** @param {LogPage} page */
-function makePageRows({ lines, source }) {
-  /** @type {LogRow[]} */
-  const rows = [];
-  for (const line of lines) {
-    const last = rows.at(-1);
-    // Line numbers start again in each file.
-    if (last && line.line_number <= last.number) rows.push(makeMarker("rotated", {}));
-    rows.push(makeLineRow({ ...line, source }, line.cursor, ""));
-  }
-  return rows;
-}
-
-/**
- * @param {Omit<LogPageLine, "cursor"> & {source?: string}} line
- * @param {string} cursor
- * @param {string} time
- * @returns {LogRow}
- */
-function makeLineRow(line, cursor, time) {
-  return {
-    kind: "line",
-    text: line.line,
-    number: line.line_number,
-    cursor,
-    time,
-    truncated: Boolean(line.truncated),
-    level: line.level ?? "",
-    loggedAt: line.logged_at ?? "",
-    isFromConductor: line.source === "conductor",
-    startsRun: Boolean(line.begins_run),
-  };
-}
-
-/**
- * @param {LogRow["kind"]} kind
- * @param {object} data
- * @returns {LogRow}
- */
-function makeMarker(kind, data) {
-  return { kind, data, text: "", number: 0, cursor: "" };
-}
-
-/** @param {LogRow[]} rows */
-function countChars(rows) {
-  return rows.reduce((sum, { text }) => sum + text.length, 0);
 }

@@ -1,4 +1,4 @@
-/** Controls of a log view: level, toggles, copy and download, and a status text. */
+/** Controls of a log view: level, toggles, jump, copy and download, and a status text. */
 
 import { jobPath } from "../wire/api.js";
 import { h, setAttribute, setText } from "./dom.js";
@@ -21,12 +21,14 @@ const KEY = "marianne-stream log";
  * @typedef {object} LogControlsOptions
  * @property {() => void} onFollow
  * @property {() => void} onCopy
+ * @property {() => void} onJump
  * @property {() => void} onLevelChange
- * @property {() => void} onLayoutChange lines are wrapped or not, or times are shown or not.
+ * @property {() => void} onLayoutChange lines are wrapped or not, times are shown or not, or entries
+ *   are folded or not.
  */
 
 export class LogControls {
-  #layout = { wrap: true, times: true, ...load(KEY, {}) };
+  #layout = { wrap: true, times: true, fold: false, ...load(KEY, {}) };
   #status = h("span.log-status");
   #onLayoutChange;
 
@@ -34,7 +36,7 @@ export class LogControls {
    * @param {string} jobId
    * @param {LogControlsOptions} options
    */
-  constructor(jobId, { onFollow, onCopy, onLevelChange, onLayoutChange }) {
+  constructor(jobId, { onFollow, onCopy, onJump, onLevelChange, onLayoutChange }) {
     this.#onLayoutChange = onLayoutChange;
     this.levelSelect = h(
       "select",
@@ -45,6 +47,9 @@ export class LogControls {
     this.wrapToggle = makeButton("Wrap", "wrap", "Wrap long lines (w)", () => this.toggle("wrap"));
     this.timesToggle = makeButton("Times", "clock", "Show times (s)", () => this.toggle("times"));
     this.timesToggle.dataset.toggle = "times";
+    this.foldToggle = makeButton("Fold", "fold", "Fold entries to their first line (e)", () =>
+      this.toggle("fold"),
+    );
     const copyTitle = "Copy the selected lines, or all visible lines (c)";
     const download = h(
       "a.quiet",
@@ -62,6 +67,8 @@ export class LogControls {
       this.followToggle,
       this.wrapToggle,
       this.timesToggle,
+      this.foldToggle,
+      makeButton("Go to time", "calendar", "Go to a date and time (d)", onJump),
       makeButton("Copy", "copy", copyTitle, onCopy),
       download,
       this.#status,
@@ -83,10 +90,15 @@ export class LogControls {
     return this.#layout.times;
   }
 
+  /** True if entries are folded. */
+  get fold() {
+    return this.#layout.fold;
+  }
+
   /**
    * Change the layout, and keep the choice.
    *
-   * @param {"wrap" | "times"} name
+   * @param {"wrap" | "times" | "fold"} name
    */
   toggle(name) {
     this.#layout[name] = !this.#layout[name];
@@ -97,12 +109,14 @@ export class LogControls {
   /**
    * Show the state of the toggles, and the status text.
    *
-   * @param {{isFollowing: boolean, status: string}} state
+   * @param {{isFollowing: boolean, hasEntries: boolean, status: string}} state
    */
-  update({ isFollowing, status }) {
+  update({ isFollowing, hasEntries, status }) {
     setAttribute(this.followToggle, "aria-pressed", String(isFollowing));
     setAttribute(this.wrapToggle, "aria-pressed", String(this.#layout.wrap));
     setAttribute(this.timesToggle, "aria-pressed", String(this.#layout.times));
+    setAttribute(this.foldToggle, "aria-pressed", String(this.#layout.fold));
+    this.foldToggle.hidden = !hasEntries;
     this.showStatus(status);
   }
 

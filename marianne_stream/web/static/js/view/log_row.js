@@ -1,12 +1,14 @@
 /** Row of a log: a line with its columns, or a marker of what happened at this place. */
 
 import { parseRuns, plainText } from "../model/ansi.js";
+import { isEntryHead } from "../model/log_entries.js";
 import { formatJson, MAX_SHOWN_CHARS, parseLine } from "../model/log_line.js";
 import { lineTime } from "../model/log_line_time.js";
+import { splitLinks } from "../model/text_links.js";
 import { formatBytes } from "../model/time_format.js";
 import { h } from "./dom.js";
 
-/** @typedef {import("../model/log_window.js").LogRow} Row */
+/** @typedef {import("../model/log_rows.js").LogRow} Row */
 /** @typedef {import("../model/ansi.js").TextStyle} TextStyle */
 
 /**
@@ -14,8 +16,12 @@ import { h } from "./dom.js";
  * @property {RegExp | null} pattern text to highlight.
  * @property {import("../model/time_format.js").TimeFormat} times
  * @property {string} day heading above the row; "" for none.
+ * @property {boolean} isLong the line is shown in part unless the reader opens it.
+ * @property {boolean} isEntryOpen the lines below it in its entry are shown.
  * @property {(event: MouseEvent) => void} onNumberClick
- * @property {() => void} onToggle is called when the fields of a JSON line are opened or closed.
+ * @property {() => void} onToggle is called when the fields of a JSON line, or a long line, are opened
+ *   or closed.
+ * @property {() => void} onToggleEntry folds or opens the entry.
  */
 
 /** @type {Record<string, string>} */
@@ -47,19 +53,18 @@ const STYLE_CLASSES = ["bold", "dim", "italic", "underline", "strike"];
  * @param {RowOptions} options
  * @returns {HTMLElement}
  */
-export function makeRow(row, { pattern, times, day, onNumberClick, onToggle }) {
+export function makeRow(row, options) {
   if (row.kind !== "line") {
     return h("div", { class: `row marker ${row.kind}` }, h("span", {}, markerText(row)));
   }
-  const parsed = (row.parsed ??= parseLine(row.text, row));
-  const isCut = row.truncated || row.text.length > MAX_SHOWN_CHARS;
+  const { times, day, isLong, onNumberClick, onToggle } = options;
+  const maxChars = row.isWhole ? Infinity : MAX_SHOWN_CHARS;
+  const { json } = (row.parsed ??= parseLine(row.text, row, maxChars));
   const number = h(
     "button.number",
     { type: "button", tabindex: -1, onclick: onNumberClick, "aria-label": `Line ${row.number}` },
     String(row.number),
   );
-  const toggle = parsed.json ? makeFieldsToggle(row, onToggle) : null;
-  const cut = isCut ? h("span.truncated", {}, " … truncated") : null;
   const element = h(
     "div.row.line",
     { "data-level": row.level || null },
@@ -68,11 +73,27 @@ export function makeRow(row, { pattern, times, day, onNumberClick, onToggle }) {
     number,
     makeTime(row, times),
     h("span.level", {}, LEVEL_LABELS[row.level ?? ""] ?? ""),
-    h("span.text", {}, toggle, makeText(parsed, pattern), cut),
-    parsed.json && row.isOpen ? h("pre.fields", {}, formatJson(parsed.json)) : null,
+    isEntryHead(row) ? makeEntryToggle(row, options) : null,
+    makeLineText(row, row.parsed, options),
+    isLong ? makeWholeToggle(row, onToggle) : null,
+    json && row.isOpen ? h("pre.fields", {}, formatJson(json)) : null,
   );
-  element.classList.toggle("json", parsed.json !== null);
+  element.classList.toggle("json", json !== null);
+  element.classList.toggle("cut", isLong && !row.isWhole);
+  element.classList.toggle("context", row.isMatch === false);
   return element;
+}
+
+/**
+ * @param {Row} row
+ * @param {import("../model/log_line.js").ParsedLine} parsed
+ * @param {RowOptions} options
+ */
+function makeLineText(row, parsed, { pattern, isLong, onToggle }) {
+  const toggle = parsed.json ? makeFieldsToggle(row, onToggle) : null;
+  const isCut = row.truncated && (row.isWhole || !isLong);
+  const cut = isCut ? h("span.truncated", {}, " … cut at 64 KB") : null;
+  return h("span.text", {}, toggle, makeText(parsed, pattern), cut);
 }
 
 /**
@@ -111,20 +132,20 @@ function makeText({ runs, fields }, pattern) {
   const text = runs.flatMap((run) => makeRun(run, pattern));
   const fieldElements = fields.flatMap(([name, value]) => [
     " ",
-    h("span.field", {}, h("span.field-name", {}, `${name}=`), highlight(value, pattern)),
+    h("span.field", {}, h("span.field-name", {}, `${name}=`), makeLinkedText(value, pattern)),
   ]);
   return [...text, ...fieldElements];
 }
 
 /**
- * Make the nodes of a run of styled text, with matches highlighted.
+ * Make the nodes of a run of styled text, with links, and matches highlighted.
  *
  * @param {import("../model/ansi.js").TextRun} run
  * @param {RegExp | null} pattern
  * @returns {(Node | string)[]}
  */
 function makeRun({ text, style }, pattern) {
-  const pieces = highlight(text, pattern);
+  const pieces = makeLinkedText(text, pattern);
   if (!Object.values(style).some(Boolean)) return pieces;
   const { fg, bg } = style.inverse
     ? { fg: style.bg ?? "background", bg: style.fg ?? "text" }
@@ -134,6 +155,26 @@ function makeRun({ text, style }, pattern) {
   setColour(span, "fg", fg);
   setColour(span, "bg", bg);
   return [span];
+}
+
+/**
+ * @param {string} text
+ * @param {RegExp | null} pattern
+ */
+function makeLinkedText(text, pattern) {
+  return splitLinks(text).flatMap((piece) => makePiece(piece, pattern));
+}
+
+/**
+ * @param {import("../model/text_links.js").TextPiece} piece
+ * @param {RegExp | null} pattern
+ * @returns {(Node | string)[]}
+ */
+function makePiece({ text, url }, pattern) {
+  const pieces = highlight(text, pattern);
+  if (!url) return pieces;
+  const attributes = { href: url, target: "_blank", rel: "noopener noreferrer", tabindex: -1 };
+  return [h("a.link", attributes, pieces)];
 }
 
 /**
@@ -184,6 +225,49 @@ function makeFieldsToggle(row, onToggle) {
       },
     },
     "{ }",
+  );
+}
+
+/**
+ * @param {Row} row
+ * @param {RowOptions} options
+ */
+function makeEntryToggle({ entry }, { isEntryOpen, onToggleEntry }) {
+  const count = (entry?.lineCount ?? 1) - 1;
+  const lines = count === 1 ? "1 more line" : `${count} more lines`;
+  return h(
+    "button.entry-toggle",
+    {
+      type: "button",
+      tabindex: -1,
+      title: isEntryOpen ? `Fold ${lines} (Enter)` : `Show ${lines} (Enter)`,
+      "aria-expanded": String(isEntryOpen),
+      "aria-label": `${lines} of this entry`,
+      onclick: onToggleEntry,
+    },
+    isEntryOpen ? "▾" : `▸ ${count}`,
+  );
+}
+
+/**
+ * @param {Row} row
+ * @param {() => void} onToggle
+ */
+function makeWholeToggle(row, onToggle) {
+  const isWhole = Boolean(row.isWhole);
+  return h(
+    "button.whole-toggle",
+    {
+      type: "button",
+      tabindex: -1,
+      "aria-expanded": String(isWhole),
+      onclick: () => {
+        row.isWhole = !isWhole;
+        row.parsed = undefined;
+        onToggle();
+      },
+    },
+    isWhole ? "Show less" : `Show all of this line (${formatBytes(row.text.length)})`,
   );
 }
 

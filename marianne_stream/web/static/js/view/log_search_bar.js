@@ -1,4 +1,4 @@
-/** Search bar of a log: text to find, number of matches, and the current match. */
+/** Search bar of a log: text to find, number of matches, the current match, and the filter. */
 
 import { highlightPattern, searchParameters } from "../model/log_query.js";
 import { LogSearch } from "../model/log_search.js";
@@ -11,7 +11,14 @@ import { makeIcon } from "./icons.js";
  * @property {import("../model/log_pager.js").FetchPage} fetchPage
  * @property {(pattern: RegExp | null) => void} onPattern highlights the text to find; null for none.
  * @property {(match: import("../model/log_search.js").LogMatch) => void} onMatch shows a match.
+ * @property {(filter: LogFilter | null) => void} onFilter shows matches only; null for all lines.
+ * @property {(sentence: string) => void} onAnnounce
  */
+
+/** @typedef {Record<string, string | number>} LogFilter query of the matches, and `context`. */
+
+/** Choices for the number of lines around each match. */
+const CONTEXTS = [0, 1, 2, 3, 5, 10, 20, 50];
 
 export class LogSearchBar {
   /** @type {LogSearch | null} */
@@ -21,7 +28,11 @@ export class LogSearchBar {
   #options;
   #count = h("span.count", { role: "status" });
   #regexToggle;
+  #filterToggle;
+  #contextSelect;
   #stepButtons;
+  /** Filter in use, as JSON: it is applied when it changes. */
+  #filter = "null";
 
   /** @param {SearchBarOptions} options */
   constructor(options) {
@@ -33,27 +44,31 @@ export class LogSearchBar {
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKeyDown(event),
       oninput: () => this.input.value || this.clear(),
     });
-    this.#regexToggle = h(
-      "button.quiet.toggle",
-      {
-        type: "button",
-        title: "Use a regular expression (RE2)",
-        "aria-label": "Regular expression",
-        "aria-pressed": "false",
-        onclick: () => this.#toggleRegex(),
-      },
+    this.#regexToggle = this.#makeToggle(
+      { title: "Use a regular expression (RE2)", "aria-label": "Regular expression" },
+      () => this.#toggleRegex(),
       ".*",
     );
+    this.#regexToggle.classList.add("regex-toggle");
+    this.#filterToggle = this.#makeToggle(
+      { title: "Show matches only (m)" },
+      () => this.toggleFilter(),
+      makeIcon("filter"),
+      h("span", {}, "Only matches"),
+    );
     this.#stepButtons = [
-      this.#makeStepButton(1, "Previous match (N)", "up"),
-      this.#makeStepButton(-1, "Next match (n)", "down"),
+      this.#makeStepButton(1, "Next match, towards the start of the log (n, Enter)", "up"),
+      this.#makeStepButton(-1, "Previous match, towards its end (N, Shift+Enter)", "down"),
     ];
+    this.#contextSelect = makeContextSelect(() => this.#applyFilter());
     this.element = h(
       "div.log-search",
       { role: "search" },
       h("label.search-field", {}, makeIcon("search"), this.input),
       this.#regexToggle,
       this.#stepButtons,
+      this.#filterToggle,
+      this.#contextSelect,
       this.#count,
     );
     this.#update();
@@ -71,20 +86,39 @@ export class LogSearchBar {
   step(by) {
     const match = this.#search?.step(by);
     this.#update();
+    const { wrappedTo } = this.#search ?? {};
+    if (wrappedTo) this.#options.onAnnounce(`No more matches: going on at the ${wrappedTo}.`);
     if (match) this.#options.onMatch(match);
   }
 
   /** End the search, and remove its results. */
   clear() {
-    this.#search?.close();
-    this.#search = null;
-    this.#options.onPattern(null);
-    this.#update();
+    this.#end();
+    this.#applyFilter();
+  }
+
+  /** Show matches only, or all lines. */
+  toggleFilter() {
+    const isOn = this.#filterToggle.getAttribute("aria-pressed") === "true";
+    setAttribute(this.#filterToggle, "aria-pressed", String(!isOn));
+    if (!this.#search && this.input.value) this.#start();
+    else if (!isOn && !this.#search) this.input.focus();
+    this.#applyFilter();
   }
 
   /** Search again, if a search is shown. */
   restart() {
     if (this.#search) this.#start();
+  }
+
+  /**
+   * @param {Record<string, string>} attributes
+   * @param {() => void} onclick
+   * @param {...(Node | string)} children
+   */
+  #makeToggle(attributes, onclick, ...children) {
+    const pressed = { type: "button", "aria-pressed": "false", onclick };
+    return h("button.quiet.toggle", { ...pressed, ...attributes }, ...children);
   }
 
   /**
@@ -122,10 +156,33 @@ export class LogSearchBar {
     this.restart();
   }
 
+  #end() {
+    this.#search?.close();
+    this.#search = null;
+    this.#options.onPattern(null);
+    this.#update();
+  }
+
+  /** Tell the filter that is chosen, if it is another one. */
+  #applyFilter() {
+    const isOn = this.#filterToggle.getAttribute("aria-pressed") === "true";
+    this.#contextSelect.hidden = !isOn;
+    const parameters = searchParameters(this.#text, { regex: this.#isRegex });
+    const context = Number(this.#contextSelect.value);
+    const filter = isOn && this.#search ? { ...parameters, context } : null;
+    const text = JSON.stringify(filter);
+    if (text === this.#filter) return;
+    this.#filter = text;
+    this.#options.onFilter(filter);
+  }
+
   #start() {
-    this.clear();
+    this.#end();
     this.#text = this.input.value;
-    if (!this.#text) return;
+    if (!this.#text) {
+      this.#applyFilter();
+      return;
+    }
     const options = { regex: this.#isRegex };
     const parameters = searchParameters(this.#text, options);
     let isShown = false;
@@ -141,6 +198,7 @@ export class LogSearchBar {
     this.#search = search;
     this.#options.onPattern(highlightPattern(this.#text, options));
     this.#update();
+    this.#applyFilter();
     search.run();
   }
 
@@ -153,11 +211,26 @@ export class LogSearchBar {
 }
 
 /** @param {LogSearch} search */
-function countText({ matches, current, isDone, hasMore, error, readBytes }) {
+function countText({ matches, current, isDone, hasMore, error, readBytes, wrappedTo }) {
   if (error) return error;
   const count = matches.length.toLocaleString("en");
   const progress = isDone ? "" : ` · ${formatBytes(readBytes)} searched …`;
   if (!matches.length) return isDone ? "No matches" : `Searching${progress}`;
   // Counted from the newest.
-  return `${(current + 1).toLocaleString("en")} of ${count}${hasMore ? " or more" : ""}${progress}`;
+  const wrapped = wrappedTo ? ` · back at the ${wrappedTo}` : "";
+  const total = `${count}${hasMore ? " or more" : ""}`;
+  return `${(current + 1).toLocaleString("en")} of ${total}${progress}${wrapped}`;
+}
+
+/** @param {number} count of lines. */
+function contextLabel(count) {
+  if (!count) return "No lines around";
+  return count === 1 ? "1 line around" : `${count} lines around`;
+}
+
+/** @param {() => void} onchange */
+function makeContextSelect(onchange) {
+  const options = CONTEXTS.map((value) => h("option", { value }, contextLabel(value)));
+  const attributes = { "aria-label": "Lines around each match", hidden: true, onchange };
+  return h("select.context-select", attributes, options);
 }

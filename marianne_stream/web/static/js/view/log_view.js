@@ -1,23 +1,21 @@
-/** Log of a job: follow, scroll back, search, select and link to lines. */
+/** Log of a job: follow, scroll back, search, filter, select and link to lines. */
 
-import { plainText } from "../model/ansi.js";
-import { makeLineFragment, parseLineFragment } from "../model/line_links.js";
 import { LineSelection } from "../model/line_selection.js";
 import { LogPager } from "../model/log_pager.js";
 import { LogWindow } from "../model/log_window.js";
-import { getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
+import { getJson, jobPath, withQuery } from "../wire/api.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { LogControls } from "./log_controls.js";
+import { LogJumpBar } from "./log_jump_bar.js";
+import { LogJumps } from "./log_jumps.js";
+import { LogNotes } from "./log_notes.js";
 import { LogSearchBar } from "./log_search_bar.js";
+import { LogSelector } from "./log_selector.js";
+import { makeLogShortcuts } from "./log_shortcuts.js";
+import { LogStream } from "./log_stream.js";
 import { VirtualLog } from "./virtual_log.js";
 
 /** @typedef {import("../wire/event_stream.js").StreamState} StreamState */
-
-/** Number of lines with which the log opens. */
-const TAIL_LINES = 1000;
-
-/** Number of pages to load for the end of a linked range. */
-const MAX_RANGE_PAGES = 10;
 
 export class LogView {
   #page;
@@ -28,16 +26,19 @@ export class LogView {
   #rows;
   #search;
   #controls;
+  #selector;
+  #jumps;
+  #jumpBar;
+  /** @type {import("./log_search_bar.js").LogFilter | null} matches to show only. */
+  #filter = null;
   #newLinesButton = h("button.new-lines-button", {
     type: "button",
     hidden: true,
     onclick: () => this.#goToEnd(),
   });
-  #message = h("p.log-message", { hidden: true, role: "status" });
+  #notes = new LogNotes();
   #source = h("span.log-source", { hidden: true }, "Lines of this job in the conductor's log");
-  /** @type {(() => void) | null} */
-  #closeStream = null;
-  #isClosed = false;
+  #stream;
   /** Number of lines received while the reader did not follow. */
   #newLines = 0;
   /** @type {StreamState["phase"]} */
@@ -50,34 +51,36 @@ export class LogView {
   constructor(page, jobId) {
     this.#page = page;
     this.#jobId = jobId;
-    this.#rows = new VirtualLog(this.#window, this.#selection, {
-      times: page.times,
-      onNearStart: () => this.#pager.loadOlder(),
-      onNearEnd: () => this.#pager.loadNewer(),
-      onFollowChange: () => this.#onFollowChange(),
-      onSelect: (serial, extend) => this.#select(serial, { extend }),
-    });
-    /** @type {import("../model/log_pager.js").FetchPage} */
-    const fetchPage = (query, signal) => this.#fetchPage(query, signal);
-    this.#pager = new LogPager(this.#window, fetchPage, {
-      onOlder: (change) => this.#rows.onPrepend(change),
-      onNewer: (change) => this.#rows.onAppend(change),
-      onReplaced: () => this.#onReplaced(),
-      onNewest: (cursor) => this.#onNewest(cursor),
-      onEndReached: (cursor) => this.#continueFrom(cursor),
-      onMessage: (sentence) => this.#showMessage(sentence),
-    });
-    this.#search = new LogSearchBar({
-      fetchPage,
-      onPattern: (pattern) => this.#rows.setPattern(pattern),
-      onMatch: ({ cursor }) => this.#goToLine(cursor),
-    });
+    this.#rows = this.#makeRows();
+    this.#pager = this.#makePager();
+    this.#search = this.#makeSearch();
+    this.#stream = this.#makeStream();
     this.#controls = new LogControls(jobId, {
       onFollow: () => this.#toggleFollowing(),
-      onCopy: () => this.#copy(),
+      onCopy: () => this.#selector.copy(),
+      onJump: () => this.#jumpBar.open(),
       onLevelChange: () => this.#onLevelChange(),
       onLayoutChange: () => this.#updateLayout(),
     });
+    this.#jumpBar = new LogJumpBar({
+      times: page.times,
+      getRows: () => [...this.#rows.visibleLines, ...this.#window.rows],
+      onJump: (time) => this.#jumps.toTime(time),
+      onClose: () => this.#rows.element.focus(),
+    });
+    const parts = {
+      window: this.#window,
+      selection: this.#selection,
+      rows: this.#rows,
+      notes: this.#notes,
+      pager: this.#pager,
+    };
+    this.#jumps = new LogJumps({
+      ...parts,
+      onJump: () => this.#update(),
+      onNothing: () => this.#restart(),
+    });
+    this.#selector = this.#makeSelector(parts);
     this.element = this.#makeElement();
     this.shortcuts = this.#makeShortcuts();
     this.#updateLayout();
@@ -85,22 +88,22 @@ export class LogView {
 
   /** Start to follow the log, or show the lines that the address names. */
   open() {
-    if (!this.onFragmentChange()) this.#pager.loadNewest();
+    if (!this.onFragmentChange()) this.#openNewest();
   }
 
   /** Follow the log anew: the job was resumed, or has been created. */
   resume() {
     const { lastCursor, atEnd } = this.#window;
     if (!lastCursor) this.#restart();
-    else if (atEnd) this.#follow(lastCursor);
-    else this.#followFromEnd();
+    else if (atEnd) this.#stream.follow(lastCursor);
+    else this.#stream.followFromEnd();
   }
 
   close() {
-    this.#isClosed = true;
+    this.#stream.close();
     this.#pager.cancel();
-    this.#closeStream?.();
     this.#search.close();
+    this.#selector.close();
     this.#rows.close();
   }
 
@@ -110,11 +113,11 @@ export class LogView {
    * @returns {boolean} false if it names none.
    */
   onFragmentChange() {
-    const range = parseLineFragment(location.hash);
+    const { range } = this.#jumps;
     if (!range) return false;
     this.#rows.setFollowing(false);
-    this.#followFromEnd();
-    this.#goToRange(range);
+    this.#stream.followFromEnd();
+    this.#jumps.toRange(range);
     return true;
   }
 
@@ -124,6 +127,78 @@ export class LogView {
 
   onTimeZoneChange() {
     this.#rows.redraw();
+  }
+
+  #makeRows() {
+    return new VirtualLog(this.#window, this.#selection, {
+      times: this.#page.times,
+      onNearStart: () => this.#pager.loadOlder(),
+      onNearEnd: () => this.#pager.loadNewer(),
+      onFollowChange: () => this.#onFollowChange(),
+      onSelect: (serial, extend) => this.#selector.select(serial, { extend }),
+    });
+  }
+
+  #makePager() {
+    return new LogPager(this.#window, (query, signal) => this.#fetchRows(query, signal), {
+      onOlder: (change) => this.#rows.onPrepend(change),
+      onNewer: (change) => this.#rows.onAppend(change),
+      onReplaced: () => this.#onReplaced(),
+      onNewest: (cursor) => this.#onNewest(cursor),
+      onEndReached: (cursor) => this.#continueFrom(cursor),
+      onMessage: (sentence) => this.#showMessage(sentence),
+    });
+  }
+
+  #makeSearch() {
+    return new LogSearchBar({
+      fetchPage: (query, signal) => this.#fetchPage(query, signal),
+      onPattern: (pattern) => this.#rows.setPattern(pattern),
+      onMatch: ({ cursor }) => this.#jumps.toLine(cursor),
+      onFilter: (filter) => this.#setFilter(filter),
+      onAnnounce: (sentence) => this.#page.announcer.announce(sentence),
+    });
+  }
+
+  #makeStream() {
+    return new LogStream({
+      page: this.#page,
+      jobId: this.#jobId,
+      getFilter: () => ({ level: this.#controls.level, ...this.#filter, context: null }),
+      onEvents: (events) => this.#applyEvents(events),
+      onState: (state) => this.#onStreamState(state),
+    });
+  }
+
+  /** @param {import("./log_selector.js").LogParts} parts */
+  #makeSelector(parts) {
+    return new LogSelector({
+      ...parts,
+      onSelect: () => {
+        this.#jumps.update();
+        this.#update();
+      },
+      onSelectAll: () => this.#update(),
+      onCopied: (sentence) => {
+        this.#page.announcer.announce(`${sentence}.`);
+        this.#controls.showStatus(sentence);
+      },
+    });
+  }
+
+  #makeShortcuts() {
+    return makeLogShortcuts(
+      {
+        copy: () => this.#selector.copy(),
+        extendSelection: () => this.#selector.extend(),
+        goToEnd: () => this.#goToEnd(),
+        goToStart: () => this.#goToStart(),
+        openJump: () => this.#jumpBar.open(),
+        select: (serial) => this.#selector.select(serial),
+        toggleFollowing: () => this.#toggleFollowing(),
+      },
+      { rows: this.#rows, search: this.#search, controls: this.#controls },
+    );
   }
 
   #makeElement() {
@@ -138,61 +213,11 @@ export class LogView {
         this.#search.element,
         this.#controls.levelSelect,
       ),
-      h("div.log-body", {}, this.#rows.element, this.#message, this.#newLinesButton),
+      this.#jumpBar.element,
+      this.#notes.note,
+      h("div.log-body", {}, this.#rows.element, this.#notes.message, this.#newLinesButton),
       this.#controls.element,
     );
-  }
-
-  /** @returns {import("./shortcuts.js").Shortcut[]} */
-  #makeShortcuts() {
-    const rows = this.#rows;
-    return [
-      { key: "j", label: "Next line", run: () => rows.step(1) },
-      { key: "k", label: "Previous line", run: () => rows.step(-1) },
-      {
-        key: "Enter",
-        label: "Open or close the fields of a JSON line",
-        run: () => rows.toggleCurrent(),
-      },
-      { key: "x", label: "Select the line", run: () => this.#select(rows.current) },
-      { key: "X", label: "Extend the selection to the line", run: () => this.#extendSelection() },
-      { key: " ", label: "Page down; with Shift, page up", run: (event) => rows.page(event) },
-      { key: "/", label: "Search the whole log", run: () => this.#search.input.focus() },
-      { key: "n", label: "Next match", run: () => this.#search.step(-1) },
-      { key: "N", label: "Previous match", run: () => this.#search.step(1) },
-      { key: "f", label: "Follow new lines", run: () => this.#toggleFollowing() },
-      { key: "g", label: "Start of the log", run: () => this.#goToStart() },
-      { key: "G", label: "End of the log", run: () => this.#goToEnd() },
-      { key: "w", label: "Wrap long lines", run: () => this.#controls.toggle("wrap") },
-      { key: "s", label: "Show times", run: () => this.#controls.toggle("times") },
-      { key: "c", label: "Copy the selected lines", run: () => this.#copy() },
-      { key: "Escape", label: "Clear the selection", run: () => this.#select(NaN) },
-    ];
-  }
-
-  /**
-   * Subscribe to the log.
-   *
-   * @param {string} cursor position to follow from; "" for the newest lines.
-   */
-  #follow(cursor) {
-    this.#closeStream?.();
-    const query = { tail_lines: TAIL_LINES, level: this.#controls.level };
-    this.#closeStream = this.#page.follow({
-      part: jobPart("log", this.#jobId, query),
-      cursor,
-      onEvents: (events) => this.#applyEvents(events),
-      onState: (state) => this.#onStreamState(state),
-    });
-  }
-
-  /** Subscribe to the lines behind the present end of the log, to count them. */
-  async #followFromEnd() {
-    const closeBefore = this.#closeStream;
-    const path = withQuery(jobPath(this.#jobId, "logs", "lines"), { limit: 1 });
-    const { after } = await getJson(path).catch(() => ({ after: "" }));
-    // The reader may have gone to the end meanwhile.
-    if (!this.#isClosed && this.#closeStream === closeBefore) this.#follow(after ?? "");
   }
 
   /** Open the log anew, as for a new viewer. */
@@ -200,16 +225,35 @@ export class LogView {
     this.#pager.cancel();
     this.#window.clear();
     this.#newLines = 0;
-    this.#select(NaN);
+    this.#selector.select(NaN);
     this.#rows.current = NaN;
     this.#rows.reset();
     this.#rows.setFollowing(true);
-    this.#pager.loadNewest();
+    this.#openNewest();
+  }
+
+  /** Show the newest lines, and follow. */
+  async #openNewest() {
+    const isReplaced = !(await this.#pager.loadNewest());
+    // The reader has jumped to another place meanwhile: new lines are counted.
+    if (isReplaced && !this.#stream.isOpen) this.#stream.followFromEnd();
   }
 
   #onLevelChange() {
+    this.#stream.end();
     this.#restart();
     this.#search.restart();
+  }
+
+  /** @param {import("./log_search_bar.js").LogFilter | null} filter */
+  #setFilter(filter) {
+    const row = this.#window.getRow(this.#rows.current);
+    this.#filter = filter;
+    setAttribute(this.#rows.element, "data-filter", filter ? "on" : null);
+    this.#stream.end();
+    this.#restart();
+    // All lines again: stay at the match.
+    if (!filter && row?.cursor) this.#jumps.toLine(row.cursor);
   }
 
   /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
@@ -233,8 +277,7 @@ export class LogView {
 
   /** @param {string} sentence "" for no message. */
   #showMessage(sentence) {
-    this.#message.hidden = !sentence;
-    setText(this.#message, plainText(sentence));
+    this.#notes.showMessage(sentence);
     // A window too small to be scrolled loads more by drawing.
     if (sentence) this.#rows.draw();
   }
@@ -248,7 +291,7 @@ export class LogView {
   /** @param {string} cursor of the end of the log. */
   #continueFrom(cursor) {
     this.#newLines = 0;
-    this.#follow(cursor);
+    this.#stream.follow(cursor);
     this.#update();
   }
 
@@ -283,36 +326,14 @@ export class LogView {
   }
 
   /**
-   * Go to a line, loading it if necessary.
+   * Fetch lines for the window: all, or those that match the filter.
    *
-   * @param {string} cursor
-   * @returns {Promise<boolean>} false if the line cannot be loaded.
+   * @type {import("../model/log_pager.js").FetchPage}
    */
-  async #goToLine(cursor) {
-    const isLoaded = this.#window.has(this.#window.findCursor(cursor));
-    if (!isLoaded && !(await this.#pager.jumpTo(cursor))) return false;
-    const serial = this.#window.findCursor(cursor);
-    const isFound = this.#window.has(serial);
-    if (isFound) this.#rows.scrollToRow(serial);
-    this.#update();
-    return isFound;
-  }
-
-  /** @param {import("../model/line_links.js").LineRange} range */
-  async #goToRange({ from, to }) {
-    if (!(await this.#goToLine(from))) {
-      if (!this.#window.rows.length) this.#restart();
-      return;
-    }
-    const hasEnd = () => this.#window.has(this.#window.findCursor(to));
-    for (let page = 0; !hasEnd() && page < MAX_RANGE_PAGES; page += 1) {
-      if (!(await this.#pager.loadNewer())) break;
-    }
-    this.#selection.select(this.#window.findCursor(from));
-    if (hasEnd()) this.#selection.select(this.#window.findCursor(to), { extend: true });
-    else this.#showMessage("The end of this range is no longer in the log.");
-    this.#rows.draw();
-    this.#update();
+  #fetchRows(query, signal) {
+    const isPlace = query.around || query.line || query.time;
+    const context = isPlace ? null : (this.#filter?.context ?? null);
+    return this.#fetchPage({ ...this.#filter, context: context || null, ...query }, signal);
   }
 
   /** @type {import("../model/log_pager.js").FetchPage} */
@@ -321,51 +342,11 @@ export class LogView {
     return getJson(withQuery(path, { level: this.#controls.level, ...query }), { signal });
   }
 
-  /**
-   * Select a line, or extend the selection to it; the address then names the selection.
-   *
-   * @param {number} serial NaN to select nothing.
-   * @param {{extend?: boolean}} [options]
-   */
-  #select(serial, { extend = false } = {}) {
-    if (!this.#window.has(serial)) this.#selection.clear();
-    else {
-      this.#selection.select(serial, { extend });
-      this.#rows.current = serial;
-      this.#rows.setFollowing(false);
-    }
-    this.#rows.draw();
-    const { lines } = this.#selection;
-    const [first, last] = [lines[0], lines.at(-1)];
-    const fragment = first && last ? makeLineFragment({ from: first.cursor, to: last.cursor }) : "";
-    history.replaceState(null, "", location.pathname + location.search + fragment);
-    this.#update();
-  }
-
-  #extendSelection() {
-    const { current } = this.#rows;
-    if (this.#window.has(current)) this.#select(current, { extend: true });
-  }
-
-  async #copy() {
-    const selected = this.#selection.lines;
-    const lines = selected.length ? selected : this.#rows.visibleLines;
-    const count = `${lines.length} ${lines.length === 1 ? "line" : "lines"}`;
-    try {
-      // Without escape sequences: a terminal would obey them when the text is pasted.
-      await navigator.clipboard.writeText(lines.map(({ text }) => `${plainText(text)}\n`).join(""));
-      this.#page.announcer.announce(`${count} copied.`);
-      this.#controls.showStatus(`${count} copied`);
-    } catch {
-      this.#showMessage("The browser did not allow access to the clipboard.");
-    }
-  }
-
   #updateLayout() {
-    const { wrap, times } = this.#controls;
+    const { wrap, times, fold } = this.#controls;
     setAttribute(this.#rows.element, "data-wrap", wrap ? "on" : "off");
     setAttribute(this.#rows.element, "data-times", times ? "on" : "off");
-    this.#rows.setWrap(wrap);
+    this.#rows.setLayout({ wrap, fold });
     this.#update();
   }
 
@@ -378,7 +359,8 @@ export class LogView {
     this.#newLinesButton.hidden = isFollowing || (atEnd && count === 0);
     const newLines = count === 1 ? "1 new line" : `${count.toLocaleString("en")} new lines`;
     setText(this.#newLinesButton, count ? `↓ ${newLines}` : "↓ Go to the end");
-    this.#controls.update({ isFollowing, status: this.#statusText() });
+    const { hasEntries } = this.#window;
+    this.#controls.update({ isFollowing, hasEntries, status: this.#statusText() });
   }
 
   #statusText() {
@@ -389,6 +371,7 @@ export class LogView {
     const count = this.#selection.lines.length;
     if (count) return `${count} ${count === 1 ? "line" : "lines"} selected`;
     if (this.#phase === "ended") return "End of log";
+    if (this.#filter && this.#rows.isFollowing) return "Following matches";
     return this.#rows.isFollowing ? "Following" : "Paused";
   }
 }

@@ -1,5 +1,6 @@
 /** Elements of log rows, made when they are first drawn and kept while they are near the viewport. */
 
+import { isEntryHead } from "../model/log_entries.js";
 import { dayHeading, lineTime, MAX_LOOKBACK_ROWS } from "../model/log_line_time.js";
 import { makeRow } from "./log_row.js";
 
@@ -7,7 +8,9 @@ import { makeRow } from "./log_row.js";
  * @typedef {object} DrawnRow
  * @property {HTMLElement} element
  * @property {number} height in pixels; 0 before it is measured.
- * @property {HTMLElement | null} toggle of the fields of a JSON line.
+ * @property {HTMLElement | null} toggle of the fields of a JSON line, of an entry, or of a long line.
+ * @property {NodeListOf<HTMLAnchorElement>} links
+ * @property {number} lineCount of the entry that begins with the row; 0 for none.
  */
 
 /**
@@ -15,11 +18,15 @@ import { makeRow } from "./log_row.js";
  * @property {import("../model/time_format.js").TimeFormat} times
  * @property {(serial: number, extend: boolean) => void} onSelect the number of a line was clicked.
  * @property {() => void} onToggle an element was dropped, to be drawn anew.
+ * @property {(serial: number) => void} onToggleEntry an entry is to be folded or opened.
+ * @property {import("./row_metrics.js").RowMetrics} metrics
  */
 
 /** Number of elements that are kept, and of rows beside the viewport among them. */
 const MAX_ELEMENTS = 600;
 const KEPT_ROWS = 150;
+
+const TOGGLES = ".fields-toggle, .entry-toggle, .whole-toggle";
 
 export class RowElements {
   #window;
@@ -45,9 +52,27 @@ export class RowElements {
    * @returns {DrawnRow}
    */
   get(serial) {
-    const drawn = this.#rows.get(serial) ?? this.#make(serial);
+    const known = this.#rows.get(serial);
+    const row = this.#window.getRow(serial);
+    if (known && row && known.lineCount === headLineCount(row)) return known;
+    const drawn = this.#make(serial);
     this.#rows.set(serial, drawn);
     return drawn;
+  }
+
+  /**
+   * Return the element of a row, marked as selected or current.
+   *
+   * @param {number} serial
+   * @param {{isSelected: boolean, isCurrent: boolean}} marks
+   */
+  mark(serial, { isSelected, isCurrent }) {
+    const { element, links } = this.get(serial);
+    element.classList.toggle("selected", isSelected);
+    element.classList.toggle("current", isCurrent);
+    // Tab reaches the links of the current line.
+    for (const link of links) link.tabIndex = isCurrent ? 0 : -1;
+    return element;
   }
 
   /**
@@ -68,15 +93,26 @@ export class RowElements {
    * Drop elements far from the viewport, if there are many.
    *
    * @param {number[]} range first and last serial in the viewport.
+   * @param {number[]} pinned serials of rows to keep.
    */
-  dropFar([first, last]) {
+  dropFar([first, last], pinned) {
     if (this.#rows.size < MAX_ELEMENTS) return;
     for (const serial of this.#rows.keys()) {
       if (serial >= first - KEPT_ROWS && serial <= last + KEPT_ROWS) continue;
+      if (pinned.includes(serial)) continue;
       this.#rows.delete(serial);
       const row = this.#window.getRow(serial);
       if (row) row.parsed = undefined;
     }
+  }
+
+  /**
+   * Drop the element of a row, to be drawn anew.
+   *
+   * @param {number} serial
+   */
+  drop(serial) {
+    this.#rows.delete(serial);
   }
 
   /**
@@ -92,26 +128,58 @@ export class RowElements {
     }
   }
 
-  /** @param {number} serial */
+  /**
+   * @param {number} serial
+   * @returns {DrawnRow}
+   */
   #make(serial) {
-    const { times, onSelect, onToggle } = this.#options;
+    const { times, metrics, onSelect, onToggle, onToggleEntry } = this.#options;
     const index = serial - this.#window.firstSerial;
-    const element = makeRow(this.#window.rows[index], {
+    const row = this.#window.rows[index];
+    const element = makeRow(row, {
       pattern: this.pattern,
       times,
       day: dayHeading((other) => this.#dayAt(other), index, times.today),
+      isLong: metrics.isLong(row),
+      isEntryOpen: row.entry?.isOpen ?? !metrics.areEntriesFolded,
       onNumberClick: (event) => onSelect(serial, event.shiftKey),
       onToggle: () => {
         this.#rows.delete(serial);
         onToggle();
       },
+      onToggleEntry: () => onToggleEntry(serial),
     });
-    const toggle = /** @type {HTMLElement | null} */ (element.querySelector(".fields-toggle"));
-    return { element, height: 0, toggle };
+    element.dataset.serial = String(serial);
+    element.classList.toggle("apart", this.#isApart(index));
+    return {
+      element,
+      height: 0,
+      toggle: element.querySelector(TOGGLES),
+      links: element.querySelectorAll("a.link"),
+      lineCount: headLineCount(row),
+    };
+  }
+
+  /**
+   * Return true if lines are left out above a row, which a search with context does.
+   *
+   * @param {number} index
+   */
+  #isApart(index) {
+    const [before, row] = [this.#window.rows[index - 1], this.#window.rows[index]];
+    if (before?.kind !== "line" || (row.isMatch !== false && before.isMatch !== false)) {
+      return false;
+    }
+    return row.number !== before.number + 1;
   }
 
   /** @param {number} index */
   #dayAt(index) {
     return lineTime(this.#window.rows[index], this.#options.times).day;
   }
+}
+
+/** @param {import("../model/log_rows.js").LogRow} row */
+function headLineCount(row) {
+  return isEntryHead(row) ? (row.entry?.lineCount ?? 0) : 0;
 }

@@ -3,14 +3,14 @@
  * for any number of rows. Heights of rows that were never drawn are estimated.
  */
 
-import { RowHeights } from "../model/row_heights.js";
-import { h, setChildren } from "./dom.js";
+import { h, setAttribute, setChildren } from "./dom.js";
 import { makePartialRow } from "./log_row.js";
 import { RowElements } from "./row_elements.js";
+import { LogRowLayout } from "./log_row_layout.js";
 import { RowMetrics } from "./row_metrics.js";
 import { ScrollTracker } from "./scroll_tracker.js";
 
-/** @typedef {import("../model/log_window.js").LogRow} Row */
+/** @typedef {import("../model/log_rows.js").LogRow} Row */
 
 /**
  * @typedef {object} VirtualLogOptions
@@ -38,15 +38,16 @@ export class VirtualLog {
   #selection;
   #options;
   #resizeObserver;
-  #heights = new RowHeights();
-  #elements;
   #metrics = new RowMetrics();
+  #elements;
+  #layout;
   #inner = h("div.rows", { role: "presentation" });
   #sizer = h("div.sizer", { role: "presentation" });
   #foot = h("div.partial", { role: "presentation" });
   /** @type {import("../model/log_window.js").LogWindow["partial"]} */
   #partial = null;
-  #firstSerial;
+  /** Serials of rows that stay in the page, in order: a selection of the browser begins or ends there. */
+  #pinned = /** @type {number[]} */ ([]);
   #isDrawPending = false;
   #scrollTracker;
   /** Serial of the current line; NaN for none. */
@@ -62,9 +63,14 @@ export class VirtualLog {
   constructor(window, selection, options) {
     this.#window = window;
     this.#selection = selection;
-    this.#firstSerial = window.firstSerial;
     this.#options = options;
-    this.#elements = new RowElements(window, { ...options, onToggle: () => this.draw() });
+    this.#elements = new RowElements(window, {
+      ...options,
+      metrics: this.#metrics,
+      onToggle: () => this.draw(),
+      onToggleEntry: (serial) => this.#toggleEntry(serial),
+    });
+    this.#layout = new LogRowLayout(window, this.#metrics, this.#elements);
     this.#sizer.append(this.#inner);
     this.element = h(
       "div.log-rows",
@@ -85,8 +91,9 @@ export class VirtualLog {
   /** Draw the rows of the window, after it was given other ones. */
   reset() {
     this.#elements.clear();
-    this.#firstSerial = this.#window.firstSerial;
-    this.#resetHeights();
+    this.#pinned = [];
+    this.#updateColumns();
+    this.#layout.reset();
     this.draw();
   }
 
@@ -96,17 +103,13 @@ export class VirtualLog {
    * @param {{added: number, dropped: number}} change
    */
   onAppend({ added, dropped }) {
+    const haveColumnsChanged = this.#updateColumns();
     if (dropped) {
-      const droppedHeight = this.#heights.offset(Math.min(dropped, this.#heights.length));
-      this.#firstSerial = this.#window.firstSerial;
-      this.#rebuildHeights();
+      const droppedHeight = this.#layout.offset(Math.min(dropped, this.#layout.length));
+      this.#layout.rebuild();
       if (!this.isFollowing) this.#scrollTo(this.element.scrollTop - droppedHeight);
-    } else {
-      const { rows } = this.#window;
-      for (const row of rows.slice(rows.length - added)) {
-        this.#heights.push(this.#metrics.estimate(row));
-      }
-    }
+    } else this.#layout.push(added);
+    if (haveColumnsChanged) this.#onResize();
     this.draw();
   }
 
@@ -116,13 +119,10 @@ export class VirtualLog {
    * @param {{added: number}} change
    */
   onPrepend({ added }) {
-    const height = this.#window.rows
-      .slice(0, added)
-      .reduce((sum, row) => sum + this.#metrics.estimate(row), 0);
-    this.#firstSerial = this.#window.firstSerial;
-    this.#rebuildHeights(added);
+    const height = this.#layout.prepend(added);
     if (added) this.#elements.dropFirstDay(added);
     this.#scrollTo(this.element.scrollTop + height);
+    if (this.#updateColumns()) this.#onResize();
     this.draw();
   }
 
@@ -148,10 +148,23 @@ export class VirtualLog {
     });
   }
 
-  /** @param {boolean} wrap whether long lines are wrapped. */
-  setWrap(wrap) {
+  /**
+   * Wrap long lines or not, and fold entries or open them.
+   *
+   * @param {{wrap: boolean, fold: boolean}} layout
+   */
+  setLayout({ wrap, fold }) {
     this.#metrics.wrap = wrap;
+    if (this.#metrics.areEntriesFolded !== fold) {
+      for (const { entry } of this.#window.rows) if (entry) entry.isOpen = undefined;
+    }
+    this.#metrics.areEntriesFolded = fold;
     this.redraw();
+  }
+
+  /** @param {number[]} serials of rows that stay in the page while they are out of sight. */
+  pin(serials) {
+    this.#pinned = serials.filter((serial) => this.#window.has(serial)).sort((a, b) => a - b);
   }
 
   /** @param {RegExp | null} pattern text to highlight. */
@@ -162,10 +175,10 @@ export class VirtualLog {
 
   /** Draw all rows anew, after a change of their layout. */
   redraw() {
-    const top = this.#indexAt(this.element.scrollTop);
+    const top = this.#layout.indexAt(this.element.scrollTop);
     this.#elements.clear();
-    this.#resetHeights();
-    if (!this.isFollowing && top >= 0) this.#scrollTo(this.#heights.offset(top));
+    this.#layout.reset();
+    if (!this.isFollowing && top >= 0) this.#scrollTo(this.#layout.offset(top));
     this.draw();
   }
 
@@ -177,8 +190,13 @@ export class VirtualLog {
   scrollToRow(serial) {
     this.setFollowing(false);
     this.current = serial;
+    const row = this.#window.getRow(serial);
+    if (row?.entry && this.#metrics.isHidden(row)) {
+      row.entry.isOpen = true;
+      this.#layout.rebuild();
+    }
     const middle = (this.element.clientHeight - this.#metrics.lineHeight) / 2;
-    this.#scrollTo(this.#heights.offset(serial - this.#firstSerial) - middle);
+    this.#scrollTo(this.#layout.offset(serial - this.#layout.firstSerial) - middle);
     this.#elements.clear();
     this.draw();
   }
@@ -190,7 +208,7 @@ export class VirtualLog {
   }
 
   scrollToEnd() {
-    this.#scrollTo(this.#heights.total);
+    this.#scrollTo(this.#layout.total);
     this.draw();
   }
 
@@ -203,12 +221,25 @@ export class VirtualLog {
     const [first, last] = this.visibleRange;
     const isVisible = this.current >= first && this.current <= last;
     const next = isVisible ? this.current + by : by > 0 && !this.isFollowing ? first : last;
-    const end = this.#firstSerial + this.#heights.length - 1;
-    this.current = Math.max(this.#firstSerial, Math.min(next, end));
+    const end = this.#layout.firstSerial + this.#layout.length - 1;
+    this.current = this.#layout.skipHidden(
+      Math.max(this.#layout.firstSerial, Math.min(next, end)),
+      by,
+    );
+    this.#moveTo(this.current);
+  }
+
+  /**
+   * Make a row the current one, and scroll it into view.
+   *
+   * @param {number} serial
+   */
+  #moveTo(serial) {
+    this.current = serial;
     this.setFollowing(false);
-    const index = this.current - this.#firstSerial;
+    const index = serial - this.#layout.firstSerial;
     const { scrollTop, clientHeight } = this.element;
-    const [top, height] = [this.#heights.offset(index), this.#heights.get(index) ?? 0];
+    const [top, height] = [this.#layout.offset(index), this.#layout.height(index)];
     if (top < scrollTop) this.#scrollTo(top);
     else if (top + height > scrollTop + clientHeight) this.#scrollTo(top + height - clientHeight);
     this.draw();
@@ -225,9 +256,13 @@ export class VirtualLog {
     this.element.scrollTop += shiftKey ? -by : by;
   }
 
-  /** Open or close the fields of the current line. */
+  /** Open or close the current line's fields, its entry, or the rest of it. */
   toggleCurrent() {
-    if (this.#window.has(this.current)) this.#elements.get(this.current).toggle?.click();
+    const row = this.#window.getRow(this.current);
+    if (!row) return;
+    const { toggle } = this.#elements.get(this.current);
+    if (toggle) toggle.click();
+    else if (row.entry) this.#toggleEntry(this.current);
   }
 
   /** @param {boolean} isFollowing */
@@ -242,58 +277,67 @@ export class VirtualLog {
   get visibleLines() {
     const [first, last] = this.visibleRange;
     return this.#window.rows
-      .slice(first - this.#firstSerial, last - this.#firstSerial + 1)
+      .slice(first - this.#layout.firstSerial, last - this.#layout.firstSerial + 1)
       .filter(({ kind }) => kind === "line");
   }
 
   /** Serials of the first and the last row in the viewport. */
   get visibleRange() {
     const { scrollTop, clientHeight } = this.element;
-    const indexes = [this.#indexAt(scrollTop), this.#indexAt(scrollTop + clientHeight - 1)];
-    return indexes.map((index) => this.#firstSerial + index);
+    return [scrollTop, scrollTop + clientHeight - 1].map(
+      (offset) => this.#layout.firstSerial + this.#layout.indexAt(offset),
+    );
   }
 
-  #resetHeights() {
-    this.#heights.reset(this.#window.rows.map((row) => this.#metrics.estimate(row)));
+  /**
+   * Fold or open the entry of a row.
+   *
+   * @param {number} serial
+   */
+  #toggleEntry(serial) {
+    const entry = this.#window.getRow(serial)?.entry;
+    if (!entry) return;
+    const head = this.#layout.findEntryHead(serial);
+    entry.isOpen = !(entry.isOpen ?? !this.#metrics.areEntriesFolded);
+    this.#elements.drop(head);
+    this.#layout.rebuild();
+    if (head !== serial) this.#moveTo(head);
+    else this.draw();
   }
 
-  /** @param {number} [added] number of new rows at the start. */
-  #rebuildHeights(added = 0) {
-    const heights = this.#window.rows.map((row, index) => {
-      const known = index >= added && this.#elements.drawnHeight(this.#firstSerial + index);
-      return known || this.#metrics.estimate(row);
-    });
-    this.#heights.reset(heights);
-  }
-
-  /** @param {number} offset */
-  #indexAt(offset) {
-    return this.#heights.length ? this.#heights.indexAt(offset) : -1;
+  /** Show the columns that the window uses; return true if these are others now. */
+  #updateColumns() {
+    const { hasTimes, hasLevels, hasEntries } = this.#window;
+    const used = [hasTimes && "times", hasLevels && "levels", hasEntries && "entries"];
+    const columns = used.filter(Boolean).join(" ");
+    const haveChanged = this.element.dataset.columns !== columns;
+    setAttribute(this.element, "data-columns", columns);
+    return haveChanged;
   }
 
   #draw() {
     const { scrollTop, clientHeight } = this.element;
-    if (!this.#heights.length) {
+    if (!this.#layout.length) {
       setChildren(this.#inner, []);
       this.#sizer.style.height = "0px";
       return;
     }
-    const endTop = () => Math.max(0, this.#heights.total - clientHeight);
+    const endTop = () => Math.max(0, this.#layout.total - clientHeight);
     let top = this.isFollowing ? endTop() : scrollTop;
     for (let pass = 0; pass < MAX_PASSES; pass += 1) {
-      const from = this.#heights.indexAt(Math.max(0, top - OVERSCAN_PX));
-      const to = this.#heights.indexAt(top + clientHeight + OVERSCAN_PX);
+      const from = this.#layout.indexAt(Math.max(0, top - OVERSCAN_PX));
+      const to = this.#layout.indexAt(top + clientHeight + OVERSCAN_PX);
       this.#placeRows(from, to);
-      const moved = this.#measure(from, to, top);
+      const moved = this.#layout.measure(from, to, top);
       if (!moved) break;
       top = this.isFollowing ? endTop() : top + moved.above;
       if (!this.isFollowing && moved.above) this.#scrollTo(top);
     }
-    this.#sizer.style.height = `${this.#heights.total}px`;
-    if (this.isFollowing) this.#scrollTo(this.#heights.total);
-    this.#elements.dropFar(this.visibleRange);
+    this.#sizer.style.height = `${this.#layout.total}px`;
+    if (this.isFollowing) this.#scrollTo(this.#layout.total);
+    this.#elements.dropFar(this.visibleRange, this.#pinned);
     if (top < LOAD_DISTANCE_PX) this.#options.onNearStart();
-    if (this.#heights.total - top - clientHeight < LOAD_DISTANCE_PX) this.#options.onNearEnd();
+    if (this.#layout.total - top - clientHeight < LOAD_DISTANCE_PX) this.#options.onNearEnd();
   }
 
   /**
@@ -303,49 +347,34 @@ export class VirtualLog {
    * @param {number} to
    */
   #placeRows(from, to) {
+    const [first, last] = [this.#layout.firstSerial + from, this.#layout.firstSerial + to];
+    const serials = [
+      ...this.#pinned.filter((serial) => serial < first),
+      ...Array.from({ length: to - from + 1 }, (_, index) => first + index),
+      ...this.#pinned.filter((serial) => serial > last),
+    ];
     const selected = this.#selection.range;
     const elements = [];
-    for (let index = from; index <= to; index += 1) {
-      const serial = this.#firstSerial + index;
-      const { element } = this.#elements.get(this.#firstSerial + index);
-      const isSelected = selected && serial >= selected.first && serial <= selected.last;
-      element.classList.toggle("selected", Boolean(isSelected));
-      element.classList.toggle("current", serial === this.current);
+    for (const serial of serials) {
+      const row = this.#window.getRow(serial);
+      if (!row || this.#metrics.isHidden(row)) continue;
+      const isSelected = selected !== null && serial >= selected.first && serial <= selected.last;
+      const element = this.#elements.mark(serial, {
+        isSelected,
+        isCurrent: serial === this.current,
+      });
+      element.classList.toggle("pinned", serial < first || serial > last);
       elements.push(element);
     }
     setChildren(this.#inner, elements);
-    this.#inner.style.transform = `translateY(${this.#heights.offset(from)}px)`;
-    this.#sizer.style.height = `${this.#heights.total}px`;
-  }
-
-  /**
-   * Measure drawn rows.
-   *
-   * @param {number} from
-   * @param {number} to
-   * @param {number} top of the viewport.
-   * @returns {{above: number} | null} growth of the rows above the viewport; null if no height changed.
-   */
-  #measure(from, to, top) {
-    let above = 0;
-    let hasChanged = false;
-    const firstVisible = this.#heights.indexAt(top);
-    for (let index = from; index <= to; index += 1) {
-      const row = this.#window.rows[index];
-      const drawn = this.#elements.get(this.#firstSerial + index);
-      drawn.height ||= drawn.element.getBoundingClientRect().height;
-      this.#metrics.remember(row, drawn.height);
-      const growth = this.#heights.set(index, drawn.height);
-      hasChanged ||= growth !== 0;
-      if (index < firstVisible) above += growth;
-    }
-    return hasChanged ? { above } : null;
+    this.#inner.style.transform = `translateY(${this.#layout.offset(from)}px)`;
+    this.#sizer.style.height = `${this.#layout.total}px`;
   }
 
   /** @param {number} top */
   #scrollTo(top) {
     // An offset beyond the element's height would be clamped.
-    this.#sizer.style.height = `${this.#heights.total}px`;
+    this.#sizer.style.height = `${this.#layout.total}px`;
     this.element.scrollTop = top;
     this.#scrollTracker.position = this.element.scrollTop;
   }

@@ -1,0 +1,138 @@
+/**
+ * Jumps to lines of a log: to a cursor, to a time, and to the lines that the address names. The address
+ * names the selected lines.
+ */
+
+import { isSameLine, makeLineFragment, parseLineFragment } from "../model/line_links.js";
+
+/** @typedef {import("../model/line_links.js").LineRange} LineRange */
+
+/** Number of pages to load for the end of a linked range. */
+const MAX_RANGE_PAGES = 10;
+
+/**
+ * @typedef {object} LogJumpsOptions
+ * @property {import("../model/log_window.js").LogWindow} window
+ * @property {import("../model/line_selection.js").LineSelection} selection
+ * @property {import("../model/log_pager.js").LogPager} pager
+ * @property {import("./virtual_log.js").VirtualLog} rows
+ * @property {() => void} onJump other rows are shown.
+ * @property {() => void} onNothing there is nothing to jump to: the log is to be opened anew.
+ * @property {import("./log_notes.js").LogNotes} notes
+ */
+
+export class LogJumps {
+  #options;
+
+  /** @param {LogJumpsOptions} options */
+  constructor(options) {
+    this.#options = options;
+  }
+
+  /** Lines that the address names; null if it names none. */
+  get range() {
+    return parseLineFragment(location.hash);
+  }
+
+  /** Let the address name the selected lines. */
+  update() {
+    const { lines } = this.#options.selection;
+    const [first, last] = [lines[0], lines.at(-1)];
+    const fragment = first && last ? makeLineFragment(first, last) : "";
+    history.replaceState(null, "", location.pathname + location.search + fragment);
+  }
+
+  /**
+   * Go to a line, loading it if necessary.
+   *
+   * @param {string} cursor
+   * @returns {Promise<boolean>} false if the line cannot be loaded.
+   */
+  async toLine(cursor) {
+    const { window, pager, rows, onJump } = this.#options;
+    const isLoaded = window.has(window.findCursor(cursor));
+    if (!isLoaded && !(await pager.jumpTo(cursor))) return false;
+    const serial = window.findCursor(cursor);
+    const isFound = window.has(serial);
+    if (isFound) rows.scrollToRow(serial);
+    onJump();
+    return isFound;
+  }
+
+  /**
+   * Go to the first line of a time or later.
+   *
+   * @param {string} time the server's parameter `time`.
+   */
+  async toTime(time) {
+    const { pager, notes, onNothing } = this.#options;
+    const cursor = await pager.jumpToPlace({ time });
+    if (cursor) await this.toLine(cursor);
+    else if (cursor === "") {
+      onNothing();
+      notes.showNote("The log has no line of this time or later: this is its end.");
+    }
+  }
+
+  /**
+   * Show and select the lines of a link.
+   *
+   * @param {LineRange} range
+   */
+  async toRange(range) {
+    const { window, selection, rows, notes, onJump, onNothing } = this.#options;
+    notes.showNote("");
+    const first = await this.#goToFirst(range);
+    if (Number.isNaN(first)) {
+      if (!window.lastCursor) onNothing();
+      if (range.first) notes.showNote(`Line ${range.first} could not be found in the log.`);
+      return;
+    }
+    const findLast = () => this.#findLast(range, first);
+    for (let page = 0; Number.isNaN(findLast()) && page < MAX_RANGE_PAGES; page += 1) {
+      if (!(await this.#options.pager.loadNewer())) break;
+    }
+    selection.select(first);
+    const last = findLast();
+    if (Number.isNaN(last)) notes.showNote("The end of this range is not in the log.");
+    else selection.select(last, { extend: true });
+    rows.draw();
+    onJump();
+  }
+
+  /**
+   * Go to the first line of a link; return its serial, or NaN if it cannot be loaded.
+   *
+   * @param {LineRange} range
+   */
+  async #goToFirst({ from, first, check = "" }) {
+    const { window, pager, notes } = this.#options;
+    const place = { line: first ?? 0, check };
+    const cursor = from ?? (await pager.jumpToPlace(place));
+    if (!cursor || !(await this.toLine(cursor))) return NaN;
+    if (!isSameLine(cursor, check)) {
+      notes.showNote(
+        `Line ${first} is not the line that this link was made for: the log has changed.`,
+      );
+    }
+    return window.findCursor(cursor);
+  }
+
+  /**
+   * Return the serial of the last line of a link; NaN if it is not loaded.
+   *
+   * @param {LineRange} range
+   * @param {number} first serial of the first line.
+   */
+  #findLast({ to, last }, first) {
+    const { window } = this.#options;
+    if (to) return window.findCursor(to);
+    for (let serial = first; window.has(serial); serial += 1) {
+      const row = window.getRow(serial);
+      // Numbers start again in the next file.
+      if (row?.kind === "rotated") return NaN;
+      if (row?.number === last) return serial;
+    }
+    return NaN;
+  }
+}

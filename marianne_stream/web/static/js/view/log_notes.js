@@ -1,0 +1,27 @@
+/** Sentences of a log view: a message while its state lasts, and a note that the reader closes. */
+
+import { plainText } from "../model/ansi.js";
+import { h, setText } from "./dom.js";
+
+export class LogNotes {
+  #noteText = h("span");
+  message = h("p.log-message", { hidden: true, role: "status" });
+  note = h(
+    "p.log-note",
+    { hidden: true, role: "status" },
+    this.#noteText,
+    h("button.quiet", { type: "button", onclick: () => this.showNote("") }, "Close"),
+  );
+
+  /** @param {string} sentence "" for no message. */
+  showMessage(sentence) {
+    this.message.hidden = !sentence;
+    setText(this.message, plainText(sentence));
+  }
+
+  /** @param {string} sentence "" for no note. */
+  showNote(sentence) {
+    this.note.hidden = !sentence;
+    setText(this.#noteText, sentence);
+  }
+}

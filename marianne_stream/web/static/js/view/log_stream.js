@@ -1,0 +1,63 @@
+/** Subscription of a view to the log of its job, from a cursor or from the present end of the log. */
+
+import { getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
+
+/** Number of lines with which a log opens that could not be loaded otherwise. */
+const TAIL_LINES = 1000;
+
+/**
+ * @typedef {object} LogStreamOptions
+ * @property {import("./page.js").Page} page
+ * @property {string} jobId
+ * @property {() => Record<string, string | number | null>} getFilter returns parameters of the stream.
+ * @property {(events: import("../wire/event_parser.js").ServerSentEvent[]) => void} onEvents
+ * @property {(state: import("../wire/event_stream.js").StreamState) => void} onState
+ */
+
+export class LogStream {
+  #options;
+  /** @type {(() => void) | null} */
+  #unsubscribe = null;
+  #isClosed = false;
+
+  /** @param {LogStreamOptions} options */
+  constructor(options) {
+    this.#options = options;
+  }
+
+  get isOpen() {
+    return this.#unsubscribe !== null;
+  }
+
+  /**
+   * Follow the log; a subscription that exists ends.
+   *
+   * @param {string} cursor position to follow from; "" for the newest lines.
+   */
+  follow(cursor) {
+    this.end();
+    const { page, jobId, getFilter, onEvents, onState } = this.#options;
+    const part = jobPart("log", jobId, { tail_lines: TAIL_LINES, ...getFilter() });
+    this.#unsubscribe = page.follow({ part, cursor, onEvents, onState });
+  }
+
+  /** Follow the log from its present end, unless it is followed meanwhile. */
+  async followFromEnd() {
+    const before = this.#unsubscribe;
+    const path = withQuery(jobPath(this.#options.jobId, "logs", "lines"), { limit: 1 });
+    const { after } = await getJson(path).catch(() => ({ after: "" }));
+    if (!this.#isClosed && this.#unsubscribe === before) this.follow(after ?? "");
+  }
+
+  /** End the subscription. */
+  end() {
+    this.#unsubscribe?.();
+    this.#unsubscribe = null;
+  }
+
+  /** End the subscription for good. */
+  close() {
+    this.#isClosed = true;
+    this.end();
+  }
+}

@@ -1,0 +1,248 @@
+"""Log view: entries, columns, long lines, links, search in both directions, filter, jumps."""
+
+import re
+from pathlib import Path
+
+from playwright.async_api import Page, expect
+
+from tests.support.browser import BrowserUser
+from tests.support.log_view import append_numbered, log_row, wait_for_numbers
+
+TRACEBACK = (
+    "2026-11-24T03:00:01 [error] sheet 4 failed\n"
+    "Traceback (most recent call last):\n"
+    '  File "run.py", line 3, in <module>\n'
+    "ValueError: no light\n"
+)
+
+
+def append_text(log: Path, text: str) -> None:
+    """Append text to the log."""
+    with log.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+async def search_for(page: Page, text: str) -> None:
+    """Search the log for a text."""
+    await page.get_by_label("Search the whole log").fill(text)
+    await page.keyboard.press("Enter")
+
+
+async def test_entry_folds_by_click_key_and_all_at_once(user: BrowserUser, log_path: Path) -> None:
+    append_numbered(log_path, 1, 2)
+    append_text(log_path, TRACEBACK)
+    append_numbered(log_path, 7, 8)
+    page = await user.open_page("/jobs/lantern")
+    await wait_for_numbers(page, range(1, 9))
+    toggle = log_row(page, 3).locator(".entry-toggle")
+    await expect(toggle).to_have_attribute("aria-expanded", "true")
+    await toggle.click()
+    await wait_for_numbers(page, [1, 2, 3, 7, 8])
+    await expect(log_row(page, 3).locator(".entry-toggle")).to_have_text("▸ 3")
+    above = await log_row(page, 3).bounding_box()
+    below = await log_row(page, 7).bounding_box()
+    assert above is not None
+    assert below is not None
+    assert abs(above["y"] + above["height"] - below["y"]) < 1
+    # A line that is added to the entry is counted, and the fold stays.
+    await page.locator(".log-rows").focus()
+    for key in ("k", "k"):
+        await page.keyboard.press(key)
+    await expect(page.locator(".row.current .number")).to_have_text("7")
+    await page.keyboard.press("k")
+    await expect(page.locator(".row.current .number")).to_have_text("3")
+    await page.keyboard.press("Enter")
+    await wait_for_numbers(page, range(1, 9))
+    # From a line of the entry, Enter folds it and goes to its first line.
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".row.current .number")).to_have_text("3")
+    await wait_for_numbers(page, [1, 2, 3, 7, 8])
+    await page.keyboard.press("e")
+    append_text(log_path, TRACEBACK)
+    await wait_for_numbers(page, [1, 2, 3, 7, 8, 9])
+    await expect(log_row(page, 9).locator(".entry-toggle")).to_have_text("▸ 3")
+    append_text(log_path, "one more line\n")
+    await expect(log_row(page, 9).locator(".entry-toggle")).to_have_text("▸ 4")
+    # A match in a folded entry is shown.
+    await search_for(page, "no light")
+    await expect(page.locator(".row.current .number")).to_have_text("12")
+    await wait_for_numbers(page, [1, 2, 3, 7, *range(8, 14)])
+
+
+async def test_columns_that_nothing_uses_take_no_room(user: BrowserUser, log_path: Path) -> None:
+    log_path.write_text("plain\nlines\n")
+    page = await user.open_page("/jobs/lantern")
+    text = log_row(page, 1).locator(".text")
+    number = await log_row(page, 1).locator(".number").bounding_box()
+    box = await text.bounding_box()
+    assert number is not None
+    assert box is not None
+    assert abs(number["x"] + number["width"] - box["x"]) < 1
+    await expect(page.get_by_role("button", name="Fold")).to_be_hidden()
+    append_text(log_path, TRACEBACK)
+    await expect(log_row(page, 3).locator(".level")).to_have_text("error")
+    await expect(page.get_by_role("button", name="Fold")).to_be_visible()
+    wider = await text.bounding_box()
+    assert wider is not None
+    assert wider["x"] > box["x"] + 100
+
+
+async def test_long_line_folds_after_ten_rows_and_opens_in_full(
+    user: BrowserUser, log_path: Path
+) -> None:
+    log_path.write_text(f"first\n{'word ' * 12_000}the end\nlast\n")
+    page = await user.open_page("/jobs/lantern")
+    row = log_row(page, 2)
+    await expect(log_row(page, 3)).to_be_visible()
+    line_height = (await log_row(page, 1).bounding_box() or {})["height"]
+    text = row.locator(".text")
+    assert round((await text.bounding_box() or {})["height"] / line_height) == 10
+    await row.get_by_role("button", name="Show all of this line").click()
+    await expect(text).to_contain_text("the end")
+    assert (await text.bounding_box() or {})["height"] > 100 * line_height
+    await page.locator(".log-rows").focus()
+    await page.keyboard.press("g")
+    await log_row(page, 2).get_by_role("button", name="Show less").click()
+    await expect(log_row(page, 3)).to_be_visible()
+
+
+async def test_urls_are_links_that_tell_nothing_of_the_page(
+    user: BrowserUser, log_path: Path
+) -> None:
+    log_path.write_text(
+        "see https://example.org/a?b=1#c, or javascript:alert(1)\n"
+        '{"event":"pushed","at":"http://example.org/x"}\n'
+    )
+    page = await user.open_page("/jobs/lantern")
+    link = log_row(page, 1).get_by_role("link")
+    await expect(link).to_have_count(1)
+    await expect(link).to_have_text("https://example.org/a?b=1#c")
+    await expect(link).to_have_attribute("href", "https://example.org/a?b=1#c")
+    await expect(link).to_have_attribute("target", "_blank")
+    await expect(link).to_have_attribute("rel", "noopener noreferrer")
+    await expect(log_row(page, 2).get_by_role("link")).to_have_attribute(
+        "href", "http://example.org/x"
+    )
+    # A match inside of a link is marked. Tab reaches the links of the current line.
+    await search_for(page, "a?b")
+    await expect(page.locator(".row.current .link mark")).to_have_text("a?b")
+    await expect(link).to_have_attribute("tabindex", "0")
+
+
+async def test_search_goes_one_way_by_n_and_enter_and_says_where_it_goes_on(
+    user: BrowserUser, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 30)
+    page = await user.open_page("/jobs/lantern")
+    await search_for(page, "line 1? of")
+    count, current = page.locator(".log-search .count"), page.locator(".row.current .number")
+    await expect(count).to_have_text("No matches")
+    await page.get_by_label("Regular expression").click()
+    await search_for(page, "line 1[0-2] of")
+    await expect(count).to_have_text("1 of 3")
+    await expect(current).to_have_text("12")
+    await page.keyboard.press("Enter")
+    await expect(current).to_have_text("11")
+    await page.locator(".log-rows").focus()
+    await page.keyboard.press("n")
+    await expect(current).to_have_text("10")
+    await page.keyboard.press("n")
+    await expect(current).to_have_text("12")
+    await expect(count).to_have_text("1 of 3 · back at the newest")
+    await expect(page.locator("#announcer")).to_have_text(
+        "No more matches: going on at the newest."
+    )
+    await page.keyboard.press("N")
+    await expect(current).to_have_text("10")
+    await expect(count).to_have_text("3 of 3 · back at the oldest")
+    await page.keyboard.press("N")
+    await expect(count).to_have_text("2 of 3")
+
+
+async def test_filter_shows_matches_with_lines_around_them_and_new_ones(
+    user: BrowserUser, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 3000)
+    page = await user.open_page("/jobs/lantern")
+    await expect(log_row(page, 3000)).to_be_visible()
+    await page.get_by_label("Regular expression").click()
+    await search_for(page, "line (5|7|2500) of")
+    await expect(page.locator(".log-search .count")).to_have_text("1 of 3")
+    await page.get_by_role("button", name="Only matches").click()
+    await wait_for_numbers(page, [5, 7, 2500])
+    await expect(page.locator(".log-status")).to_have_text("Following matches")
+    await page.get_by_label("Lines around each match").select_option("2")
+    await wait_for_numbers(page, [*range(3, 10), *range(2498, 2503)])
+    await expect(page.locator(".row.context")).to_have_count(9)
+    await expect(page.locator(".row.apart")).to_have_count(1)
+    append_numbered(log_path, 3001, 3001)
+    append_text(log_path, "2026-11-24T03:00:01 [info] another line 5 of this log\n")
+    append_numbered(log_path, 3003, 3003)
+    await expect(page.locator(".row.line").last).to_contain_text("another line 5 of this log")
+    # Without the filter, the match stays in sight among all lines.
+    await page.locator(".log-rows").focus()
+    await page.keyboard.press("N")
+    async with page.expect_response(re.compile(r"/logs/lines\?limit=1$")):
+        await page.keyboard.press("m")
+    await expect(log_row(page, 4)).to_be_visible()
+    await expect(log_row(page, 40)).to_be_attached()
+    # New lines are counted from here.
+    append_numbered(log_path, 3004, 3004)
+    await expect(page.locator(".new-lines-button")).to_have_text("↓ 1 new line")
+
+
+async def test_jump_to_time_shows_first_line_of_that_time(
+    user: BrowserUser, log_path: Path
+) -> None:
+    append_text(
+        log_path,
+        "".join(
+            f"2026-11-24T{3 + n // 3600:02}:{n // 60 % 60:02}:{n % 60:02} [info] line {n}\n"
+            for n in range(1, 9001)
+        ),
+    )
+    page = await user.open_page("/jobs/lantern")
+    await expect(log_row(page, 9000)).to_be_visible()
+    await page.locator(".log-rows").focus()
+    await page.keyboard.press("d")
+    field = page.get_by_label("Go to")
+    await expect(field).to_be_focused()
+    assert (await field.input_value()).startswith("2026-11-24T05:")
+    await expect(page.locator(".log-jump")).to_contain_text("as the lines show it")
+    await field.fill("2026-11-24T03:20:30")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".row.current .number")).to_have_text("1230")
+    await expect(page.locator(".log-jump")).to_be_hidden()
+    await page.get_by_role("button", name="Go to time").click()
+    await field.fill("2026-11-25T00:00:00")
+    await page.get_by_role("button", name="Go", exact=True).click()
+    await expect(page.locator(".log-note")).to_contain_text("no line of this time or later")
+    await expect(log_row(page, 9000)).to_be_visible()
+    await page.get_by_role("button", name="Close").click()
+    await expect(page.locator(".log-note")).to_be_hidden()
+
+
+async def test_short_link_tells_if_the_line_is_another_one(
+    user: BrowserUser, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 3000)
+    page = await user.open_page("/jobs/lantern#L6-L9")
+    await expect(page.locator(".row.selected")).to_have_count(4)
+    await expect(page.locator(".row.current .number")).to_have_text("6")
+    await expect(page.locator(".log-note")).to_be_hidden()
+    await log_row(page, 7).get_by_role("button").click()
+    fragment = page.url.partition("#")[2]
+    assert fragment.startswith("L7.")
+    log_path.write_text("")
+    append_numbered(log_path, 101, 200)
+    other = await user.open_page(f"/jobs/lantern#{fragment}")
+    await expect(other.locator(".log-note")).to_contain_text(
+        "Line 7 is not the line that this link was made for"
+    )
+    await expect(other.locator(".row.current .text")).to_contain_text("line 107 of many")
+    gone = await user.open_page("/jobs/lantern#L5000")
+    await expect(gone.locator(".log-note")).to_contain_text(
+        "Line 5000 could not be found in the log."
+    )
+    await expect(gone.locator(".row .text", has_text="line 200 of many")).to_be_visible()
