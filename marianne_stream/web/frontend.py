@@ -77,10 +77,11 @@ class Frontend:
         router.add_get("/", self.app_shell)
         # The API decides whether the job exists and the client may see it.
         router.add_get("/jobs/{shown_job_id:[^/]+}", self.app_shell)
+        router.add_get("/logs", self.app_shell)
         router.add_get("/static/{name:.+}", self.static_file)
 
     async def app_shell(self, _request: web.Request) -> web.Response:
-        """`GET /` and `GET /jobs/{job_id}`: the page; its script reads the view from the path."""
+        """`GET /`, `/jobs/{job_id}` and `/logs`: the page; its script reads the path."""
         trusted = {"sign_out": self._sign_out_form}
         return self._templates.render("index.html", trusted=trusted, release=self._content_hash)
 

@@ -27,6 +27,7 @@ export function joinEntry(row, previous) {
   if (row.kind !== "line" || row.level || row.loggedAt) return false;
   // A search leaves lines out.
   if (previous?.kind !== "line" || row.number !== previous.number + 1) return false;
+  if (previous.job !== row.job) return false;
   const entry = previous.entry ?? startEntry(previous);
   if (!entry || entry.lineCount >= MAX_LINES) return false;
   if (entry.chars + row.text.length > MAX_CHARS) return false;

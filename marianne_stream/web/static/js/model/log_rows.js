@@ -20,10 +20,14 @@
  * @property {boolean} [isWhole] all of a long line is shown.
  * @property {boolean} [isMatch] of a search: false for a line that is shown as context.
  * @property {import("./log_entries.js").LogEntry} [entry] entry of several lines.
+ * @property {LogJob} [job] in a view of several jobs.
+ * @property {number} [at] time by which rows of several jobs are ordered, epoch milliseconds.
  * @property {number} [height] when last drawn, in pixels.
  * @property {string} [heightLayout] the layout for which the height is valid.
  * @property {import("./log_line.js").ParsedLine} [parsed] cache of the parsed text.
  */
+
+/** @typedef {{id: string, colour: number}} LogJob job of a view, and the number of its colour. */
 
 /**
  * @typedef {object} LogPageLine

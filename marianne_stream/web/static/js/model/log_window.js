@@ -192,6 +192,25 @@ export class LogWindow {
   }
 
   /**
+   * Add rows of several jobs in the order of their times, behind rows of the same time.
+   *
+   * @param {LogRow[]} rows in the order of their times.
+   * @returns {{added: number, dropped: number, isInOrder: boolean}} `isInOrder` if all rows were added
+   *   at the end; otherwise the serials of others have changed.
+   */
+  merge(rows) {
+    const from = this.rows.findLastIndex((row) => rowTime(row) <= rowTime(rows[0])) + 1;
+    const later = this.rows.splice(from);
+    for (const row of later) {
+      leaveEntry(row);
+      this.#chars -= row.text.length;
+    }
+    const merged = [...later, ...rows].sort((a, b) => rowTime(a) - rowTime(b));
+    for (const row of merged) this.#push(row);
+    return { added: rows.length, dropped: this.#trimStart(), isInOrder: !later.length };
+  }
+
+  /**
    * Replace all rows by a page.
    *
    * @param {LogPage} page
@@ -299,4 +318,9 @@ export class LogWindow {
     const share = Math.max(this.rows.length / this.#maxRows, this.#chars / this.#maxChars);
     return Math.ceil(this.rows.length * (1 - 0.9 / share));
   }
+}
+
+/** @param {LogRow} row */
+function rowTime({ at = 0 }) {
+  return at;
 }

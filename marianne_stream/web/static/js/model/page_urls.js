@@ -30,3 +30,28 @@ export function parseJobPath(path) {
     return match[1];
   }
 }
+
+/** Number of jobs whose logs one view shows. */
+export const MAX_LOG_JOBS = 8;
+
+/**
+ * Return the URL of the view of several jobs' logs.
+ *
+ * @param {string[]} jobIds
+ */
+export function logsUrl(jobIds) {
+  const query = new URLSearchParams(jobIds.map((jobId) => ["job", jobId]));
+  return `/logs?${query}`;
+}
+
+/**
+ * Return the jobs of the view of several jobs' logs; null for any other view.
+ *
+ * @param {string} path
+ * @param {string} search query of the address.
+ */
+export function parseLogJobs(path, search) {
+  if (path !== "/logs") return null;
+  const jobIds = new URLSearchParams(search).getAll("job").filter(Boolean);
+  return [...new Set(jobIds)].slice(0, MAX_LOG_JOBS);
+}

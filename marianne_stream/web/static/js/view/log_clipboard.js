@@ -108,11 +108,14 @@ export class LogClipboard {
 
 /**
  * Return the text of lines, without escape sequences: a terminal would obey them when it is pasted.
+ * Lines of several jobs begin with their job.
  *
  * @param {LogRow[]} lines
  */
 function linesText(lines) {
-  return lines.map(({ text }) => `${plainText(text)}\n`).join("");
+  return lines
+    .map(({ text, job }) => `${job ? `${plainText(job.id)} | ` : ""}${plainText(text)}\n`)
+    .join("");
 }
 
 /**

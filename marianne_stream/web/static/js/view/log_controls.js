@@ -1,5 +1,6 @@
 /** Controls of a log view: level, toggles, jump, copy and download, and a status text. */
 
+import { logsUrl } from "../model/page_urls.js";
 import { jobPath } from "../wire/api.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
@@ -21,7 +22,7 @@ const KEY = "marianne-stream log";
  * @typedef {object} LogControlsOptions
  * @property {() => void} onFollow
  * @property {() => void} onCopy
- * @property {() => void} onJump
+ * @property {() => void} [onJump]
  * @property {() => void} onLevelChange
  * @property {() => void} onLayoutChange lines are wrapped or not, times are shown or not, or entries
  *   are folded or not.
@@ -33,7 +34,7 @@ export class LogControls {
   #onLayoutChange;
 
   /**
-   * @param {string} jobId
+   * @param {string | null} jobId null for several jobs, whose logs are not one file.
    * @param {LogControlsOptions} options
    */
   constructor(jobId, { onFollow, onCopy, onJump, onLevelChange, onLayoutChange }) {
@@ -51,16 +52,6 @@ export class LogControls {
       this.toggle("fold"),
     );
     const copyTitle = "Copy the selected lines, or all visible lines (c)";
-    const download = h(
-      "a.quiet",
-      {
-        href: jobPath(jobId, "logs", "raw"),
-        download: `${jobId}.log`,
-        title: "Download the log file",
-      },
-      makeIcon("down"),
-      h("span", {}, "Download"),
-    );
     this.element = h(
       "div.bar.foot",
       {},
@@ -68,9 +59,9 @@ export class LogControls {
       this.wrapToggle,
       this.timesToggle,
       this.foldToggle,
-      makeButton("Go to time", "calendar", "Go to a date and time (d)", onJump),
+      onJump ? makeButton("Go to time", "calendar", "Go to a date and time (d)", onJump) : null,
       makeButton("Copy", "copy", copyTitle, onCopy),
-      download,
+      jobId === null ? null : makeJobLinks(jobId),
       this.#status,
     );
   }
@@ -139,4 +130,25 @@ function makeButton(label, icon, title, onclick) {
     makeIcon(icon),
     h("span", {}, label),
   );
+}
+
+/** @param {string} jobId */
+function makeJobLinks(jobId) {
+  const download = h(
+    "a.quiet",
+    {
+      href: jobPath(jobId, "logs", "raw"),
+      download: `${jobId}.log`,
+      title: "Download the log file",
+    },
+    makeIcon("down"),
+    h("span", {}, "Download"),
+  );
+  const others = h(
+    "a.quiet",
+    { href: logsUrl([jobId]), "data-page": true, title: "Show the logs of other jobs beside it" },
+    makeIcon("logs"),
+    h("span", {}, "Add a job"),
+  );
+  return [download, others];
 }

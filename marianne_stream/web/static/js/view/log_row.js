@@ -55,7 +55,8 @@ const STYLE_CLASSES = ["bold", "dim", "italic", "underline", "strike"];
  */
 export function makeRow(row, options) {
   if (row.kind !== "line") {
-    return h("div", { class: `row marker ${row.kind}` }, h("span", {}, markerText(row)));
+    const job = row.job ? makeJobName(row.job) : null;
+    return h("div", { class: `row marker ${row.kind}` }, h("span", {}, job, markerText(row)));
   }
   const { times, day, isLong, onNumberClick, onToggle } = options;
   const maxChars = row.isWhole ? Infinity : MAX_SHOWN_CHARS;
@@ -71,6 +72,7 @@ export function makeRow(row, options) {
     day ? h("div.day", {}, h("span", {}, day)) : null,
     row.startsRun ? h("div.run-start", {}, h("span", {}, "New run")) : null,
     number,
+    row.job ? makeJobName(row.job) : null,
     makeTime(row, times),
     h("span.level", {}, LEVEL_LABELS[row.level ?? ""] ?? ""),
     isEntryHead(row) ? makeEntryToggle(row, options) : null,
@@ -82,6 +84,12 @@ export function makeRow(row, options) {
   element.classList.toggle("cut", isLong && !row.isWhole);
   element.classList.toggle("context", row.isMatch === false);
   return element;
+}
+
+/** @param {import("../model/log_rows.js").LogJob} job */
+export function makeJobName({ id, colour }) {
+  const name = plainText(id);
+  return h("span.job-name", { title: name, "data-colour": colour }, name);
 }
 
 /**

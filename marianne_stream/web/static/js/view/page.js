@@ -1,7 +1,7 @@
 /** Page: its parts, and the view that the address names. */
 
 import { plainText } from "../model/ansi.js";
-import { jobUrl, parseJobPath } from "../model/page_urls.js";
+import { jobUrl, parseJobPath, parseLogJobs } from "../model/page_urls.js";
 import { Roster } from "../model/roster.js";
 import { SeenFailures } from "../model/seen_failures.js";
 import { ServerClock } from "../model/server_clock.js";
@@ -14,6 +14,7 @@ import { ConnectionStatus } from "./connection_status.js";
 import { findElement, setAttribute } from "./dom.js";
 import { makeIcon } from "./icons.js";
 import { JobView } from "./job_view.js";
+import { JobsLogView } from "./jobs_log_view.js";
 import { JobsView } from "./jobs_view.js";
 import { load, save } from "./local_storage.js";
 import { Notifier } from "./notifier.js";
@@ -49,7 +50,7 @@ export class Page {
   #shownUrl = "";
   #isRosterSeen = false;
   #rosterPhase = "connecting";
-  /** @type {JobsView | JobView | null} */
+  /** @type {JobsView | JobView | JobsLogView | null} */
   #view = null;
   seenFailures = new SeenFailures(load(SEEN_KEY, null));
   /** @type {string[]} reasons why the server is not ready, as sentences, while the page is not live. */
@@ -95,14 +96,20 @@ export class Page {
   show({ isFirst = false } = {}) {
     this.#view?.close();
     this.#shownUrl = location.pathname + location.search;
-    const jobId = parseJobPath(location.pathname);
-    const view = jobId === null ? new JobsView(this) : new JobView(this, jobId);
+    const view = this.#makeView();
     this.#view = view;
     this.main.replaceChildren(view.element);
     this.shortcuts.setView(view.shortcuts);
     view.open();
     // The element that had the focus is gone: screen readers go on at the new view.
     if (!isFirst) this.main.focus({ preventScroll: true });
+  }
+
+  #makeView() {
+    const jobId = parseJobPath(location.pathname);
+    if (jobId !== null) return new JobView(this, jobId);
+    const jobIds = parseLogJobs(location.pathname, location.search);
+    return jobIds === null ? new JobsView(this) : new JobsLogView(this, jobIds);
   }
 
   /**
