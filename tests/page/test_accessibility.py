@@ -178,3 +178,35 @@ async def test_job_view_layout_does_not_shift(
     conductor.complete_sheet("lantern", 1)
     await expect(page.locator(".job-header .count")).to_have_text("1 / 4")
     assert await page.evaluate("window.shift") < 0.1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_axe_finds_no_violation_in_logs(
+    user: BrowserUser, log_path: Path, scheme: str, width: int
+) -> None:
+    require_node_module("axe-core")
+    log_path.write_text(
+        "2026-11-24T03:00:00 [error] failed, see https://example.org/a\nTraceback\n  needle\n"
+        f"2026-11-24T03:00:00 [info] {'long ' * 2000}\n2026-11-24T03:00:00 [info] after\n"
+    )
+    page = await user.open_page("/jobs/lantern")
+    await page.set_viewport_size({"width": width, "height": 844})
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    await page.evaluate(read_axe_source())
+    await expect(page.locator(".row.line")).to_have_count(5)
+    await page.keyboard.press("d")
+    await expect(page.get_by_label("Go to")).to_be_focused()
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await page.get_by_label("Search the whole log").fill("needle")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Only matches").click()
+    await page.get_by_label("Lines around each match").select_option("1")
+    await expect(page.locator(".row.context")).to_have_count(2)
+    assert await violations(page) == []
+    await page.goto(f"{user.address}/logs?" + "&".join(f"job=lantern&job=no{n}" for n in range(7)))
+    await page.evaluate(read_axe_source())
+    await expect(page.locator(".row.line")).to_have_count(5)
+    await expect(page.locator(".log-job")).to_have_count(8)
+    assert await violations(page) == []

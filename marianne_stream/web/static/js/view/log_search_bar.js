@@ -51,11 +51,12 @@ export class LogSearchBar {
     );
     this.#regexToggle.classList.add("regex-toggle");
     this.#filterToggle = this.#makeToggle(
-      { title: "Show matches only (m)" },
+      { title: "Show matches only (m)", "aria-label": "Only matches" },
       () => this.toggleFilter(),
       makeIcon("filter"),
       h("span", {}, "Only matches"),
     );
+    this.#filterToggle.classList.add("filter-toggle");
     this.#stepButtons = [
       this.#makeStepButton(1, "Next match, towards the start of the log (n, Enter)", "up"),
       this.#makeStepButton(-1, "Previous match, towards its end (N, Shift+Enter)", "down"),
