@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.support.browser import BrowserUser
 from tests.support.log_view import append_numbered, log_row, wait_for_numbers
+from tests.support.waiting import wait_for_value
 
 TRACEBACK = (
     "2026-11-24T03:00:01 [error] sheet 4 failed\n"
@@ -26,6 +27,11 @@ async def search_for(page: Page, text: str) -> None:
     """Search the log for a text."""
     await page.get_by_label("Search the whole log").fill(text)
     await page.keyboard.press("Enter")
+
+
+async def height(element: Locator) -> float:
+    """Return the height of an element."""
+    return float((await wait_for_value(element.bounding_box, bool))["height"])
 
 
 async def test_entry_folds_by_click_key_and_all_at_once(user: BrowserUser, log_path: Path) -> None:
@@ -95,12 +101,12 @@ async def test_long_line_folds_after_ten_rows_and_opens_in_full(
     page = await user.open_page("/jobs/lantern")
     row = log_row(page, 2)
     await expect(log_row(page, 3)).to_be_visible()
-    line_height = (await log_row(page, 1).bounding_box() or {})["height"]
+    line_height = await height(log_row(page, 1))
     text = row.locator(".text")
-    assert round((await text.bounding_box() or {})["height"] / line_height) == 10
+    assert round(await height(text) / line_height) == 10
     await row.get_by_role("button", name="Show all of this line").click()
     await expect(text).to_contain_text("the end")
-    assert (await text.bounding_box() or {})["height"] > 100 * line_height
+    assert await height(text) > 100 * line_height
     await page.locator(".log-rows").focus()
     await page.keyboard.press("g")
     await log_row(page, 2).get_by_role("button", name="Show less").click()
