@@ -140,13 +140,19 @@ function makeJobLinks(jobId) {
       href: jobPath(jobId, "logs", "raw"),
       download: `${jobId}.log`,
       title: "Download the log file",
+      "aria-label": "Download",
     },
     makeIcon("down"),
     h("span", {}, "Download"),
   );
   const others = h(
     "a.quiet",
-    { href: logsUrl([jobId]), "data-page": true, title: "Show the logs of other jobs beside it" },
+    {
+      href: logsUrl([jobId]),
+      "data-page": true,
+      title: "Show the logs of other jobs as well",
+      "aria-label": "Add a job",
+    },
     makeIcon("logs"),
     h("span", {}, "Add a job"),
   );
