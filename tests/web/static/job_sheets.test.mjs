@@ -161,7 +161,7 @@ test("history joins recorded transitions with those seen since", () => {
   history.note({ number: 2, status: "dispatched", attempt: 1 }, ms(4));
   history.load([
     { number: 0, status: "running", at: iso(0) },
-    { number: 1, status: "ready", at: iso(0), late: true },
+    { number: 1, status: "ready", at: iso(0), backfilled: true },
     { number: 1, status: "dispatched", at: iso(1), attempt: 1 },
   ]);
   assert.deepEqual(history.get(1), [transition(1, "dispatched"), transition(4, "retry_scheduled")]);

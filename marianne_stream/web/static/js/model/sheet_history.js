@@ -7,7 +7,7 @@
  * @property {number | null} attempt
  */
 
-/** @typedef {{number: number, status: string, at: string, attempt?: number, late?: boolean}} RecordedTransition */
+/** @typedef {{number: number, status: string, at: string, attempt?: number, backfilled?: boolean}} RecordedTransition */
 
 /** Number of transitions that are kept of a sheet. */
 const MAX_TRANSITIONS = 200;
@@ -38,9 +38,9 @@ export class SheetHistory {
   load(recorded) {
     const seen = this.#transitions;
     this.#transitions = new Map();
-    for (const { number, status, at, attempt = null, late } of recorded) {
-      // Of a late one, the time at which it happened is unknown.
-      if (number > 0 && !late) this.#add(number, { status, at: Date.parse(at), attempt });
+    for (const { number, status, at, attempt = null, backfilled } of recorded) {
+      // The time at which a backfilled one happened is unknown.
+      if (number > 0 && !backfilled) this.#add(number, { status, at: Date.parse(at), attempt });
     }
     for (const [number, transitions] of seen) {
       const last = this.get(number).at(-1);
