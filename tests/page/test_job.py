@@ -55,6 +55,30 @@ async def test_running_bar_grows_and_retries_are_segments(
     await expect(other.locator(".sheet").first.locator(".segment")).to_have_count(3)
 
 
+async def test_recorded_retries_of_the_last_of_many_sheets_are_drawn(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("wide", 1_100)
+    page = await user.open_page("/jobs/wide")
+    await page.locator(".sheet").first.focus()
+    await page.keyboard.press("End")
+    last = page.locator(".sheet[aria-label^='Sheet 1100,']")
+    await expect(last).to_be_in_viewport()
+    conductor.dispatch("wide", 1_100)
+    await expect(last.locator(".segment")).to_have_count(1)
+    conductor.schedule_retry("wide", 1_100)
+    await expect(last.locator(".segment[data-kind=wait]")).to_have_count(1)
+    conductor.dispatch("wide", 1_100)
+    await expect(last.locator(".segment")).to_have_count(3)
+    # The server gives 1,000 sheets on a page.
+    other = await user.open_page("/jobs/wide")
+    await other.locator(".sheet").first.focus()
+    await other.keyboard.press("End")
+    await expect(
+        other.locator(".sheet[aria-label^='Sheet 1100,']").locator(".segment")
+    ).to_have_count(3)
+
+
 async def test_gantt_follows_a_job_to_its_end_and_restart(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:

@@ -4,7 +4,7 @@ import { plainText } from "../model/ansi.js";
 import { sheetToOpen } from "../model/gantt.js";
 import { Job } from "../model/job.js";
 import { isTerminal, statusTone } from "../model/status.js";
-import { ApiError, getJson, jobPart, jobPath } from "../wire/api.js";
+import { ApiError, getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
 import { GanttView } from "./gantt_view.js";
 import { h, setAttribute } from "./dom.js";
 import { JobHead } from "./job_head.js";
@@ -231,14 +231,32 @@ export class JobView {
   async #loadHistory() {
     const { signal } = this.#closing;
     try {
-      const recorded = await getJson(jobPath(this.#jobId, "runs", "latest"), { signal });
-      if (recorded.run !== this.#job.status?.run) return;
-      this.#job.history.load(recorded.transitions);
+      const { run, transitions } = await this.#fetchRecorded(signal);
+      if (run !== this.#job.status?.run) return;
+      this.#job.history.load(transitions);
       this.#gantt.show(this.#job);
     } catch (error) {
       // Without recorded history, bars have the retries and waits that this page has seen.
       if (!signal.aborted && !(error instanceof ApiError)) throw error;
     }
+  }
+
+  /**
+   * Request the newest run, which has its sheets in pages.
+   *
+   * @param {AbortSignal} signal
+   */
+  async #fetchRecorded(signal) {
+    let page = await getJson(jobPath(this.#jobId, "runs", "latest"), { signal });
+    const { run } = page;
+    /** @type {import("../model/sheet_history.js").RecordedTransition[]} */
+    const transitions = page.transitions;
+    while (page.next) {
+      const path = withQuery(jobPath(this.#jobId, "runs", run), { after: page.next });
+      page = await getJson(path, { signal });
+      transitions.push(...page.transitions);
+    }
+    return { run, transitions };
   }
 
   /** Update what changes with time. */
