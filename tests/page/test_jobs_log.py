@@ -57,6 +57,21 @@ async def test_lines_of_several_jobs_are_prefixed_and_ordered_by_their_times(
     await expect(names).to_have_text(["tide"] * 3)
 
 
+async def test_log_of_a_job_that_runs_again_is_followed(
+    other_log_path: Path, log_path: Path, conductor: SimulatedConductor, user: BrowserUser
+) -> None:
+    append_at(log_path, 1)
+    append_at(other_log_path, 2)
+    page = await user.open_page("/logs?job=lantern&job=tide")
+    texts = page.locator(".row.line .text")
+    await expect(texts).to_have_text(["at 1", "at 2"])
+    conductor.finish("tide")
+    await expect(page.locator(".row.marker")).to_contain_text("End of log")
+    conductor.launch("tide", 2, workspace=str(other_log_path.parent))
+    append_at(other_log_path, 3)
+    await expect(texts).to_have_text(["at 1", "at 2", "at 3"])
+
+
 async def test_view_of_logs_says_what_is_missing(log_path: Path, user: BrowserUser) -> None:
     append_at(log_path, 1)
     page = await user.open_page("/logs")

@@ -6,6 +6,7 @@ import { highlightPattern, searchParameters } from "../model/log_query.js";
 import { LogWindow } from "../model/log_window.js";
 import { COLOUR_COUNT, MergedLog } from "../model/merged_log.js";
 import { jobUrl, logsUrl, MAX_LOG_JOBS } from "../model/page_urls.js";
+import { isTerminal } from "../model/status.js";
 import { getJson, jobPath, withQuery } from "../wire/api.js";
 import { h, setAttribute, setChildren } from "./dom.js";
 import { makeIcon } from "./icons.js";
@@ -40,6 +41,8 @@ export class JobsLogView {
   #controls;
   /** @type {Map<LogJob, LogStream>} */
   #streams;
+  /** @type {Set<LogJob>} jobs that have not ended. */
+  #active = new Set();
   /** @type {Map<LogJob, string>} sentence of a job whose log cannot be followed. */
   #errors = new Map();
   /** Ends the requests of the first lines. */
@@ -118,8 +121,25 @@ export class JobsLogView {
 
   onFragmentChange() {}
 
-  /** Offer the jobs that the view does not show. */
+  /** Follow the logs of jobs that run again, and offer the jobs that the view does not show. */
   onRosterChange() {
+    for (const job of this.#jobs) this.#followIfActive(job);
+    this.#updateChoice();
+  }
+
+  /** @param {LogJob} job */
+  #followIfActive(job) {
+    const entry = this.#page.roster.get(job.id);
+    if (!entry || isTerminal(entry.status)) {
+      this.#active.delete(job);
+      return;
+    }
+    const stream = this.#streams.get(job);
+    if (!this.#active.has(job) && stream?.hasEnded) stream.resume();
+    this.#active.add(job);
+  }
+
+  #updateChoice() {
     const shown = new Set(this.#ids);
     const others = this.#page.roster.all().filter(({ job_id: id }) => !shown.has(id) && jobUrl(id));
     const ids = others.map(({ job_id: id }) => id).sort((a, b) => a.localeCompare(b));

@@ -19,6 +19,10 @@ export class LogStream {
   /** @type {(() => void) | null} */
   #unsubscribe = null;
   #isClosed = false;
+  /** Cursor of the last line, or that to follow from. */
+  #cursor = "";
+  /** True once the log has ended, or cannot be followed. */
+  hasEnded = false;
 
   /** @param {LogStreamOptions} options */
   constructor(options) {
@@ -36,9 +40,21 @@ export class LogStream {
    */
   follow(cursor) {
     this.end();
-    const { page, jobId, getFilter, onEvents, onState } = this.#options;
+    this.#cursor = cursor;
+    this.hasEnded = false;
+    const { page, jobId, getFilter } = this.#options;
     const part = jobPart("log", jobId, { tail_lines: TAIL_LINES, ...getFilter() });
-    this.#unsubscribe = page.follow({ part, cursor, onEvents, onState });
+    this.#unsubscribe = page.follow({
+      part,
+      cursor,
+      onEvents: (events) => this.#receive(events),
+      onState: (state) => this.#setState(state),
+    });
+  }
+
+  /** Follow the log anew from its last line. */
+  resume() {
+    this.follow(this.#cursor);
   }
 
   /** Follow the log from its present end, unless it is followed meanwhile. */
@@ -59,5 +75,17 @@ export class LogStream {
   close() {
     this.#isClosed = true;
     this.end();
+  }
+
+  /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
+  #receive(events) {
+    this.#cursor = events.findLast(({ event, id }) => event === "log" && id)?.id ?? this.#cursor;
+    this.#options.onEvents(events);
+  }
+
+  /** @param {import("../wire/event_stream.js").StreamState} state */
+  #setState(state) {
+    this.hasEnded = state.phase === "ended" || state.phase === "failed";
+    this.#options.onState(state);
   }
 }
