@@ -5,7 +5,6 @@ import re
 import signal
 from pathlib import Path
 
-import aiohttp
 from playwright.async_api import Browser, Page, Route, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
@@ -13,8 +12,7 @@ from tests.support.browser import BrowserUser, open_browser_user
 from tests.support.faulty_proxy import run_faulty_proxy
 from tests.support.ports import free_port
 from tests.support.processes import ManagedProcess, run_process, run_server
-from tests.support.viewers import fetch_open_streams, open_viewer
-from tests.support.waiting import wait_until
+from tests.support.viewers import fetch_open_streams, wait_for_source
 
 LOST = re.compile(r"^Not live since \d\d:\d\d, last known state from the registry$")
 
@@ -31,13 +29,7 @@ def append(log: Path, first: int, last: int) -> None:
 
 async def wait_for_events(address: str) -> None:
     """Wait until the server receives the conductor's events."""
-    async with (
-        aiohttp.ClientSession() as session,
-        open_viewer(session, f"{address}/api/events/stream") as viewer,
-    ):
-        await wait_until(
-            lambda: [one["live"] for one in viewer.event_data("source")[-1:]] == [True]
-        )
+    await wait_for_source(f"{address}/api/events/stream", live=True)
 
 
 async def test_connection_status_follows_a_conductor_restart(

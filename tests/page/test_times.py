@@ -11,6 +11,7 @@ from playwright.async_api import Browser, expect
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser, open_browser_user
 from tests.support.processes import ManagedProcess, run_server
+from tests.support.viewers import wait_for_source
 
 UNKNOWN = "\N{EN DASH}"
 JUST_NOW = re.compile(r"^(now|\d+ s ago)$")
@@ -81,6 +82,8 @@ async def test_page_opened_without_a_conductor_shows_no_durations(
 ) -> None:
     conductor.launch("busy", 2)
     await conductor.stop()
+    # A page that is opened before the server knows would be live for a moment.
+    await wait_for_source(f"{user.address}/api/roster/stream", live=False)
     page = await user.open_page()
     await expect(page.locator(".job .status-label")).to_have_text("running")
     await expect(page.locator("#connection")).to_have_text(

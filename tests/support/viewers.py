@@ -120,6 +120,14 @@ async def open_viewer(
             await asyncio.wait([reading])
 
 
+async def wait_for_source(url: str, *, live: bool) -> None:
+    """Wait until the newest `source` event of a stream says that the source is live, or not."""
+    async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
+        await wait_until(
+            lambda: [data["live"] for data in viewer.event_data("source")[-1:]] == [live]
+        )
+
+
 async def fetch_open_streams(address: str) -> dict[str, int]:
     """Return a server's number of open streams by kind; needs no token."""
     async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
