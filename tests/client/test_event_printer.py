@@ -7,14 +7,7 @@ import pytest
 from marianne_stream.client.api_models import TimelineEventBody
 from marianne_stream.client.event_printer import EventLayout, EventQuery
 from marianne_stream.client.output import Output
-
-
-class Screen(io.StringIO):
-    """A stream that claims to be a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
+from tests.support.screens import Screen
 
 EVENTS = (
     TimelineEventBody("job.started", "nightly-build-2026-11-28", data={"sheet_count": 5}),

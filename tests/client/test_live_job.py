@@ -1,7 +1,5 @@
 """Tests of the display of one watched job."""
 
-import io
-
 from rich.console import Console
 
 from marianne_stream.client.api_client import ApiClient
@@ -9,15 +7,9 @@ from marianne_stream.client.api_models import SheetBody, SheetsBody, StatusBody,
 from marianne_stream.client.live_job import LiveJob
 from marianne_stream.client.output import Output
 from marianne_stream.client.watched_job import WatchedJob
+from tests.support.screens import Screen
 from tests.support.scripted_server import ScriptedServer, error_response, stream_response
 from tests.support.waiting import wait_until
-
-
-class Screen(io.StringIO):
-    """A stream that claims to be a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def make_display(

@@ -1,6 +1,5 @@
 """Tests of the layout of log lines on a terminal."""
 
-import io
 import json
 
 import pytest
@@ -10,13 +9,7 @@ from marianne_stream.client.api_models import LogLineBody
 from marianne_stream.client.log_layout import lay_out
 from marianne_stream.client.output import Output
 from marianne_stream.wire.log_levels import parse_line_facts
-
-
-class Screen(io.StringIO):
-    """A stream that claims to be a terminal."""
-
-    def isatty(self) -> bool:
-        return True
+from tests.support.screens import Screen
 
 
 def show(

@@ -6,13 +6,7 @@ import os
 import pytest
 
 from marianne_stream.client.output import Output, pad, truncate_middle
-
-
-class Screen(io.StringIO):
-    """A stream that claims to be a terminal."""
-
-    def isatty(self) -> bool:
-        return True
+from tests.support.screens import Screen
 
 
 @pytest.mark.parametrize(
