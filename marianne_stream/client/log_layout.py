@@ -19,9 +19,11 @@ from marianne_stream.wire.log_levels import (
     MAX_HEAD_CHARS,
     TIME_RE,
     level_search_range,
+    parse_level_field,
+    parse_time_field,
 )
 
-# Of a line, and of the rows into which it is wrapped.
+# Indent of rows that continue a line, and of the names of blocks below it.
 WRAP_INDENT = "  "
 BLOCK_INDENT = "    "
 
@@ -31,11 +33,11 @@ MIN_COLUMNS_FOR_DATE = 60
 # Levels that colour the text as well as their name.
 LINE_STYLES = {"debug": "quiet", "error": "fault", "critical": "fault"}
 
-# Fields of a JSON line that hold its text, level and time; the first text counts.
+# Fields of a JSON line that may hold its text, level and time; the first text counts.
 TEXT_FIELDS = ("event", "message", "msg")
 LEVEL_FIELDS = frozenset({"level", "levelname", "lvl", "severity", "levelno"})
 TIME_FIELDS = frozenset({"timestamp", "time", "ts", "@timestamp", "asctime"})
-# Field whose own fields count as those of the line.
+# Field whose own fields count as those of the line, unless the line has a field of that name.
 NESTED_FIELD = "extra"
 
 
@@ -93,24 +95,44 @@ def format_json_line(line: LogLineBody) -> Text | None:
         fields = msgspec.json.decode(line.line, type=dict[str, object])
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return None
-    nested = fields.pop(NESTED_FIELD, None)
-    fields |= nested if isinstance(nested, dict) else {} if nested is None else {"extra": nested}
-    known = (LEVEL_FIELDS if line.level else frozenset()) | (
-        TIME_FIELDS if line.logged_at else frozenset()
-    )
+    fields = flatten(fields)
     text_field = next((name for name in TEXT_FIELDS if isinstance(fields.get(name), str)), "")
-    text = Text(style=LINE_STYLES.get(line.level, ""))
-    if line.logged_at:
-        text.append(f"{strip_to_one_line(line.logged_at)} ", style="quiet")
-    if line.level:
-        text.append(f"[{line.level}]", style=f"level.{line.level}").append(" ")
-    text.append(strip_to_one_line(str(fields.get(text_field, ""))))
-    others = {name: v for name, v in fields.items() if name not in known and name != text_field}
+    others = {
+        name: value
+        for name, value in fields.items()
+        if name != text_field and not is_shown_before(name, value, line)
+    }
     blocks = {name: v for name, v in others.items() if isinstance(v, str) and "\n" in v.strip()}
+    parts = [
+        Text(strip_to_one_line(line.logged_at), style="quiet"),
+        Text(f"[{line.level}]" if line.level else "", style=f"level.{line.level}"),
+        Text(strip_to_one_line(str(fields.get(text_field, "")))),
+    ]
+    text = Text(" ", style=LINE_STYLES.get(line.level, "")).join(filter(None, parts))
     if rest := format_fields({name: v for name, v in others.items() if name not in blocks}):
-        text.append(f"  {rest}", style="quiet")
+        text.append("  " if text else "").append(rest, style="quiet")
     append_blocks(text, blocks)
     return text
+
+
+def flatten(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a JSON line with those that are nested in one of them."""
+    nested = fields.get(NESTED_FIELD)
+    if not isinstance(nested, dict):
+        return dict(fields)
+    own = {name: value for name, value in fields.items() if name != NESTED_FIELD}
+    return own | {
+        f"{NESTED_FIELD}.{name}" if name in own else name: value for name, value in nested.items()
+    }
+
+
+def is_shown_before(name: str, value: object, line: LogLineBody) -> bool:
+    """Return whether a field tells only the level or the time of its line."""
+    if name in LEVEL_FIELDS:
+        return bool(line.level) and parse_level_field(name, value) == line.level
+    if name in TIME_FIELDS:
+        return bool(line.logged_at) and parse_time_field(value) == line.logged_at
+    return False
 
 
 def without_date(text: Text) -> Text:

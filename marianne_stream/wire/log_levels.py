@@ -157,6 +157,14 @@ def parse_json_facts(fields: JsonLine) -> LineFacts:
     return LineFacts(level)
 
 
+def parse_level_field(name: str, value: object) -> LineLevel | None:
+    """Return the level in one field of a JSON line; None if it is not a level."""
+    if isinstance(value, str):
+        return LEVEL_NAMES.get(value.strip().lower())
+    scale = {"level": PINO_SCALE, "levelno": PYTHON_SCALE}.get(name)
+    return None if scale is None else parse_numeric_level(value, scale)
+
+
 def parse_numeric_level(number: object, scale: tuple[LineLevel, ...]) -> LineLevel | None:
     """Return the level of a number on a scale of tens; None if it is outside."""
     if isinstance(number, bool) or not isinstance(number, int | float):

@@ -77,7 +77,25 @@ def test_other_line_is_shown_as_it_is(line: str) -> None:
 
 
 def test_json_without_message_level_or_time_keeps_its_fields() -> None:
-    assert show('{"level": "loud", "n": 1}')[0].strip() == "level=loud n=1"
+    assert show('{"level": "loud", "n": 1}')[0] == "level=loud n=1"
+
+
+def test_json_line_on_a_terminal_has_all_its_fields() -> None:
+    fields = {
+        "event": "deployed",
+        "level": "info",
+        "levelno": 20,
+        "severity": "S1",
+        "timestamp": "2026-11-24T03:00:00Z",
+        "time": 12.5,
+        "extra": {"event": "clicked", "level": "loud", "n": 1},
+    }
+    assert show(json.dumps(fields), columns=200)[0] == (
+        "2026-11-24T03:00:00Z [info] deployed"
+        "  severity=S1 time=12.5 extra.event=clicked extra.level=loud n=1"
+    )
+    assert show('{"msg": "x", "extra": [1]}')[0] == "x  extra=[1]"
+    assert show('{"levelno": 30, "lvl": 40}')[0] == "[warning]  lvl=40"
 
 
 def test_words_are_wrapped_with_an_indent() -> None:
