@@ -22,9 +22,10 @@ logger = logging.getLogger(__name__)
 
 OpenFeed = Callable[[], Awaitable[Feed]]
 
-# Time that all parts have to open before the stream begins. A part that takes longer, for example
-# because the conductor is slow, joins later and holds up no other part.
-OPEN_TIMEOUT_S = 1.0
+# Time that all parts have to open before the stream begins: only then is it known whether any part
+# has something to send. A part that takes longer, for example because the conductor is slow, joins
+# later and holds up no other part.
+OPEN_TIMEOUT_S = 0.25
 
 # The data of each event is an object on one line, and ends like this.
 FRAME_END = b"}\n\n"
@@ -32,6 +33,14 @@ FRAME_END = b"}\n\n"
 # An id without an event, and an unfinished line, whose event names its job.
 ID_ONLY = re.compile(rb"^(id: [^\n]*\n)\n", re.MULTILINE)
 PARTIAL_FRAME = re.compile(rb"^event: log_partial\ndata: [^\n]*\n\n", re.MULTILINE)
+
+# Events of a timeline that name no job: those of the conductor do.
+EVENT_WITHOUT_JOB = re.compile(
+    rb'^(event: (?:gap|source)\ndata: \{)(?:"job_id":null,)?', re.MULTILINE
+)
+
+# Limit of a part's name in the log.
+MAX_LOGGED_CHARS = 200
 
 
 class Part:
@@ -43,7 +52,8 @@ class Part:
     Args:
         name: name of the part as the client gave it, as `log:JOB`.
         open_feed: opens the feed.
-        job_id: the job, if the events do not name it; else None.
+        job_id: the job; None for the roster.
+        kind: kind of the feed.
 
     Attributes:
         feed: the feed while it is open.
@@ -54,29 +64,61 @@ class Part:
     """
 
     __slots__ = (
-        *("_end", "_job_end", "feed", "name", "open_feed"),
-        *("sink", "taken", "task", "waiting_frames"),
+        "_end",
+        "_log_end",
+        "feed",
+        "job_id",
+        "kind",
+        "name",
+        "open_feed",
+        "sink",
+        "taken",
+        "task",
+        "waiting_frames",
     )
 
-    def __init__(self, name: str, open_feed: OpenFeed, job_id: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        open_feed: OpenFeed,
+        job_id: str | None = None,
+        *,
+        kind: FeedKind = "log",
+    ) -> None:
         self.name = name
         self.open_feed = open_feed
+        self.job_id = job_id
+        self.kind = kind
         self.feed: Feed | None = None
         self.sink: Sink | None = None
         self.waiting_frames = b""
         self.taken: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
         self._end = make_marked_end(part=name)
-        self._job_end = make_marked_end(part=name, job_id=job_id) if job_id is not None else b""
+        is_log = kind == "log" and job_id is not None
+        self._log_end = make_marked_end(part=name, job_id=job_id or "") if is_log else b""
 
     def mark(self, frames: bytes) -> bytes:
         """Return frames whose events are marked; an id alone becomes a `part_start` event."""
-        if not self._job_end:
-            return frames.replace(FRAME_END, self._end)
-        marked = frames.replace(FRAME_END, self._job_end)
-        marked = PARTIAL_FRAME.sub(lambda one: one[0].replace(self._job_end, self._end), marked)
-        start = b"event: part_start\ndata: {" + self._job_end[1:]
-        return ID_ONLY.sub(lambda one: one[1] + start, marked)
+        if self._log_end:
+            return self._mark_log(frames)
+        if self.kind == "events" and (b"event: gap\n" in frames or b"event: source\n" in frames):
+            job = b'"job_id":%b,' % json.dumps(self.job_id).encode()
+            frames = EVENT_WITHOUT_JOB.sub(lambda found: found[1] + job, frames)
+        return frames.replace(FRAME_END, self._end)
+
+    def _mark_log(self, frames: bytes) -> bytes:
+        marked = frames.replace(FRAME_END, self._log_end)
+        # The searches take longer than all else: they are made only if they find something.
+        if b"event: log_partial\n" in frames:
+            marked = PARTIAL_FRAME.sub(lambda one: one[0].replace(self._log_end, self._end), marked)
+        if frames.count(b"\n\n") != frames.count(FRAME_END):
+            marked = ID_ONLY.sub(lambda one: one[1] + self.make_start(), marked)
+        return marked
+
+    def make_start(self) -> bytes:
+        """Make the event that tells that a log has begun."""
+        return b"event: part_start\ndata: {" + self._log_end[1:]
 
     def try_send(self, frames: EncodedFrames, /) -> bool:
         """Send frames to the client of the combined stream at once, if there is room."""
@@ -110,8 +152,9 @@ class CombinedFeed:
     kind: FeedKind = "combined"
     has_heartbeats = True
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], *, request_id: str = "") -> None:
         self._parts = parts
+        self._request_id = request_id
         # Parts with frames to send; None for each part that has ended.
         self._ready: asyncio.Queue[Part | None] = asyncio.Queue()
         self._unopened = len(parts)
@@ -177,7 +220,7 @@ class CombinedFeed:
         try:
             error = await self._send_part(part)
             if error is not None:
-                await self._hand_over(part, make_part_error_frame(part.name, error))
+                await self._hand_over(part, make_part_error_frame(part, error))
         finally:
             self._ready.put_nowait(None)
 
@@ -185,14 +228,24 @@ class CombinedFeed:
         """Open the feed of a part and hand over its frames; return the error that ends it."""
         try:
             feed = await self._open_part(part)
-            if not feed.is_exhausted:
-                async for frames in feed.frames():
-                    if frames:
-                        await self._hand_over(part, part.mark(frames))
+            if feed.is_exhausted:
+                return None
+            if part.kind == "log" and part.job_id is not None:
+                # A log may have nothing to send for long; all other feeds begin with an event.
+                await self._hand_over(part, part.make_start())
+            async for frames in feed.frames():
+                if frames:
+                    await self._hand_over(part, part.mark(frames))
+                # The next may be a long time coming; do not keep these.
+                del frames
         except MarianneStreamError as error:
             return error
         except Exception:
-            logger.exception("part of a stream failed part=%s", part.name)
+            # Decoded, the name could contain line breaks or terminal escape sequences.
+            name = ascii(part.name[:MAX_LOGGED_CHARS])[1:-1]
+            logger.exception(
+                "part of a stream failed part=%s request_id=%s", name, self._request_id
+            )
             return MarianneStreamError()
         finally:
             # What the feed watches is watched no longer, however long the other parts go on.
@@ -219,7 +272,13 @@ class CombinedFeed:
         await part.taken
 
 
-def make_part_error_frame(name: str, error: MarianneStreamError) -> bytes:
+def make_part_error_frame(part: Part, error: MarianneStreamError) -> bytes:
     """Make the event that ends a part."""
-    data = PartErrorData(part=name, status=error.status, code=error.code, detail=error.detail)
+    data = PartErrorData(
+        part=part.name,
+        job_id=part.job_id,
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+    )
     return sse.frame(data.json_bytes(), event="part_error")

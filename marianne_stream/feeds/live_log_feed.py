@@ -58,11 +58,14 @@ class LiveLogFeed(ABC, Generic[Q, F]):
         Raises:
             MarianneStreamError: the log cannot be read or followed any more.
         """
+        # What comes next may be a long time coming: nothing that was sent is kept meanwhile.
         async for frames in self._first_frames():
             yield frames
+            del frames
         while not self._is_finished:
             async for frames in self._catch_up():
                 yield frames
+                del frames
             if self._is_finished:
                 return
             if end_frame := await self._make_end_frame():
@@ -75,6 +78,7 @@ class LiveLogFeed(ABC, Generic[Q, F]):
             try:
                 async for frames in self._read_live_frames(queue):
                     yield frames
+                    del frames
             finally:
                 self._unsubscribe(queue)
             if not queue.has_overflowed:
@@ -114,6 +118,7 @@ class LiveLogFeed(ABC, Generic[Q, F]):
                 if frames or clearing_frame:
                     yield frames or clearing_frame
                 clearing_frame = batch.clearing_frame if batch.is_partial and frames else b""
+                del frames
                 if batch.is_complete:
                     return
             if queue.error is not None:

@@ -72,6 +72,8 @@ class PendingLogFeed:
             self._feed.set_sink(self._sink)
         async for chunk in self._feed.frames():
             yield chunk
+            # The next may be a long time coming; do not keep this one.
+            del chunk
 
     async def _wait_for_finish(self) -> bool:
         """Wait for the next poll; return True if `finish` was called."""

@@ -67,7 +67,7 @@ class SnapshotFeed(Generic[S]):
             if snapshot.end:
                 return
             # While the client waits, it must not keep old snapshots in memory.
-            del previous, snapshot
+            del previous, snapshot, frames
 
     def finish(self) -> None:
         """Let `frames` end."""

@@ -54,6 +54,22 @@ class StoredEventFeed:
 
     async def frames(self) -> AsyncIterator[bytes]:
         """Yield the stored events, then those of the replay buffer."""
+        async for frames in self._stored_frames():
+            yield frames
+            # The next may be a long time coming; do not keep these.
+            del frames
+        if self._finished:
+            return
+        # No await from here on, so that no entry is lost and none comes twice.
+        feed = self._feed = self._open_feed(self._stored_events.to_cursor(self._after))
+        if self._sink is not None:
+            feed.set_sink(self._sink)
+        async for frames in feed.frames():
+            yield frames
+            del frames
+
+    async def _stored_frames(self) -> AsyncIterator[bytes]:
+        """Yield the stored events up to the replay buffer."""
         lost_until = self._after
         is_first = True
         while not self._finished:
@@ -76,14 +92,6 @@ class StoredEventFeed:
                 yield make_event_gap_frame(None, "slow_consumer")
                 self._after = first_buffered - 1
             self._after = max(self._after, page.complete_until)
-        if self._finished:
-            return
-        # No await from here on, so that no entry is lost and none comes twice.
-        feed = self._feed = self._open_feed(self._stored_events.to_cursor(self._after))
-        if self._sink is not None:
-            feed.set_sink(self._sink)
-        async for frames in feed.frames():
-            yield frames
 
     def finish(self) -> None:
         """Let the iterator end."""

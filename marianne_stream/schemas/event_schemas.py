@@ -55,13 +55,16 @@ class PartErrorData(Payload):
     """Data of a `part_error` event: a part of a combined stream has ended; the others go on."""
 
     part: str = Field(description="The part, as the client named it.")
+    job_id: str | None = Field(
+        description="null for the roster, and if no job can have the id of the part."
+    )
     status: int = Field(description="Status with which the part's own stream would be answered.")
     code: str = Field(description="Machine-readable code, as of an error response.")
     detail: str = Field(description="One sentence.")
 
 
 class PartStartData(Payload):
-    """Data of a `part_start` event: its id is where the part begins."""
+    """Data of a `part_start` event: a log has begun. Its id, if any, is where the log begins."""
 
     part: str = Field(description="The part, as the client named it.")
     job_id: str

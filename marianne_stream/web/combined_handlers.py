@@ -2,17 +2,22 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 from multidict import MultiDict
 
-from marianne_stream.errors import BadParameterError, BadRequestError, JobNotFoundError
+from marianne_stream.errors import (
+    BadParameterError,
+    BadRequestError,
+    JobNotFoundError,
+    MarianneStreamError,
+)
 from marianne_stream.feeds.combined_feed import CombinedFeed, OpenFeed, Part
 from marianne_stream.feeds.event_feed import EventFilter
-from marianne_stream.feeds.feed import Feed
+from marianne_stream.feeds.feed import Feed, FeedKind
 from marianne_stream.feeds.snapshot_feeds import open_roster_feed, open_status_feed
 from marianne_stream.web import log_stream_handlers, stream_handlers
 from marianne_stream.web.app_keys import JOB_HUB, LOG_FEEDS, STREAM_REGISTRY
@@ -24,6 +29,7 @@ from marianne_stream.web.params import (
     read_last_event_id,
     repr_truncated,
 )
+from marianne_stream.web.request_ids import REQUEST_ID
 from marianne_stream.web.stream_handlers import open_event_feed_at
 from marianne_stream.wire import job_ids
 from marianne_stream.wire.job_patterns import JobPatterns
@@ -46,7 +52,7 @@ CURSOR = TextParameter(
 )
 
 # Kind of the part that a cursor belongs to, by its first character (wire/cursors.py).
-CURSOR_KINDS = {
+CURSOR_KINDS: dict[str, FeedKind] = {
     "r": "roster",
     **dict.fromkeys("sf", "status"),
     "t": "events",
@@ -61,7 +67,7 @@ async def stream_combined(request: web.Request) -> web.StreamResponse:
     parts = [make_part(request, name, cursors.get(name, "")) for name in names]
     streams = request.app[STREAM_REGISTRY]
     streams.require_capacity(request)
-    feed = CombinedFeed(parts)
+    feed = CombinedFeed(parts, request_id=request.get(REQUEST_ID, ""))
     try:
         await feed.open()
     except BaseException:
@@ -83,7 +89,9 @@ def read_part_names(request: web.Request) -> list[str]:
 def read_cursors(request: web.Request, names: list[str]) -> dict[str, str]:
     """Return the cursors by part; raise BadParameterError for one of no part.
 
-    The Last-Event-ID of a plain EventSource is the cursor of the only part of its kind.
+    A plain EventSource gives the last id of the whole stream as Last-Event-ID. If there is one part
+    of its kind, it replaces the part's cursor, since an EventSource cannot change its URL. Of
+    several states, the one that it identifies resumes, and it is none of the others.
     """
     found = {}
     for value in CURSOR.read_all(request):
@@ -94,12 +102,20 @@ def read_cursors(request: web.Request, names: list[str]) -> dict[str, str]:
                 detail=f"cursor must be PART,ID with one of the parts, got {repr_truncated(value)}"
             )
         found[name] = cursor[:MAX_CURSOR_CHARS]
-    last = "" if found else read_last_event_id(request)
-    kind = CURSOR_KINDS.get(last[:1], "")
-    of_kind = [name for name in names if re.split("[:?]", name, maxsplit=1)[0] == kind]
+    last = read_last_event_id(request)
+    kind = CURSOR_KINDS.get(last[:1])
+    of_kind = [name for name in names if find_kind(name) == kind]
     if len(of_kind) == 1:
         found[of_kind[0]] = last
+    elif kind in ("status", "roster"):
+        found = dict.fromkeys(of_kind, last) | found
     return found
+
+
+def find_kind(name: str) -> FeedKind | None:
+    """Return the kind of a part's feed; None if the part is invalid."""
+    word = re.split("[:?]", name, maxsplit=1)[0]
+    return next((kind for kind in FEEDS if kind == word), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,31 +141,42 @@ class PartRequest:
 
 
 def make_part(request: web.Request, name: str, cursor: str) -> Part:
-    """Return a part, whose feed is opened later; raise BadParameterError if it is invalid."""
+    """Return a part, whose feed is opened later; raise BadParameterError if it has no kind.
+
+    Anything else that is wrong is an error of this part: the others go on.
+    """
+    kind = find_kind(name)
     address, _, query = name.partition("?")
-    kind, colon, encoded = address.partition(":")
-    if len(name) > MAX_PART_CHARS:
-        raise BadParameterError(detail=f"part must have at most {MAX_PART_CHARS} characters")
-    if kind not in FEEDS or (kind == "roster") == bool(colon):
+    _, colon, encoded = address.partition(":")
+    if kind is None or (kind == "roster") == bool(colon):
         raise BadParameterError(
             detail="part must be roster, status:JOB, events:JOB or log:JOB, got "
             f"{repr_truncated(name)}"
         )
-    job_id = ""
-    if kind != "roster":
-        try:
-            job_id = request.app[JOB_ID_RESOLVER](job_ids.from_path_segment(encoded))
-        except ValueError as error:
-            # As for a job that does not exist: the id may come from the address of a page.
-            return Part(name, partial(fail, f"{error}, got {repr_truncated(name)}"))
-    parameters = MultiDict(parse_qsl(query, keep_blank_values=True))
-    open_feed = FEEDS[kind](PartRequest(request, job_id, parameters, cursor))
-    return Part(name, open_feed, job_id if kind == "log" else None)
+    job_id = None
+    try:
+        if len(name) > MAX_PART_CHARS:
+            raise BadParameterError(detail=f"part must have at most {MAX_PART_CHARS} characters")
+        if kind != "roster":
+            job_id = resolve_job_id(request, name, encoded)
+        parameters = MultiDict(parse_qsl(query, keep_blank_values=True))
+        open_feed = FEEDS[kind](PartRequest(request, job_id or "", parameters, cursor))
+    except MarianneStreamError as error:
+        open_feed = partial(fail, error)
+    return Part(name, open_feed, job_id, kind=kind)
 
 
-async def fail(detail: str) -> Feed:
-    """Raise BadRequestError: no job can have the id of the part."""
-    raise BadRequestError(detail=detail)
+def resolve_job_id(request: web.Request, name: str, encoded: str) -> str:
+    """Return the job of a part; raise BadRequestError if no job can have the id."""
+    try:
+        return request.app[JOB_ID_RESOLVER](job_ids.from_path_segment(encoded))
+    except ValueError as error:
+        raise BadRequestError(detail=f"{error}, got {repr_truncated(name)}") from error
+
+
+async def fail(error: MarianneStreamError) -> Feed:
+    """Raise the error of a part that cannot be opened."""
+    raise error
 
 
 def make_roster_opener(part: PartRequest) -> OpenFeed:
@@ -198,10 +225,9 @@ def make_events_opener(part: PartRequest) -> OpenFeed:
 
 def make_log_opener(part: PartRequest) -> OpenFeed:
     """Return what opens the feed of a job's log."""
+    part.query.setdefault("wait", "true")
     shows_paths = part.job_scope.matches_all
-    log_request = replace(
-        log_stream_handlers.read_log_request(part, part.cursor, shows_paths=shows_paths), wait=True
-    )
+    log_request = log_stream_handlers.read_log_request(part, part.cursor, shows_paths=shows_paths)
 
     async def open_feed() -> Feed:
         require_job_in_scope(part)
@@ -216,7 +242,7 @@ def require_job_in_scope(part: PartRequest) -> None:
         raise JobNotFoundError(part.job_id)
 
 
-FEEDS: Mapping[str, Callable[[PartRequest], OpenFeed]] = {
+FEEDS: Mapping[FeedKind, Callable[[PartRequest], OpenFeed]] = {
     "roster": make_roster_opener,
     "status": make_status_opener,
     "events": make_events_opener,

@@ -11,6 +11,9 @@ MAX_EVENT_CHARS = 32 * 1024 * 1024
 # Limit of the frames that are sent in one write.
 MAX_WRITE_BYTES = 32 * 1024
 
+# Limit of the changed copies of frames that are kept for further clients.
+MAX_DERIVED = 8
+
 
 class EncodedFrames:
     """Whole frames, encoded once for many clients: plain, and as one chunk of HTTP/1.1."""
@@ -21,13 +24,19 @@ class EncodedFrames:
         self.data = data
         self._chunk = b""
         self._count = -1
-        self._derived: tuple[str, EncodedFrames] | None = None
+        # None until it is needed: most frames have no copies.
+        self._derived: dict[str, EncodedFrames] | None = None
 
     def derive(self, key: str, change: Callable[[bytes], bytes]) -> "EncodedFrames":
-        """Return changed frames, made once for all calls with the same key."""
-        if self._derived is None or self._derived[0] != key:
-            self._derived = key, EncodedFrames(change(self.data))
-        return self._derived[1]
+        """Return changed frames, made once for all calls with the same key, of at most 8 keys."""
+        if self._derived is None:
+            self._derived = {}
+        derived = self._derived.get(key)
+        if derived is None:
+            derived = EncodedFrames(change(self.data))
+            if len(self._derived) < MAX_DERIVED:
+                self._derived[key] = derived
+        return derived
 
     @property
     def count(self) -> int:

@@ -48,6 +48,7 @@ class ScriptedFeed:
                 raise item
             self.taken += 1
             yield item
+            del item
 
     def finish(self) -> None:
         self.queue.put_nowait(None)
@@ -78,8 +79,15 @@ def parse(frames: bytes) -> list[tuple[str, Any]]:
 
 
 async def read_all(feed: CombinedFeed) -> list[tuple[str, Any]]:
-    """Return all events up to the end of the feed."""
-    return [event async for frames in feed.frames() for event in parse(frames)]
+    """Return all events up to the end of the feed, without the starts of parts."""
+    events = [event async for frames in feed.frames() for event in parse(frames)]
+    return [event for event in events if event[0] != "part_start"]
+
+
+async def read_starts(frames: AsyncIterator[bytes], count: int) -> None:
+    """Read the starts of parts, which come first."""
+    for _ in range(count):
+        assert [name for name, _ in parse(await anext(frames))] == ["part_start"]
 
 
 async def test_parts_take_turns() -> None:
@@ -97,6 +105,7 @@ async def test_part_of_slow_client_holds_one_piece_and_is_counted() -> None:
     feeds[0].buffered_bytes = 1000
     feed = await make_feed(*feeds)
     frames = feed.frames()
+    await read_starts(frames, 3)
     first = await anext(frames)
     for _ in range(20):
         await asyncio.sleep(0)
@@ -127,8 +136,10 @@ async def test_part_that_opens_slowly_holds_up_no_other(monkeypatch: pytest.Monk
     assert not feed.is_exhausted
     feed.set_sink(Client())
     frames = feed.frames()
+    await read_starts(frames, 1)
     assert parse(await anext(frames)) == [("log", {"number": 1, "part": "fast", "job_id": "a"})]
     may_open.set()
+    await read_starts(frames, 1)
     assert parse(await anext(frames)) == [("log", {"number": 2, "part": "slow", "job_id": "a"})]
     assert slow_feed.sink is not None
     assert slow_feed.sink.try_send(EncodedFrames(frame(3)))
@@ -140,6 +151,7 @@ async def test_ended_part_is_closed_while_others_go_on() -> None:
     ended, going_on = ScriptedFeed(frame(1), None), ScriptedFeed()
     feed = await make_feed(ended, going_on)
     frames = feed.frames()
+    await read_starts(frames, 2)
     await anext(frames)
     waiting = asyncio.ensure_future(anext(frames))
     await wait_until(lambda: ended.closed)
@@ -180,6 +192,43 @@ async def test_failing_part_ends_alone_with_part_error(
     is_logged = any(record.levelno == logging.ERROR for record in caplog.records)
     assert is_logged == isinstance(fault, KeyError)
     assert (broken.closed, other.closed) == (1, 1)
+    feed.close()
+
+
+async def test_log_entry_of_a_failed_part_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> Feed:
+        raise KeyError
+
+    name = "log:a?x=\n2026-11-28 21:00:00 INFO signed in user=admin\x1b[2J" + 1000 * "x"
+    feed = CombinedFeed([Part(name, fail, "a")], request_id="r-1")
+    await feed.open()
+    ((event, data),) = await read_all(feed)
+    assert (event, data["part"], data["job_id"]) == ("part_error", name, "a")
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert message.isprintable()
+    assert len(message) < 300
+    assert message.endswith("request_id=r-1")
+    feed.close()
+
+
+async def test_piece_that_was_sent_is_not_kept() -> None:
+    freed = []
+
+    class Piece(bytes):
+        def __del__(self) -> None:
+            freed.append(self)
+
+    source = ScriptedFeed(Piece(frame(1)))
+    feed = CombinedFeed([Part("log:a", opener(source), "a")])
+    await feed.open()
+    frames = feed.frames()
+    await read_starts(frames, 1)
+    await anext(frames)
+    waiting = asyncio.ensure_future(anext(frames))
+    await wait_until(lambda: freed)
+    waiting.cancel()
+    await asyncio.wait([waiting])
     feed.close()
 
 
@@ -231,6 +280,42 @@ async def test_exhausted_parts_make_an_exhausted_feed() -> None:
     assert not other.is_exhausted
     assert [data["part"] for _, data in await read_all(other)] == ["p1"]
     other.close()
+
+
+def test_events_without_a_job_get_that_of_their_part() -> None:
+    part = Part("events:a", opener(ScriptedFeed()), "a", kind="events")
+    nested = b'event: gap\\ndata: {"job_id":null,'
+    frames = (
+        b'id: t-1\nevent: source\ndata: {"job_id":null,"source":"conductor","live":true}\n\n'
+        b'event: gap\ndata: {"missed":null,"reason":"monitor_lost"}\n\n'
+        + b'id: t-2\nevent: job.said\ndata: {"job_id":"a","text":"%b"}\n\n'
+        % nested.replace(b'"', b"'")
+    )
+    events = list(EventParser().feed(part.mark(frames)))
+    assert [json.loads(event.data)["job_id"] for event in events] == ["a", "a", "a"]
+    assert all(event.data.count('"job_id"') == 1 for event in events)
+    assert {json.loads(event.data)["part"] for event in events} == {"events:a"}
+
+
+def test_mark_is_made_once_for_each_part_of_the_same_frames() -> None:
+    marked: list[str] = []
+
+    class Client:
+        def try_send(self, frames: EncodedFrames, /) -> bool:
+            return bool(frames.data)
+
+    class CountingPart(Part):
+        def mark(self, frames: bytes) -> bytes:
+            marked.append(self.name)
+            return super().mark(frames)
+
+    names = ("log:a", "log:a?tail_lines=5")
+    parts = [CountingPart(name, opener(ScriptedFeed()), "a") for name in names * 3]
+    frames = EncodedFrames(frame(1))
+    for part in parts:
+        part.sink = Client()
+        assert part.try_send(frames)
+    assert marked == [*names]
 
 
 def test_mark_is_the_last_field_of_its_name() -> None:

@@ -8,7 +8,7 @@ import pytest
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.combined_streams import combined, events_of, last_id, lines_of
 from tests.support.log_files import append_lines
-from tests.support.viewers import open_viewer
+from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_until
 from tests.web.conftest import NARROWED, Client, OpenStream, Start
 
@@ -24,6 +24,12 @@ async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
     return workspace / "marianne.log"
 
 
+def completed_sheets(viewer: Viewer, part: str) -> int:
+    """Return the count of the newest status."""
+    counts = [d["completed_sheets"] for name, d in events_of(viewer, part) if name == "job_status"]
+    return int(counts[-1]) if counts else -1
+
+
 PARTS = ("roster", "status:a", "status:b", "events:a", "log:a")
 
 
@@ -36,18 +42,10 @@ async def test_each_event_names_its_part(
         append_lines(log_path, "three")
         conductor.complete_sheet("b", 1)
         await wait_until(lambda: "three" in [d.get("line") for _, d in events_of(viewer, "log:a")])
-        await wait_until(
-            lambda: (
-                [
-                    d["completed_sheets"]
-                    for n, d in events_of(viewer, "status:b")
-                    if n == "job_status"
-                ][-1:]
-                == [1]
-            )
-        )
+        await wait_until(lambda: completed_sheets(viewer, "status:b") == 1)
         assert {data["job_id"] for _, data in events_of(viewer, "log:a")} == {"a"}
         assert {"source", "roster"} <= {name for name, _ in events_of(viewer, "roster")}
+        assert {data["job_id"] for _, data in events_of(viewer, "events:a")} == {"a"}
         assert all("part" in json.loads(e.data) for e in viewer.events if e.event != "heartbeat")
         assert {data["job_id"] for n, data in events_of(viewer, "status:a")} == {"a"}
 
@@ -86,6 +84,54 @@ async def test_last_event_id_resumes_the_only_part_of_its_kind(
         assert [data["line"] for data in viewer.event_data("log")] == ["three"]
 
 
+async def test_last_event_id_replaces_the_cursor_in_the_address(
+    open_stream: OpenStream, log_path: Path
+) -> None:
+    async with open_stream(combined("log:a")) as viewer:
+        await viewer.wait_for("log", 2)
+        begin = viewer.events[-2].event_id
+        last = viewer.last_event_id
+    append_lines(log_path, "three")
+    # An EventSource that began at a cursor cannot change its URL when it reconnects.
+    address = combined("log:a", c=f"log:a,{begin}")
+    async with open_stream(address, last_event_id=last) as viewer:
+        await viewer.wait_for("log")
+        assert [data["line"] for data in viewer.event_data("log")] == ["three"]
+
+
+async def test_last_event_id_resumes_the_state_that_it_identifies(
+    open_stream: OpenStream, log_path: Path
+) -> None:
+    del log_path
+    async with open_stream(combined("status:b")) as viewer:
+        await viewer.wait_for("job_sheets")
+        last = viewer.last_event_id
+    async with open_stream(combined("status:a", "status:b"), last_event_id=last) as viewer:
+        await viewer.wait_for("job_sheets")
+        await viewer.wait_for("source", 2)
+        assert {data["part"] for data in viewer.event_data("job_sheets")} == {"status:a"}
+
+
+async def test_resumed_log_says_that_it_has_begun(open_stream: OpenStream, log_path: Path) -> None:
+    del log_path
+    async with open_stream(combined("log:a")) as viewer:
+        await viewer.wait_for("log", 2)
+        cursor = last_id(viewer, "log:a")
+    async with open_stream(combined("log:a", c=cursor)) as viewer:
+        assert await viewer.wait_for("part_start") == {"part": "log:a", "job_id": "a"}
+        assert not viewer.event_data("log")
+
+
+async def test_part_of_a_log_waits_for_it_unless_it_is_told_not_to(
+    conductor: SimulatedConductor, open_stream: OpenStream
+) -> None:
+    conductor.launch("c", 1)
+    async with open_stream(combined("log:c", "log:c?wait=false")) as viewer:
+        await viewer.wait_for("log_missing")
+        error = await viewer.wait_for("part_error")
+        assert (error["part"], error["code"]) == ("log:c?wait=false", "log_not_found")
+
+
 async def test_part_has_the_parameters_of_its_own_stream(
     conductor: SimulatedConductor, open_stream: OpenStream, log_path: Path
 ) -> None:
@@ -116,8 +162,9 @@ async def test_log_without_lines_gives_a_cursor_for_its_part(
     log_path.write_text("")
     parts = ("log:a", "status:a")
     async with open_stream(combined(*parts)) as viewer:
-        start = await viewer.wait_for("part_start")
-        assert start == {"part": "log:a", "job_id": "a"}
+        # The part has begun, and has a position.
+        await viewer.wait_for("part_start", 2)
+        assert viewer.event_data("part_start") == [{"part": "log:a", "job_id": "a"}] * 2
         await viewer.wait_for("job_sheets")
         cursor = last_id(viewer, "log:a")
     append_lines(log_path, *map(str, range(150)))
@@ -135,17 +182,13 @@ async def test_end_or_error_of_a_part_ends_that_part_only(
         errors = {data["part"]: data["code"] for data in viewer.event_data("part_error")}
         assert errors == {"status:none": "job_not_found", "log:none": "job_not_found"}
         assert {data["status"] for data in viewer.event_data("part_error")} == {404}
+        assert {data["job_id"] for data in viewer.event_data("part_error")} == {"none"}
         conductor.complete_sheet("a", 1)
         conductor.complete_sheet("a", 2)
         conductor.finish("a")
         await viewer.wait_for("job_finished")
         conductor.complete_sheet("b", 1)
-        await wait_until(
-            lambda: (
-                events_of(viewer, "status:b")[-1][1].get("completed_sheets") == 1
-                or "job_sheets" in [n for n, _ in events_of(viewer, "status:b")][-1:]
-            )
-        )
+        await wait_until(lambda: completed_sheets(viewer, "status:b") == 1)
         assert not viewer.has_ended
         conductor.finish("b")
         await viewer.wait_for("job_finished", 2)
@@ -178,32 +221,34 @@ async def test_restricted_token_gets_its_own_jobs_only(
         "part=status",
         "part=job:a",
         "part=roster:a",
-        "part=roster%3Fdetails%3Dmaybe",
-        "part=log:a%3Flevel%3Dloud",
-        "part=log:a%3Fregex%3D%28",
-        "part=events:a%3Flimit%3D1000",
-        f"part=log:{'a' * 4000}",
         "part=log:a&cursor=x",
         "part=log:a&cursor=status:a,s-1",
         "&".join(f"part=log:{number}" for number in range(33)),
     ],
 )
-async def test_invalid_part_is_answered(client: Client, query: str) -> None:
+async def test_request_that_names_no_valid_parts_is_rejected(client: Client, query: str) -> None:
     async with client.get(f"/api/stream?{query}") as response:
         assert response.status == 400
         assert (await response.json())["code"] in ("bad_parameter", "bad_request")
 
 
-async def test_impossible_job_id_is_an_error_of_its_part(
-    conductor: SimulatedConductor, open_stream: OpenStream
+@pytest.mark.parametrize(
+    "invalid",
+    [
+        *("status:", "log:a%2Fb", "events:%00"),
+        *("roster?details=maybe", "log:a?level=loud", "log:a?regex=%28", "events:a?limit=1000"),
+        *("log:a?regex=(.{1000}){1000}", f"log:{'a' * 4000}"),
+    ],
+)
+async def test_invalid_part_is_an_error_of_that_part(
+    conductor: SimulatedConductor, open_stream: OpenStream, invalid: str
 ) -> None:
     conductor.launch("a", 1)
-    impossible = ("status:", "log:a%2Fb", "events:%00")
-    async with open_stream(combined("status:a", *impossible)) as viewer:
+    async with open_stream(combined("status:a", invalid)) as viewer:
         await viewer.wait_for("job_sheets")
-        await viewer.wait_for("part_error", 3)
-        found = {data["part"]: data["status"] for data in viewer.event_data("part_error")}
-        assert found == dict.fromkeys(impossible, 400)
+        error = await viewer.wait_for("part_error")
+        assert (error["part"], error["status"]) == (invalid, 400)
+        assert not viewer.has_ended
 
 
 async def test_job_id_is_percent_encoded(
