@@ -61,16 +61,28 @@ export class CombinedServer {
   connections = [];
   /** @type {Response[]} responses to the next requests, instead of a stream. */
   responses = [];
+  #isSilent = false;
 
   /** Answer all requests of this process. */
   install() {
     globalThis.fetch = async (input, init) => {
       const response = this.responses.shift();
       if (response) return response;
-      const connection = new Connection(String(input), /** @type {AbortSignal} */ (init?.signal));
+      const signal = /** @type {AbortSignal} */ (init?.signal);
+      if (this.#isSilent) {
+        return new Promise((_resolve, reject) => {
+          signal.addEventListener("abort", () => reject(signal.reason));
+        });
+      }
+      const connection = new Connection(String(input), signal);
       this.connections.push(connection);
       return connection.response;
     };
+  }
+
+  /** Answer no further requests. */
+  silence() {
+    this.#isSilent = true;
   }
 
   /** The newest connection. */

@@ -50,8 +50,8 @@ function makeServer(...responses) {
 async function follow(fetch, phase) {
   /** @type {ServerSentEvent[]} */
   const events = [];
-  /** @type {string[]} */
-  const phases = [];
+  /** @type {StreamState[]} */
+  const states = [];
   /** @type {(value?: unknown) => void} */
   let resolve = () => {};
   const reached = new Promise((done) => {
@@ -61,13 +61,13 @@ async function follow(fetch, phase) {
     fetch,
     onEvents: (some) => events.push(...some),
     onState: (state) => {
-      phases.push(state.phase);
+      states.push(state);
       if (state.phase === phase) resolve();
     },
   });
   stream.open();
   await reached;
-  return { stream, events, phases };
+  return { stream, events, states };
 }
 
 /**
@@ -82,61 +82,57 @@ test("stream reconnects with a new URL, and stops after status 204", async () =>
     { text: line("b", "2"), ends: true },
     new Response(null, { status: 204 }),
   );
-  const { events, phases } = await follow(fetch, "ended");
+  const { events, states } = await follow(fetch, "ended");
   assert.deepEqual(requests, ["/stream?after=", "/stream?after=a", "/stream?after=b"]);
   assert.deepEqual(
     events.map(({ data }) => data),
     ["1", "2"],
   );
+  const phases = states.map(({ phase }) => phase);
   assert.deepEqual([...new Set(phases)], ["connecting", "live", "waiting", "ended"]);
 });
 
-test("temporary errors are retried, and a permanent error fails with its reason", async () => {
-  const rejected = Response.json(
-    { code: "job_not_found", detail: "Score not found: a" },
-    { status: 404 },
-  );
+test("errors are retried, and a client that is not signed in fails", async () => {
+  const rejected = Response.json({ code: "unauthenticated", detail: "Sign in." }, { status: 401 });
   const { fetch, requests } = makeServer(
     { text: line("a", "1"), ends: true },
     new Response("", { status: 503 }),
     new TypeError("no network"),
+    new Response("", { status: 404 }),
     rejected,
   );
-  const { stream } = await follow(fetch, "failed");
-  assert.equal(requests.length, 4);
-  assert.equal(stream.state.status, 404);
-  assert.equal(stream.state.detail, "Score not found: a");
-});
-
-test("live stream stays live while it is opened anew", async () => {
-  const { fetch, requests } = makeServer({ text: line("a", "1") }, { text: line("b", "2") });
-  const { stream, events, phases } = await follow(fetch, "live");
-  const { since } = stream.state;
-  stream.open();
-  assert.equal(stream.state.phase, "live");
-  while (events.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
-  assert.deepEqual(requests, ["/stream?after=", "/stream?after=a"]);
-  assert.deepEqual(phases, ["connecting", "live", "live"]);
-  assert.equal(stream.state.since, since);
-  stream.disconnect();
-});
-
-test("stream that is opened anew in vain is lost", async () => {
-  const { fetch } = makeServer({ text: line("a", "1") }, new TypeError("gone"));
-  const { stream, phases } = await follow(fetch, "live");
-  stream.open();
-  while (stream.state.phase === "live") await new Promise((resolve) => setTimeout(resolve, 5));
-  assert.deepEqual(phases, ["connecting", "live", "waiting"]);
-  stream.disconnect();
+  const { stream, states } = await follow(fetch, "failed");
+  assert.equal(requests.length, 5);
+  assert.equal(stream.state.status, 401);
+  assert.equal(stream.state.detail, "Sign in.");
+  const reasons = states.filter(({ phase }) => phase === "waiting").map(({ detail }) => detail);
+  assert.deepEqual(reasons, [
+    undefined,
+    undefined,
+    undefined,
+    "The server responded with status 404.",
+  ]);
 });
 
 test("failed stream can be opened anew", async () => {
-  const { fetch } = makeServer(new Response("", { status: 403 }), { text: line("a", "1") });
+  const { fetch } = makeServer(new Response("", { status: 401 }), { text: line("a", "1") });
   const { stream, events } = await follow(fetch, "failed");
   stream.open();
   while (!events.length) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.equal(stream.state.phase, "live");
   stream.disconnect();
+});
+
+test("stream that was disconnected by its hearer makes no request", async () => {
+  const { fetch, requests } = makeServer({ text: line("a", "1") }, { text: line("b", "2") });
+  const stream = new EventStream(() => "/stream", {
+    fetch,
+    onEvents: () => {},
+    onState: ({ phase }) => phase === "connecting" && stream.disconnect(),
+  });
+  stream.open();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(requests, []);
 });
 
 test("request without a response is repeated", async (context) => {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { StreamHub } from "../../../marianne_stream/web/static/js/wire/stream_hub.js";
 import { servePort } from "../../../marianne_stream/web/static/js/wire/port_server.js";
+import { StreamHub } from "../../../marianne_stream/web/static/js/wire/stream_hub.js";
 import { CombinedServer, until } from "./combined_server.mjs";
+import { closeAll, Viewer } from "./stream_viewer.mjs";
 
 /** @typedef {import("../../../marianne_stream/web/static/js/wire/stream_part.js").Subscriber} Subscriber */
 
@@ -16,47 +17,15 @@ beforeEach(() => {
   hub = new StreamHub();
 });
 
-/** Window that keeps what it gets. */
-class Viewer {
-  /** @type {import("../../../marianne_stream/web/static/js/wire/event_parser.js").ServerSentEvent[]} */
-  events = [];
-  /** @type {import("../../../marianne_stream/web/static/js/wire/event_stream.js").StreamState[]} */
-  states = [];
-  /** @type {Subscriber} */
-  #subscriber = {
-    onEvents: (events) => this.events.push(...events),
-    onState: (state) => this.states.push(state),
-  };
-
-  /**
-   * @param {string} part
-   * @param {string} [cursor]
-   */
-  constructor(part, cursor) {
-    hub.subscribe({ part, cursor }, this.#subscriber);
-  }
-
-  get phase() {
-    return this.states[this.states.length - 1].phase;
-  }
-
-  get ids() {
-    return this.events.map(({ id }) => id);
-  }
-
-  close() {
-    hub.unsubscribe(this.#subscriber);
-  }
-}
-
-/** @param {Viewer[]} viewers */
-function closeAll(...viewers) {
-  for (const viewer of viewers) viewer.close();
-}
+/**
+ * @param {string} part
+ * @param {string} [cursor]
+ */
+const view = (part, cursor) => new Viewer(hub, part, cursor);
 
 test("parts of all windows are one connection, asked for once", async () => {
   const parts = ["roster", "status:a", "events:a", "log:a", "roster", "status:b"];
-  const viewers = parts.map((part) => new Viewer(part));
+  const viewers = parts.map((part) => view(part));
   const connection = await server.connected(1);
   assert.deepEqual(connection.parts, ["roster", "status:a", "events:a", "log:a", "status:b"]);
   connection.send("status:b", "job_status", "s1", { status: "running" });
@@ -65,48 +34,21 @@ test("parts of all windows are one connection, asked for once", async () => {
     viewers.map(({ events }) => events.length),
     [0, 0, 0, 0, 0, 1],
   );
-  assert.deepEqual(new Set(viewers.map(({ phase }) => phase)), new Set(["live"]));
+  // A part is live once it has begun.
+  assert.deepEqual(
+    viewers.map(({ phase }) => phase === "live"),
+    [false, false, false, false, false, true],
+  );
   closeAll(...viewers);
   await until(() => !server.open.length);
   assert.equal(server.connections.length, 1);
-});
-
-test("new part opens the stream anew, and each part resumes at its own cursor", async () => {
-  const roster = new Viewer("roster");
-  const status = new Viewer("status:a");
-  const first = await server.connected(1);
-  first.send("roster", "roster", "r1", { complete: true, jobs: [], removed: [] });
-  first.send("status:a", "job_sheets", "s1", { complete: true, sheets: [] });
-  first.send("status:a", "source", "");
-  first.send("roster", "roster", "r2", { complete: false, jobs: [], removed: [] });
-  await until(() => roster.events.length === 2);
-  const log = new Viewer("log:a,b?level=error", "l1");
-  const second = await server.connected(2);
-  assert.deepEqual(second.cursors, ["roster,r2", "status:a,s1", "log:a,b?level=error,l1"]);
-  assert.equal(first.isOpen, false);
-  // The windows that were live stay so; the new one waits for the connection.
-  assert.deepEqual([roster.phase, log.phase], ["live", "connecting"]);
-  second.send("log:a,b?level=error", "log", "l2");
-  await until(() => log.events.length);
-  assert.deepEqual(
-    roster.states.map(({ phase }) => phase),
-    ["connecting", "live"],
-  );
-  second.break();
-  const third = await server.connected(3);
-  assert.deepEqual(third.cursors, ["roster,r2", "status:a,s1", "log:a,b?level=error,l2"]);
-  assert.deepEqual(
-    roster.states.slice(2).map(({ phase }) => phase),
-    ["waiting", "connecting"],
-  );
-  closeAll(roster, status, log);
 });
 
 test("ten windows that open one after the other make few requests", async () => {
   /** @type {Viewer[]} */
   const viewers = [];
   for (let number = 0; number < 10; number += 1) {
-    for (const kind of ["status", "events", "log"]) viewers.push(new Viewer(`${kind}:${number}`));
+    for (const kind of ["status", "events", "log"]) viewers.push(view(`${kind}:${number}`));
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   await until(() => server.last?.parts.length === 30);
@@ -116,7 +58,7 @@ test("ten windows that open one after the other make few requests", async () => 
 });
 
 test("parts that have no room are in a second stream, and the limit is four", async () => {
-  const viewers = Array.from({ length: 130 }, (_, number) => new Viewer(`log:${number}`));
+  const viewers = Array.from({ length: 130 }, (_, number) => view(`log:${number}`));
   await server.connected(4);
   assert.deepEqual(
     server.open.map(({ parts }) => parts.length),
@@ -134,14 +76,14 @@ test("parts that have no room are in a second stream, and the limit is four", as
 });
 
 test("long names are in several streams: a URL has a limit", async () => {
-  const viewers = Array.from({ length: 12 }, (_, n) => new Viewer(`log:${"é".repeat(90)}${n}`));
+  const viewers = Array.from({ length: 12 }, (_, n) => view(`log:${"é".repeat(90)}${n}`));
   await until(() => server.open.flatMap(({ parts }) => parts).length === 12);
   assert.ok(server.open.every(({ url }) => url.length <= 7_100));
   closeAll(...viewers);
 });
 
 test("later subscriber gets the current state before its events", async () => {
-  const first = new Viewer("roster");
+  const first = view("roster");
   const connection = await server.connected(1);
   /**
    * @param {string} job_id
@@ -172,35 +114,13 @@ test("later subscriber gets the current state before its events", async () => {
   first.close();
 });
 
-test("windows share a log where the cursor of the later one is known", async () => {
-  const first = new Viewer("log:a", "l1");
-  const connection = await server.connected(1);
-  connection.send("log:a", "log", "l2");
-  connection.send("log:a", "log", "l3");
-  await until(() => first.events.length === 2);
-  const [same, behind] = [new Viewer("log:a", "l3"), new Viewer("log:a", "l1")];
-  assert.deepEqual([same.ids, behind.ids], [[], ["l2", "l3"]]);
-  const ahead = new Viewer("log:a", "l4");
-  const second = await server.connected(2);
-  assert.deepEqual(second.parts, ["log:a", "log:a?copy=2"]);
-  assert.deepEqual(second.cursors, ["log:a,l3", "log:a?copy=2,l4"]);
-  second.send("log:a", "log", "l4");
-  second.send("log:a", "log", "l5");
-  second.send("log:a?copy=2", "log", "l5");
-  await until(() => ahead.events.length);
-  assert.deepEqual(first.ids, ["l2", "l3", "l4", "l5"]);
-  assert.deepEqual(same.ids, ["l4", "l5"]);
-  assert.deepEqual(ahead.ids, ["l5"]);
-  closeAll(first, same, behind, ahead);
-});
-
 test("end of a part ends that part only, and a later subscriber opens it anew", async () => {
-  const [first, status] = [new Viewer("log:a"), new Viewer("status:a")];
+  const [first, status] = [view("log:a"), view("status:a")];
   const connection = await server.connected(1);
   connection.send("log:a", "log_complete", "c1");
   await until(() => first.phase === "ended");
   assert.ok(connection.isOpen);
-  const second = new Viewer("log:a");
+  const second = view("log:a");
   const next = await server.connected(2);
   assert.deepEqual(next.parts, ["status:a", "log:a"]);
   next.send("log:a", "log", "l1");
@@ -214,58 +134,46 @@ test("end of a part ends that part only, and a later subscriber opens it anew", 
   closeAll(first, second, status);
 });
 
-test("error of a part is temporary or for good, and the others go on", async () => {
-  const [log, status, roster] = ["log:a", "status:a", "roster"].map((part) => new Viewer(part));
-  const connection = await server.connected(1);
-  connection.send("roster", "source", "");
-  const missing = { status: 404, code: "job_not_found", detail: "Score not found: a" };
-  connection.send("log:a", "part_error", "", missing);
-  const busy = { status: 503, code: "state_unavailable", detail: "Busy." };
-  connection.send("status:a", "part_error", "", busy);
-  await until(() => log.phase === "failed" && status.phase === "waiting");
-  assert.equal(log.states.at(-1)?.status, 404);
-  assert.equal(log.states.at(-1)?.detail, "Score not found: a");
-  assert.ok((status.states.at(-1)?.retryAt ?? 0) > Date.now());
-  assert.deepEqual([roster.phase, connection.isOpen], ["live", true]);
-  // Meanwhile the part is not asked for; after a sleep, or a while, it is.
-  const other = new Viewer("status:b");
-  assert.deepEqual((await server.connected(2)).parts, ["roster", "status:b"]);
-  hub.wake();
-  await until(() => server.last.parts.includes("status:a"));
-  closeAll(log, status, roster, other);
+test("parts whose cursors have become too long for one URL are in several streams", async () => {
+  const parts = Array.from({ length: 10 }, (_, number) => `events:${number}`);
+  const viewers = parts.map((part) => view(part));
+  const first = await server.connected(1);
+  assert.equal(first.parts.length, 10);
+  // The cursor of an edge has the positions of all its sources.
+  const positions = `.${"b".repeat(16)}-123456`.repeat(50);
+  for (const part of parts) first.send(part, "source", `t-${"a".repeat(16)}-1${positions}`);
+  await until(() => viewers.every(({ phase }) => phase === "live"));
+  first.break();
+  await until(() => server.open.flatMap((connection) => connection.parts).length === 10);
+  assert.ok(server.open.length > 1);
+  assert.ok(server.open.every(({ url }) => url.length <= 7_500));
+  assert.ok(server.open.every(({ parts: some, cursors }) => cursors.length === some.length));
+  closeAll(...viewers);
 });
 
-test("stream whose parts all wait makes no request without a part", async () => {
-  const status = new Viewer("status:a");
-  const connection = await server.connected(1);
-  connection.send("status:a", "part_error", "", { status: 503, code: "busy", detail: "Busy." });
-  await until(() => !connection.isOpen);
-  hub.wake();
-  assert.deepEqual((await server.connected(2)).parts, ["status:a"]);
-  status.close();
-});
-
-test("rejected stream fails its parts, and a later part is asked for", async () => {
-  const error = { code: "unauthenticated", detail: "Sign in." };
-  server.responses.push(Response.json(error, { status: 401 }));
-  const first = new Viewer("roster");
-  await until(() => first.phase === "failed");
-  assert.equal(first.states.at(-1)?.status, 401);
-  const second = new Viewer("roster");
-  assert.deepEqual((await server.connected(1)).parts, ["roster"]);
-  closeAll(first, second);
+test("window that waits for room is told once", async () => {
+  const viewers = Array.from({ length: 129 }, (_, number) => view(`log:${number}`));
+  const waiting = viewers[128];
+  assert.equal(waiting.phase, "paused");
+  const { since } = waiting.state;
+  const other = view("log:x");
+  other.close();
+  assert.deepEqual(waiting.phases, ["connecting", "paused"].slice(-waiting.phases.length));
+  assert.equal(waiting.states.filter(({ phase }) => phase === "paused").length, 1);
+  assert.equal(waiting.state.since, since);
+  closeAll(...viewers);
 });
 
 test("status 204 ends the parts", async () => {
   server.responses.push(new Response(null, { status: 204 }));
-  const log = new Viewer("log:a", "c1");
+  const log = view("log:a", "c1");
   await until(() => log.phase === "ended");
   assert.equal(server.connections.length, 0);
   log.close();
 });
 
 test("start of a part gives its cursor, and is no event of the page", async () => {
-  const log = new Viewer("log:a");
+  const log = view("log:a");
   const connection = await server.connected(1);
   connection.send("log:a", "part_start", "l0");
   await until(() => log.phase === "live");
@@ -277,7 +185,7 @@ test("start of a part gives its cursor, and is no event of the page", async () =
 
 test("paused hub has no connection, and goes on at its cursors", async () => {
   hub = new StreamHub({ isPaused: true });
-  const log = new Viewer("log:a", "l1");
+  const log = view("log:a", "l1");
   await new Promise((resolve) => setTimeout(resolve, 30));
   assert.equal(server.connections.length, 0);
   hub.resume();

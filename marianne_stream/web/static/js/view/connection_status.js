@@ -21,6 +21,9 @@ const LAST_KNOWN_SOURCES = {
 /** Phases from the worst to the best: the status shows the worst of all streams. */
 const PHASES = ["failed", "waiting", "connecting", "paused", "live", "ended"];
 
+/** A stream that takes longer to open is shown as not connected. */
+const OPENING_MS = 1_000;
+
 export class ConnectionStatus {
   #element;
   #page;
@@ -74,14 +77,23 @@ export class ConnectionStatus {
       setText(this.#text, "Not live: other windows use all connections of this browser.");
       return;
     }
-    const [worst] = [...this.#states.values()].sort(
-      (a, b) => PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase),
-    );
+    const [worst] = [...this.#states.values()]
+      .filter((state) => !this.#isOpening(state))
+      .sort((a, b) => PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase));
     const phase = worst?.phase ?? "connecting";
     const isConnected = phase === "live" || phase === "ended";
     const isStale = isConnected && !this.#page.clock.isLive;
     setAttribute(this.#element, "data-phase", isStale ? "stale" : phase);
     setText(this.#text, isConnected || !worst ? this.#sourceText() : this.#phaseText(worst));
+  }
+
+  /**
+   * Return true for a stream that a view of the live page has just asked for.
+   *
+   * @param {StreamState} state
+   */
+  #isOpening({ phase, since }) {
+    return this.#page.clock.isLive && phase === "connecting" && Date.now() - since < OPENING_MS;
   }
 
   #sourceText() {
@@ -92,14 +104,16 @@ export class ConnectionStatus {
   }
 
   /** @param {StreamState} state */
-  #phaseText({ phase, retryAt = NaN, detail }) {
+  #phaseText({ phase, retryAt = NaN, detail, status = 0 }) {
     if (phase === "paused") return "Not live: too many windows are open. Close one to go on here.";
     if (phase === "failed") return plainText(detail || "The server rejected the request");
     const seconds = Math.ceil((retryAt - Date.now()) / 1000);
     if (phase === "waiting" && seconds > 0) {
+      if (status) return `${plainText(detail ?? "")} Trying again in ${seconds} s.`;
       return `${this.#notLiveText()}, reconnecting in ${seconds} s`;
     }
-    return this.#wasLive() ? `${this.#notLiveText()}, reconnecting` : "Connecting …";
+    const { isLive } = this.#page.clock;
+    return !isLive && this.#wasLive() ? `${this.#notLiveText()}, reconnecting` : "Connecting …";
   }
 
   #notLiveText() {

@@ -1,6 +1,7 @@
 /**
- * Combined stream: the parts that a browser's windows want, in one connection. The connection is
- * opened anew when the parts change; each part resumes at its own cursor.
+ * Combined stream: the parts that a browser's windows want, in one connection. If the parts change, a
+ * new connection is opened beside the present one, which goes on until each of its parts has begun on
+ * the new one. Each part resumes at its own cursor.
  */
 
 import { backoffMs, EventStream, FIRST_RETRY_MS, isRetryable } from "./event_stream.js";
@@ -9,41 +10,68 @@ import { backoffMs, EventStream, FIRST_RETRY_MS, isRetryable } from "./event_str
 /** @typedef {import("./event_stream.js").StreamState} StreamState */
 /** @typedef {import("./stream_part.js").StreamPart} StreamPart */
 
+/**
+ * @typedef {object} Connection
+ * @property {EventStream} stream
+ * @property {Set<StreamPart>} requested parts in its URL.
+ * @property {Set<StreamPart>} begun parts that have had an event on it, and are served by it.
+ */
+
+/**
+ * @typedef {object} CombinedStreamCallbacks
+ * @property {(part: StreamPart) => void} onPartEnded is called after a part has left the stream.
+ * @property {(part: StreamPart) => void} onPartMoved is called after a part has left the stream because
+ *   the URL was too long with it.
+ */
+
 /** Limit of the server. */
 const MAX_PARTS = 32;
 
 /** Proxies reject longer request lines than 8 KiB. */
-const MAX_URL_CHARS = 7_000;
+const MAX_URL_CHARS = 7_500;
 
-/** More than any cursor has. */
+/** Length up to which new parts are added: cursors may grow. */
+const FULL_URL_CHARS = 7_000;
+
+/** Room for a cursor that is not known yet. */
 const CURSOR_CHARS = 100;
 
 /** Delay of a request after a change of the parts: windows ask for several parts at once. */
 const CHANGE_DELAY_MS = 10;
 
+/** The same after a part was removed: its events are ignored meanwhile, and others may come. */
+const REMOVAL_DELAY_MS = 5_000;
+
 /** Requests are at least this far apart, however many windows are opened. */
 const MIN_INTERVAL_MS = 250;
+
+/** If a new connection is not answered by then, the former one is taken to be lost as well. */
+const HANDOVER_TIMEOUT_MS = 3_000;
+
+/** A part that has been live for this long begins anew with the shortest delay after an error. */
+const STABLE_MS = 30_000;
 
 export class CombinedStream {
   /** @type {Map<string, StreamPart>} by name. */
   #parts = new Map();
-  /** @type {Set<StreamPart>} the parts of the present connection. */
-  #requested = new Set();
-  #stream = new EventStream(() => this.#makeUrl(), {
-    onEvents: (events) => this.#receive(events),
-    onState: (state) => this.#setState(state),
-  });
-  #onPartEnded;
+  /** The newest connection. */
+  #connection = this.#makeConnection();
+  /** @type {Connection | null} the one before, while it serves parts that have not begun anew. */
+  #former = null;
+  #on;
   #isPaused = false;
   #requestedAt = -MIN_INTERVAL_MS;
-  /** @type {ReturnType<typeof setTimeout> | null} of the next request. */
-  #timer = null;
-  /** @type {ReturnType<typeof setTimeout> | null} of parts with a temporary error. */
-  #retryTimer = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} of the next request. */
+  #timer;
+  #dueAt = Infinity;
+  /** @type {ReturnType<typeof setTimeout> | undefined} of parts with a temporary error. */
+  #retryTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} of the former connection. */
+  #handoverTimer;
 
-  /** @param {(part: StreamPart) => void} onPartEnded is called after a part has left the stream. */
-  constructor(onPartEnded) {
-    this.#onPartEnded = onPartEnded;
+  /** @param {CombinedStreamCallbacks} on */
+  constructor(on) {
+    this.#on = on;
   }
 
   get isUnused() {
@@ -52,80 +80,126 @@ export class CombinedStream {
 
   /** @param {StreamPart} part */
   hasRoomFor(part) {
-    let chars = urlChars(part);
-    for (const { name } of this.#parts.values()) chars += urlChars({ name });
-    return this.#parts.size < MAX_PARTS && chars <= MAX_URL_CHARS;
+    const parts = [...this.#parts.values(), part];
+    const reserve = "x".repeat(CURSOR_CHARS);
+    const guessed = parts.map(({ name, cursor }) => ({ name, cursor: cursor || reserve }));
+    return parts.length <= MAX_PARTS && makeUrl(guessed).length <= FULL_URL_CHARS;
   }
 
   /** @param {StreamPart} part */
   add(part) {
     this.#parts.set(part.name, part);
-    this.#schedule();
+    part.setState({ ...part.state, phase: "connecting", since: Date.now() });
+    this.#schedule(CHANGE_DELAY_MS);
   }
 
   /** @param {StreamPart} part */
   remove(part) {
-    this.#parts.delete(part.name);
-    this.#requested.delete(part);
-    this.#schedule();
+    this.#forget(part);
+    this.#disconnectIfIdle();
+    this.#schedule(REMOVAL_DELAY_MS);
   }
 
   /** Disconnect, and do not connect until `resume`. */
   pause() {
     this.#isPaused = true;
-    this.#stream.disconnect();
-    for (const part of this.#parts.values()) part.setState(this.#stream.state);
+    this.#disconnect();
+    for (const part of this.#parts.values()) part.setState(this.#connection.stream.state);
   }
 
   resume() {
     this.#isPaused = false;
-    this.#schedule();
+    this.#schedule(CHANGE_DELAY_MS);
   }
 
   /** @param {{afterSleep: boolean}} options see `EventStream.check`. */
   check(options) {
-    if (options.afterSleep && this.#retryTimer !== null) this.#retryParts();
-    this.#stream.check(options);
+    if (options.afterSleep) this.#retryParts(Infinity);
+    this.#former?.stream.check(options);
+    this.#connection.stream.check(options);
   }
 
   close() {
-    clearTimeout(this.#timer ?? undefined);
-    clearTimeout(this.#retryTimer ?? undefined);
-    this.#stream.disconnect();
+    clearTimeout(this.#timer);
+    clearTimeout(this.#retryTimer);
+    this.#disconnect();
   }
 
-  /** Open the stream anew with its parts, soon. */
-  #schedule() {
-    if (this.#timer !== null || this.#isPaused) return;
-    const earliest = this.#requestedAt + MIN_INTERVAL_MS - performance.now();
-    this.#timer = setTimeout(() => this.#request(), Math.max(CHANGE_DELAY_MS, earliest));
+  #makeConnection() {
+    /** @type {Connection} */
+    const connection = {
+      stream: new EventStream(() => this.#makeUrl(connection), {
+        onEvents: (events) => this.#receive(connection, events),
+        onState: (state) => this.#onState(connection, state),
+      }),
+      requested: new Set(),
+      begun: new Set(),
+    };
+    return connection;
+  }
+
+  /**
+   * Request the parts anew, soon.
+   *
+   * @param {number} delayMs
+   */
+  #schedule(delayMs) {
+    if (this.#isPaused) return;
+    const now = performance.now();
+    const dueAt = Math.max(now + delayMs, this.#requestedAt + MIN_INTERVAL_MS);
+    if (dueAt >= this.#dueAt) return;
+    clearTimeout(this.#timer);
+    this.#dueAt = dueAt;
+    this.#timer = setTimeout(() => this.#request(), dueAt - now);
   }
 
   #request() {
-    this.#timer = null;
-    if (this.#isPaused) return;
-    if (this.#wanted().length) this.#stream.open();
-    else this.#stream.disconnect();
+    this.#dueAt = Infinity;
+    if (this.#isPaused || !this.#wanted().length) return;
+    if (this.#connection.begun.size) {
+      this.#closeFormer();
+      this.#former = this.#connection;
+      this.#connection = this.#makeConnection();
+    }
+    if (this.#former) {
+      clearTimeout(this.#handoverTimer);
+      this.#handoverTimer = setTimeout(() => this.#onHandoverTimeout(), HANDOVER_TIMEOUT_MS);
+    }
+    this.#connection.stream.open();
+  }
+
+  #onHandoverTimeout() {
+    if (this.#connection.stream.state.phase === "connecting") this.#closeFormer();
   }
 
   /** Return the parts to request. */
   #wanted() {
-    return [...this.#parts.values()].filter(({ isDelayed }) => !isDelayed);
+    return [...this.#parts.values()].filter(({ retryAt }) => !retryAt);
   }
 
-  #makeUrl() {
+  /**
+   * Return the URL of a request, and note its parts.
+   *
+   * @param {Connection} connection
+   */
+  #makeUrl(connection) {
     this.#requestedAt = performance.now();
-    this.#requested = new Set(this.#wanted());
-    const query = new URLSearchParams();
-    for (const { name } of this.#requested) query.append("part", name);
-    for (const { name, cursor } of this.#requested) {
-      if (cursor) query.append("cursor", `${name},${cursor}`);
+    const parts = this.#wanted();
+    while (parts.length > 1 && makeUrl(parts).length > MAX_URL_CHARS) {
+      const part = /** @type {StreamPart} */ (parts.pop());
+      this.#forget(part);
+      this.#on.onPartMoved(part);
     }
-    return `/api/stream?${query}`;
+    connection.requested = new Set(parts);
+    for (const part of parts) part.onRequest();
+    return makeUrl(parts);
   }
 
-  /** @param {ServerSentEvent[]} events */
-  #receive(events) {
+  /**
+   * @param {Connection} connection
+   * @param {ServerSentEvent[]} events
+   */
+  #receive(connection, events) {
     /** @type {Map<string, ServerSentEvent[]>} */
     const byPart = new Map();
     for (const event of events) {
@@ -136,82 +210,182 @@ export class CombinedStream {
     }
     for (const [name, ofPart] of byPart) {
       const part = this.#parts.get(name);
-      if (part && this.#requested.has(part)) this.#receivePart(part, ofPart);
+      const isNewest = connection === this.#connection;
+      if (part && (isNewest ? connection.requested : connection.begun).has(part)) {
+        this.#receivePart(connection, part, ofPart);
+      }
     }
+    this.#closeUnusedFormer();
   }
 
   /**
+   * @param {Connection} connection
    * @param {StreamPart} part
    * @param {ServerSentEvent[]} events
    */
-  #receivePart(part, events) {
+  #receivePart(connection, part, events) {
     const error = events.find(({ event }) => event === "part_error");
     const shown = events.filter((event) => event !== error);
-    if (shown.length) part.receive(shown);
-    if (error) this.#failPart(part, JSON.parse(error.data));
+    if (shown.length) {
+      this.#begin(connection, part);
+      part.receive(shown, { isRepeated: connection !== this.#connection });
+    }
+    if (error) this.#onPartError(connection, part, JSON.parse(error.data));
     else if (part.hasEnded) this.#drop(part);
   }
 
   /**
+   * Let a connection serve a part, which is live now.
+   *
+   * @param {Connection} connection
+   * @param {StreamPart} part
+   */
+  #begin(connection, part) {
+    if (connection.begun.has(part)) return;
+    connection.begun.add(part);
+    this.#former?.begun.delete(part);
+    part.setState({ ...connection.stream.state, since: Date.now() });
+  }
+
+  /**
+   * @param {Connection} connection
    * @param {StreamPart} part
    * @param {{status: number, code: string, detail: string}} error
    */
-  #failPart(part, { status, code, detail }) {
+  #onPartError(connection, part, { status, code, detail }) {
+    connection.begun.delete(part);
+    if (connection === this.#former) {
+      this.#lose(part, Date.now());
+      return;
+    }
+    this.#former?.begun.delete(part);
     const since = Date.now();
-    const { offset } = this.#stream.state;
+    const { offset } = connection.stream.state;
     if (!isRetryable(status)) {
       part.setState({ phase: "failed", since, offset, status, code, detail });
       this.#drop(part);
       return;
     }
-    const delayMs = backoffMs(FIRST_RETRY_MS, part.errors);
+    const { phase, since: liveSince } = part.state;
+    if (phase === "live" && since - liveSince > STABLE_MS) part.errors = 0;
+    part.retryAt = since + backoffMs(FIRST_RETRY_MS, part.errors);
     part.errors += 1;
-    part.isDelayed = true;
-    this.#requested.delete(part);
-    part.setState({ phase: "waiting", since, offset, retryAt: since + delayMs, code, detail });
-    this.#retryTimer ??= setTimeout(() => this.#retryParts(), delayMs);
+    connection.requested.delete(part);
+    part.setState({ phase: "waiting", since, offset, retryAt: part.retryAt, code, detail });
+    this.#scheduleRetry();
     this.#disconnectIfIdle();
   }
 
-  /** Request all parts with a temporary error once more. */
-  #retryParts() {
-    clearTimeout(this.#retryTimer ?? undefined);
-    this.#retryTimer = null;
-    for (const part of this.#parts.values()) {
-      if (!part.isDelayed) continue;
-      part.isDelayed = false;
-      part.setState({ ...part.state, phase: "connecting" });
-    }
-    this.#schedule();
+  /** Set the timer to the first part to retry. */
+  #scheduleRetry() {
+    clearTimeout(this.#retryTimer);
+    const times = [...this.#parts.values()].map(({ retryAt }) => retryAt).filter(Boolean);
+    if (!times.length) return;
+    const first = Math.min(...times);
+    this.#retryTimer = setTimeout(() => this.#retryParts(first), first - Date.now());
   }
 
-  /** @param {StreamState} state */
-  #setState(state) {
-    for (const part of [...this.#requested]) {
-      part.setState(state);
+  /**
+   * Request parts with a temporary error once more.
+   *
+   * @param {number} until parts to retry up to this time.
+   */
+  #retryParts(until) {
+    const due = [...this.#parts.values()].filter(({ retryAt }) => retryAt && retryAt <= until);
+    if (!due.length) return;
+    for (const part of due) {
+      part.retryAt = 0;
+      part.setState({ ...part.state, phase: "connecting" });
+    }
+    this.#scheduleRetry();
+    this.#schedule(CHANGE_DELAY_MS);
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {StreamState} state
+   */
+  #onState(connection, state) {
+    if (connection === this.#former) {
+      if (state.phase !== "live") this.#closeFormer();
+      return;
+    }
+    const isFinal = state.phase === "ended" || state.phase === "failed";
+    if (state.phase !== "live") connection.begun.clear();
+    for (const part of [...connection.requested]) {
+      // The former connection still serves the part.
+      if (this.#former?.begun.has(part) && !isFinal) continue;
+      // The connection is live; the part is once it has begun.
+      part.setState(state.phase === "live" ? { ...state, phase: "connecting" } : state);
       if (part.hasEnded) this.#drop(part);
     }
   }
 
+  /** Close the former connection; its parts wait for the newest one. */
+  #closeFormer() {
+    const former = this.#former;
+    if (!former) return;
+    this.#former = null;
+    clearTimeout(this.#handoverTimer);
+    const { phase, since } = former.stream.state;
+    const lostAt = phase === "live" ? former.stream.receivedAt : since;
+    former.stream.disconnect();
+    for (const part of former.begun) this.#lose(part, lostAt);
+  }
+
+  #closeUnusedFormer() {
+    if (this.#former?.begun.size === 0) this.#closeFormer();
+  }
+
+  /**
+   * Note that no connection serves a part; the newest one will.
+   *
+   * @param {StreamPart} part
+   * @param {number} since
+   */
+  #lose(part, since) {
+    const { state } = this.#connection.stream;
+    const phase = state.phase === "live" ? "connecting" : state.phase;
+    part.setState({ ...state, phase, since });
+  }
+
   /** @param {StreamPart} part that has ended. */
   #drop(part) {
-    this.#parts.delete(part.name);
-    this.#requested.delete(part);
+    this.#forget(part);
     this.#disconnectIfIdle();
-    this.#onPartEnded(part);
+    this.#on.onPartEnded(part);
+  }
+
+  /** @param {StreamPart} part */
+  #forget(part) {
+    this.#parts.delete(part.name);
+    for (const connection of [this.#connection, this.#former]) {
+      connection?.requested.delete(part);
+      connection?.begun.delete(part);
+    }
   }
 
   /** Disconnect without a part to request: the server ends the connection as well. */
   #disconnectIfIdle() {
-    if (!this.#wanted().length) this.#stream.disconnect();
+    if (!this.#wanted().length) this.#disconnect();
+    else this.#closeUnusedFormer();
+  }
+
+  #disconnect() {
+    this.#closeFormer();
+    this.#connection.stream.disconnect();
+    this.#connection.begun.clear();
   }
 }
 
 /**
- * Return the length that a part takes in the URL.
+ * Return the URL of a combined stream.
  *
- * @param {{name: string}} part
+ * @param {{name: string, cursor: string}[]} parts
  */
-function urlChars({ name }) {
-  return 2 * encodeURIComponent(name).length + CURSOR_CHARS;
+function makeUrl(parts) {
+  const query = new URLSearchParams();
+  for (const { name } of parts) query.append("part", name);
+  for (const { name, cursor } of parts) if (cursor) query.append("cursor", `${name},${cursor}`);
+  return `/api/stream?${query}`;
 }

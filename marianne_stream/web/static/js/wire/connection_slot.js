@@ -11,7 +11,11 @@ const lockName = (number) => `marianne-stream connection ${number}`;
 
 export class ConnectionSlot {
   #onChange;
-  #isHeld = false;
+  /** @type {object | null} identifies the lock that is held. */
+  #held = null;
+  #isTakingOver = false;
+  /** Ends the requests that wait for a lock. */
+  #abort = new AbortController();
 
   /** @param {(isHeld: boolean) => void} onChange */
   constructor(onChange) {
@@ -20,46 +24,42 @@ export class ConnectionSlot {
 
   /** Wait for a slot; it is held until the window is gone, or another window takes it over. */
   request() {
-    const abort = new AbortController();
-    const { signal } = abort;
-    for (let number = 0; number < SLOTS; number += 1) {
-      this.#hold((use) => {
-        return navigator.locks.request(lockName(number), { signal }, () => {
-          // Two slots can be granted at once: the second is released.
-          if (this.#isHeld) return undefined;
-          abort.abort();
-          return use();
-        });
-      });
-    }
+    this.#abort = new AbortController();
+    const { signal } = this.#abort;
+    for (let number = 0; number < SLOTS; number += 1) this.#hold(lockName(number), { signal });
   }
 
   /** Take over the slot of another window. */
-  takeOver() {
-    const number = Math.floor(Math.random() * SLOTS);
-    this.#hold((use) => navigator.locks.request(lockName(number), { steal: true }, use));
+  async takeOver() {
+    if (this.#held || this.#isTakingOver) return;
+    this.#isTakingOver = true;
+    await this.#hold(lockName(Math.floor(Math.random() * SLOTS)), { steal: true });
   }
 
-  /** @param {(use: () => Promise<void>) => Promise<void>} request of a lock. */
-  async #hold(request) {
-    let wasGranted = false;
+  /**
+   * Request a lock, and hold it if it is granted.
+   *
+   * @param {string} name
+   * @param {LockOptions} options
+   */
+  async #hold(name, options) {
+    const lock = {};
     try {
-      await request(() => {
-        wasGranted = true;
-        this.#setHeld(true);
+      await navigator.locks.request(name, options, () => {
+        this.#isTakingOver = false;
+        // Two slots can be granted at once: the second is released.
+        if (this.#held) return undefined;
+        this.#held = lock;
+        this.#abort.abort();
+        this.#onChange(true);
         return new Promise(() => {});
       });
     } catch {
       // An AbortError: another slot was granted instead, or another window has taken this one over.
-      if (!wasGranted) return;
-      this.#setHeld(false);
+      if (this.#held !== lock) return;
+      this.#held = null;
+      this.#onChange(false);
       this.request();
     }
-  }
-
-  /** @param {boolean} isHeld */
-  #setHeld(isHeld) {
-    this.#isHeld = isHeld;
-    this.#onChange(isHeld);
   }
 }

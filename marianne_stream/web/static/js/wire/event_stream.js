@@ -1,7 +1,7 @@
 /**
  * Reconnecting client of one event stream: connects, retries, and detects silent connections.
  * EventSource does not see comments, so it cannot detect a lost connection, and it gives up for good
- * on responses that are temporary.
+ * on responses that are temporary, for example those of a proxy while the server is replaced.
  */
 
 import { readError } from "./api.js";
@@ -13,8 +13,8 @@ import { EventParser } from "./event_parser.js";
 /**
  * @typedef {object} StreamState
  * @property {"connecting" | "live" | "waiting" | "paused" | "ended" | "failed"} phase `waiting` until
- *   `retryAt`; `paused` while the browser has no connection for it; `ended` if nothing more will come;
- *   `failed` for good. If the server gave a reason, it is in `status`, `code` and `detail`.
+ *   `retryAt`; `paused` while the streams of the browser have no room for it; `ended` if nothing more
+ *   will come; `failed` for good. If the server gave a reason, it is in `status`, `code` and `detail`.
  * @property {number} since epoch milliseconds.
  * @property {number} [retryAt] epoch milliseconds.
  * @property {number} [status] of the response.
@@ -39,9 +39,6 @@ const MAX_RETRY_MS = 30_000;
 /** A request without a response by then went into a dead connection. */
 const RESPONSE_TIMEOUT_MS = 15_000;
 
-/** A stream that has been open this long is live, even without an event. */
-const LIVE_AFTER_MS = 1_000;
-
 export class EventStream {
   #makeUrl;
   #onEvents;
@@ -53,14 +50,13 @@ export class EventStream {
   #abort = null;
   /** @type {ReturnType<typeof setTimeout> | null} */
   #retryTimer = null;
-  #receivedAt = 0;
   #requestedAt = 0;
   /** Time at which a connection that has fallen silent was last heard; 0 for none. */
   #silentSince = 0;
   /** @type {ClockOffset | undefined} */
   #offset;
-  /** True once the present connection is live. */
-  #isConnected = false;
+  /** Time of the last piece of the present connection; 0 before the response. */
+  receivedAt = 0;
   /** @type {StreamState} */
   state = { phase: "connecting", since: Date.now() };
 
@@ -79,10 +75,10 @@ export class EventStream {
     this.#fetch = fetch;
   }
 
-  /** Connect, or connect anew, to another URL. A live stream stays live meanwhile. */
+  /** Connect, or connect anew, to another URL. */
   open() {
     this.#release();
-    this.#connect({ isLive: this.state.phase === "live" });
+    this.#connect();
   }
 
   /** Disconnect; `open` connects again. */
@@ -97,24 +93,24 @@ export class EventStream {
    * @param {{afterSleep?: boolean}} [options]
    */
   check({ afterSleep = false } = {}) {
-    if (this.#retryTimer !== null && afterSleep) this.#reconnect();
+    if (this.#retryTimer !== null && afterSleep) this.open();
     else if (this.#abort && this.#isLost(afterSleep)) {
-      this.#silentSince = Math.min(this.#receivedAt, Date.now());
-      this.#reconnect();
+      this.#silentSince = Math.min(this.receivedAt, Date.now());
+      this.open();
     }
   }
 
   /** @param {boolean} afterSleep */
   #isLost(afterSleep) {
     const now = Date.now();
-    const wasSetBack = now < Math.max(this.#receivedAt, this.#requestedAt);
+    const wasSetBack = now < Math.max(this.receivedAt, this.#requestedAt);
     return wasSetBack || now > this.#deadline(afterSleep);
   }
 
   /** @param {boolean} afterSleep */
   #deadline(afterSleep) {
-    if (!this.#receivedAt) return this.#requestedAt + RESPONSE_TIMEOUT_MS;
-    return this.#receivedAt + (afterSleep ? SILENCE_LIMIT_AFTER_SLEEP_MS : SILENCE_LIMIT_MS);
+    if (!this.receivedAt) return this.#requestedAt + RESPONSE_TIMEOUT_MS;
+    return this.receivedAt + (afterSleep ? SILENCE_LIMIT_AFTER_SLEEP_MS : SILENCE_LIMIT_MS);
   }
 
   #release() {
@@ -124,23 +120,19 @@ export class EventStream {
     this.#abort = null;
   }
 
-  #reconnect() {
-    this.#release();
-    this.#connect();
-  }
-
-  async #connect({ isLive = false } = {}) {
+  async #connect() {
     const abort = (this.#abort = new AbortController());
     this.#requestedAt = Date.now();
-    this.#receivedAt = 0;
-    this.#isConnected = false;
-    if (!isLive) this.#setState({ phase: "connecting" });
+    this.receivedAt = 0;
+    this.#setState({ phase: "connecting" });
+    // Its hearer may have disconnected the stream.
+    if (this.#abort !== abort) return;
     try {
       const outcome = await this.#request(abort.signal);
       if (this.#abort !== abort) return;
       this.#abort = null;
-      if (outcome) this.#setState(outcome);
-      else this.#scheduleRetry();
+      if (outcome.phase === "waiting") this.#scheduleRetry(outcome);
+      else this.#setState(outcome);
     } catch {
       // `fetch` and the body give no reason: the connection is gone.
       if (this.#abort !== abort) return;
@@ -153,20 +145,22 @@ export class EventStream {
    * Request the stream and read it to the end of the connection.
    *
    * @param {AbortSignal} signal
-   * @returns {Promise<PhaseChange | null>} the final state; null to connect again.
+   * @returns {Promise<PhaseChange>} `waiting` to connect again.
    */
   async #request(signal) {
     const headers = { Accept: "text/event-stream" };
     const response = await this.#fetch(this.#makeUrl(), { headers, signal, cache: "no-store" });
+    signal.throwIfAborted();
     this.#offset = clockOffset(response.headers.get("Date"), this.#requestedAt, Date.now());
     if (response.status === 204) return { phase: "ended" };
     const type = response.headers.get("Content-Type") ?? "";
     if (response.status === 200 && response.body && type.startsWith("text/event-stream")) {
       return this.#read(response.body, signal);
     }
-    if (isRetryable(response.status)) return null;
+    if (isRetryable(response.status)) return { phase: "waiting" };
     const { status, code, message: detail } = await readError(response);
-    return { phase: "failed", status, code, detail };
+    // Parts have errors of their own: the reason of any other status may pass, as with a new release.
+    return { phase: status === 401 ? "failed" : "waiting", status, code, detail };
   }
 
   /**
@@ -174,46 +168,38 @@ export class EventStream {
    *
    * @param {ReadableStream<Uint8Array>} body
    * @param {AbortSignal} signal
-   * @returns {Promise<null>}
+   * @returns {Promise<PhaseChange>}
    */
   async #read(body, signal) {
     const parser = new EventParser();
     const decoder = new TextDecoder();
     const reader = body.getReader();
-    this.#receivedAt = Date.now();
-    const timer = setTimeout(() => this.#setLive(signal), LIVE_AFTER_MS);
-    signal.addEventListener("abort", () => clearTimeout(timer));
+    this.receivedAt = Date.now();
+    // Before the events: the state has the clock offset that their times need.
+    this.#setState({ phase: "live" });
     for (;;) {
       const { done, value } = await reader.read();
-      if (done || signal.aborted) {
-        clearTimeout(timer);
-        return null;
-      }
-      this.#receivedAt = Date.now();
+      if (done || signal.aborted) return { phase: "waiting" };
+      this.receivedAt = Date.now();
       const events = parser.feed(decoder.decode(value, { stream: true }));
       if (parser.retryMs !== null) this.#retryMs = parser.retryMs;
       if (!events.length) continue;
-      for (const event of events) event.at = this.#receivedAt;
+      for (const event of events) event.at = this.receivedAt;
       this.#attempts = 0;
-      // The state first: it has the clock offset that the times of the events need.
-      this.#setLive(signal);
       this.#onEvents(events);
     }
   }
 
-  /** @param {AbortSignal} signal */
-  #setLive(signal) {
-    if (signal.aborted || this.#isConnected) return;
-    this.#isConnected = true;
-    this.#setState({ phase: "live" });
-  }
-
-  /** Wait before the next attempt. */
-  #scheduleRetry() {
+  /**
+   * Wait before the next attempt.
+   *
+   * @param {Partial<PhaseChange>} [reason]
+   */
+  #scheduleRetry(reason = {}) {
     const delayMs = backoffMs(this.#retryMs, this.#attempts);
     this.#attempts += 1;
-    this.#retryTimer = setTimeout(() => this.#reconnect(), delayMs);
-    this.#setState({ phase: "waiting", retryAt: Date.now() + delayMs });
+    this.#retryTimer = setTimeout(() => this.open(), delayMs);
+    this.#setState({ ...reason, phase: "waiting", retryAt: Date.now() + delayMs });
   }
 
   /** @param {PhaseChange} change */

@@ -66,6 +66,8 @@ export function servePort(port, hub) {
     // Released when the tab is gone, however it goes.
     else if (data.type === "lock") navigator.locks?.request(data.lock, close);
   };
+  // The tab is gone, in browsers that tell. Web Locks exist in secure contexts only.
+  port.addEventListener("close", close);
   post({ ready: true });
   return close;
 }

@@ -3,6 +3,8 @@
  * server would send to a new client, kept according to the kind of stream.
  */
 
+import { indexOfPosition, parseLogPosition } from "./log_position.js";
+
 /** @typedef {import("./event_parser.js").ServerSentEvent} ServerSentEvent */
 /** @typedef {"roster" | "status" | "events" | "log"} StreamKind */
 
@@ -127,11 +129,11 @@ class StatusReplayBuffer extends ReplayBuffer {
 
 /** Keep the newest events of a timeline. */
 class EventReplayBuffer extends ReplayBuffer {
-  /** @type {ServerSentEvent[]} */
-  #events = [];
+  /** @type {ServerSentEvent[]} the newest events, and up to as many older ones. */
+  events = [];
   #maxEvents;
-  /** True if the oldest events are no longer kept. */
-  hasDropped = false;
+  /** Id of the last event that is no longer kept; "" if all are kept. */
+  droppedId = "";
 
   /** @param {number} maxEvents */
   constructor(maxEvents) {
@@ -142,19 +144,18 @@ class EventReplayBuffer extends ReplayBuffer {
   /** @override @param {ServerSentEvent} event */
   addEvent(event) {
     // The log or timeline starts anew: a new client would not see the earlier events.
-    if (event.data.includes('"cursor_expired"') && event.event.endsWith("gap")) this.#events = [];
+    if (event.data.includes('"cursor_expired"') && event.event.endsWith("gap")) this.events = [];
     // The next event replaces an incomplete line.
-    if (this.#events.at(-1)?.event === "log_partial") this.#events.pop();
-    this.#events.push(event);
-    if (this.#events.length > 2 * this.#maxEvents) {
-      this.#events = this.snapshot();
-      this.hasDropped = true;
-    }
+    if (this.events.at(-1)?.event === "log_partial") this.events.pop();
+    this.events.push(event);
+    if (this.events.length <= 2 * this.#maxEvents) return;
+    const dropped = this.events.splice(0, this.#maxEvents);
+    this.droppedId = dropped.findLast(({ id }) => id)?.id ?? this.droppedId;
   }
 
   /** @override */
   snapshot() {
-    return this.#events.slice(-this.#maxEvents);
+    return this.events.slice(-this.#maxEvents);
   }
 }
 
@@ -170,10 +171,21 @@ class LogReplayBuffer extends EventReplayBuffer {
 
   /** @override @param {string} cursor */
   eventsAfter(cursor) {
-    const events = this.snapshot();
-    if (cursor === this.#start && !(cursor && this.hasDropped)) return events;
-    const index = events.findLastIndex(({ id }) => id !== "" && id === cursor);
-    return index < 0 ? null : events.slice(index + 1);
+    if (!cursor) return this.#start ? null : this.snapshot();
+    const { events } = this;
+    // All events behind this cursor are kept.
+    const floor = this.droppedId || this.#start;
+    if (cursor === floor) return events;
+    const index = events.findLastIndex(({ id }) => id === cursor);
+    if (index >= 0) return events.slice(index + 1);
+    // With a filter, the position of a page is rarely that of an event; and a page may be newer than
+    // what the stream has given.
+    const position = parseLogPosition(cursor);
+    const oldest = parseLogPosition(floor);
+    if (!position) return null;
+    const before = indexOfPosition(events, position);
+    if (before >= 0) return events.slice(before + 1);
+    return oldest?.file === position.file && oldest.number <= position.number ? events : null;
   }
 }
 

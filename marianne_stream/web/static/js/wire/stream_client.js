@@ -89,6 +89,9 @@ export class StreamClient {
   #useLocalHub() {
     if (this.#isReady) return;
     this.#isReady = true;
+    // A worker that comes up late must not serve the same subscriptions.
+    this.#port.onmessage = null;
+    this.#post({ type: "close" });
     this.#port = this.#openLocalPort();
     this.#attach();
     for (const [id, subscription] of this.#subscriptions) this.#postSubscription(id, subscription);
@@ -105,11 +108,12 @@ export class StreamClient {
   /** Open a port to a new hub in this page, which connects once it has a connection slot. */
   #openLocalPort() {
     const { port1, port2 } = new MessageChannel();
-    const needsSlot = !isMultiplexed() && navigator.locks !== undefined;
+    const needsSlot = !isMultiplexed();
     const hub = new StreamHub({ isPaused: needsSlot });
     hub.run();
     servePort(port1, hub);
-    if (needsSlot) this.#requestSlot(hub);
+    if (needsSlot && navigator.locks) this.#requestSlot(hub);
+    else if (needsSlot) connectWhileVisible(hub);
     return port2;
   }
 
@@ -162,6 +166,21 @@ function openWorkerPort(onError) {
   } catch {
     return null;
   }
+}
+
+/**
+ * Let a hub connect while its window is visible. Without a secure context there are no Web Locks for
+ * connection slots, and no notifications that a hidden window could show.
+ *
+ * @param {StreamHub} hub
+ */
+function connectWhileVisible(hub) {
+  const update = () => {
+    if (document.visibilityState === "visible") hub.resume();
+    else hub.pause();
+  };
+  document.addEventListener("visibilitychange", update);
+  update();
 }
 
 /** Return true if the page was loaded by HTTP/2 or later, where streams share one connection. */

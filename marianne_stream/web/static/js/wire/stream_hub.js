@@ -112,7 +112,10 @@ export class StreamHub {
   #place(part) {
     let stream = [...this.#streams].find((one) => one.hasRoomFor(part));
     if (!stream && this.#streams.size < MAX_STREAMS) {
-      stream = new CombinedStream((ended) => this.#release(ended));
+      stream = new CombinedStream({
+        onPartEnded: (ended) => this.#release(ended),
+        onPartMoved: (moved) => this.#place(moved),
+      });
       if (this.#isPaused) stream.pause();
       this.#streams.add(stream);
     }

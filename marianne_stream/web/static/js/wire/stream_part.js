@@ -1,9 +1,12 @@
 /** Part of a combined stream, shared by all subscribers of a browser. */
 
+import { EventOverlap } from "./event_overlap.js";
+import { eventsBehind, parseLogPosition } from "./log_position.js";
 import { makeReplayBuffer } from "./replay_buffer.js";
 
 /** @typedef {import("./event_parser.js").ServerSentEvent} ServerSentEvent */
 /** @typedef {import("./event_stream.js").StreamState} StreamState */
+/** @typedef {import("./log_position.js").LogPosition} LogPosition */
 /** @typedef {import("./replay_buffer.js").StreamKind} StreamKind */
 
 /**
@@ -15,16 +18,24 @@ import { makeReplayBuffer } from "./replay_buffer.js";
 /** Events after which the server ends a part for good. */
 const FINAL_EVENTS = new Set(["job_finished", "job_deleted", "log_complete"]);
 
+/** Events that tell about a log, and are no position in it. */
+const STATE_EVENTS = new Set(["source", "log_missing", "log_partial"]);
+
 export class StreamPart {
   #replay;
-  /** @type {Set<Subscriber>} */
-  #subscribers = new Set();
+  /** @type {EventOverlap | null} null if repeated events do no harm: states replace each other. */
+  #overlap = null;
+  /**
+   * @type {Map<Subscriber, LogPosition | null>} with the position in the log up to which a subscriber
+   *   has the lines already; null once the part has passed it.
+   */
+  #subscribers = new Map();
   /** @type {StreamState} */
   state = { phase: "connecting", since: Date.now() };
-  /** Number of temporary errors since the last event. */
+  /** Number of errors that followed each other. */
   errors = 0;
-  /** True while the part waits after an error, and is not requested. */
-  isDelayed = false;
+  /** Time of the next attempt after an error, epoch milliseconds; 0 if there is nothing to wait for. */
+  retryAt = 0;
 
   /**
    * @param {string} name as the server knows it.
@@ -36,6 +47,7 @@ export class StreamPart {
     this.base = base;
     this.cursor = cursor;
     const [kind] = /** @type {string[]} */ (name.match(/^\w+/));
+    if (kind === "log" || kind === "events") this.#overlap = new EventOverlap();
     this.#replay = makeReplayBuffer(/** @type {StreamKind} */ (kind), cursor);
   }
 
@@ -65,10 +77,10 @@ export class StreamPart {
    * @param {string} cursor
    */
   add(subscriber, cursor) {
-    this.#subscribers.add(subscriber);
+    this.#subscribers.set(subscriber, parseLogPosition(cursor));
     subscriber.onState(this.state);
     const events = this.#replay.eventsAfter(cursor);
-    if (events?.length) subscriber.onEvents(events);
+    if (events?.length) this.#pass(subscriber, events);
   }
 
   /** @param {Subscriber} subscriber */
@@ -76,31 +88,64 @@ export class StreamPart {
     this.#subscribers.delete(subscriber);
   }
 
+  /** Note that the part is requested at its cursor. */
+  onRequest() {
+    this.#overlap?.clear();
+  }
+
   /**
    * Pass on events, up to the one that ends the part.
    *
-   * @param {ServerSentEvent[]} events
+   * @param {ServerSentEvent[]} received
+   * @param {{isRepeated: boolean}} options `isRepeated`: a newer connection was requested already, and
+   *   will give the same events.
    */
-  receive(events) {
-    this.errors = 0;
+  receive(received, { isRepeated }) {
+    const events = isRepeated ? received : (this.#overlap?.withoutRepeated(received) ?? received);
+    if (isRepeated) this.#overlap?.add(received);
     for (const { id } of events) {
       if (id) this.cursor = id;
     }
-    // It gives the cursor of a log without lines, and nothing else.
+    // It tells that the part has begun, and gives the cursor of a log without lines.
     const shown = events.filter(({ event }) => event !== "part_start");
     if (!shown.length) return;
     this.#replay.add(shown);
-    for (const subscriber of this.#subscribers) subscriber.onEvents(shown);
+    for (const subscriber of this.#subscribers.keys()) this.#pass(subscriber, shown);
     if (shown.some(({ event }) => FINAL_EVENTS.has(event))) {
       this.setState({ ...this.state, phase: "ended", since: Date.now() });
     }
   }
 
-  /** @param {StreamState} state */
+  /**
+   * Set the state. `since` stays while the part is lost, through all attempts to reconnect.
+   *
+   * @param {StreamState} state
+   */
   setState(state) {
-    const isUnchanged = state.phase === "live" && this.state.phase === "live";
-    this.state = state;
-    if (isUnchanged) return;
-    for (const subscriber of this.#subscribers) subscriber.onState(state);
+    const isSame = isLost(state) ? isLost(this.state) : state.phase === this.state.phase;
+    const isNews = !isSame || isLost(state);
+    this.state = isSame ? { ...state, since: this.state.since } : state;
+    if (!isNews) return;
+    for (const subscriber of this.#subscribers.keys()) subscriber.onState(this.state);
   }
+
+  /**
+   * Pass on events to a subscriber, but for the lines that it has.
+   *
+   * @param {Subscriber} subscriber
+   * @param {ServerSentEvent[]} events
+   */
+  #pass(subscriber, events) {
+    const position = this.#subscribers.get(subscriber);
+    const missed = position ? eventsBehind(events, position) : events;
+    if (missed.some(({ event }) => !STATE_EVENTS.has(event))) {
+      this.#subscribers.set(subscriber, null);
+    }
+    if (missed.length) subscriber.onEvents(missed);
+  }
+}
+
+/** @param {StreamState} state */
+function isLost({ phase }) {
+  return phase === "connecting" || phase === "waiting";
 }

@@ -1,0 +1,54 @@
+/**
+ * Overlap of two connections: while the former one still serves a part, the newest one has been
+ * requested already, and will give the same events once more.
+ */
+
+/** @typedef {import("./event_parser.js").ServerSentEvent} ServerSentEvent */
+
+/** Events that are given anew by each connection, and replace each other. */
+const STATE_EVENTS = new Set(["source", "part_start", "log_missing", "log_partial"]);
+
+export class EventOverlap {
+  /** @type {string[]} keys of the events that will be repeated, in order. */
+  #keys = [];
+
+  /** Expect no repeated event: a connection is requested at the cursor of the last event. */
+  clear() {
+    this.#keys = [];
+  }
+
+  /**
+   * Add events of the former connection.
+   *
+   * @param {ServerSentEvent[]} events
+   */
+  add(events) {
+    this.#keys.push(...events.filter(({ event }) => !STATE_EVENTS.has(event)).map(makeKey));
+  }
+
+  /**
+   * Return the events of the newest connection without the repeated ones.
+   *
+   * @param {ServerSentEvent[]} events
+   */
+  withoutRepeated(events) {
+    return this.#keys.length ? events.flatMap((event) => this.#withoutRepeated(event)) : events;
+  }
+
+  /** @param {ServerSentEvent} event */
+  #withoutRepeated(event) {
+    if (!this.#keys.length) return [event];
+    // Its id is the position at which the connection began: it has been passed.
+    if (STATE_EVENTS.has(event.event)) return [{ ...event, id: "" }];
+    const index = this.#keys.indexOf(makeKey(event));
+    if (index >= 0) this.#keys.splice(0, index + 1);
+    // Events are in order: behind a new one, none is repeated.
+    else if (event.id) this.clear();
+    return index >= 0 ? [] : [event];
+  }
+}
+
+/** @param {ServerSentEvent} event */
+function makeKey({ event, id, data }) {
+  return id || `${event} ${data}`;
+}
