@@ -142,51 +142,6 @@ async def test_ten_windows_are_live_in_one_stream(
     assert sum((await fetch_open_streams(user.address)).values()) == 1
 
 
-async def test_three_windows_go_on_exactly_after_the_server_was_killed(
-    browser: Browser, conductor: SimulatedConductor, log_path: Path, tmp_path: Path
-) -> None:
-    port = free_port()
-    conductor.launch("other", 3)
-    append(log_path, 1, 20)
-    options = ("--port", port, "--data-dir", tmp_path / "private")
-    async with open_browser_user(browser, f"http://127.0.0.1:{port}", "killed") as someone:
-        async with run_server(tmp_path, *options) as running:
-            first, second = [await someone.open_page("/jobs/lantern") for _ in range(2)]
-            third = await someone.open_page("/jobs/other")
-            pages = (first, second, third)
-            for page in pages:
-                await expect(page.locator("#connection")).to_contain_text("Live")
-            await wait_for_events(someone.address)
-            conductor.emit("lantern", "job.before")
-            append(log_path, 21, 30)
-            for page in (first, second):
-                await expect(page.locator(".event[data-event='job.before']")).to_have_count(1)
-                await expect(page.locator(".row.line")).to_have_count(30)
-            running.send_signal(signal.SIGKILL)
-            await running.wait()
-        for page in pages:
-            await expect(page.locator("#connection")).to_contain_text("Not live since")
-        append(log_path, 31, 40)
-        conductor.complete_sheet("lantern", 1)
-        conductor.complete_sheet("other", 1)
-        async with run_server(tmp_path, *options):
-            for page, total in zip(pages, (4, 4, 3), strict=True):
-                await expect(page.locator("#connection")).to_contain_text("Live", timeout=30_000)
-                await expect(page.locator(".job-header .count")).to_have_text(f"1 / {total}")
-            # Events of the time without a server may be missing, and the timeline says so; none is
-            # there twice.
-            await wait_for_events(someone.address)
-            conductor.emit("lantern", "job.after")
-            append(log_path, 41, 42)
-            for page in (first, second):
-                await expect(page.locator(".event[data-event='job.after']")).to_have_count(1)
-                await expect(page.locator(".event[data-event='job.before']")).to_have_count(1)
-                await expect(page.locator(".row.line")).to_have_count(42)
-                assert await numbers(page) == list(range(1, 43))
-            counts = await fetch_open_streams(someone.address)
-            assert counts["combined"] == sum(counts.values()) == 1
-
-
 async def test_page_connects_without_shared_workers(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
