@@ -1,14 +1,15 @@
 """Lines of a file by number or by time. All functions block."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from marianne_stream.errors import ReadLimitError
 from marianne_stream.logs.blocks import Block, ForwardBlocks
 from marianne_stream.logs.decompression import DamagedFileError
 from marianne_stream.logs.filters import LineFilter
-from marianne_stream.logs.line_index import LineIndex
+from marianne_stream.logs.line_index import KnownLines
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.positions import Position
 from marianne_stream.wire.log_levels import parse_line_facts
@@ -16,6 +17,10 @@ from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES
 
 # Size of the text in which the first line with a time is looked for.
 PROBE_BYTES = 64 * 1024
+
+# Limit of the text that is parsed line by line: three seconds of work. A block that ends before the
+# time is passed over, so that with times in most lines one block is parsed.
+MAX_PARSED_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class LineTime:
 
 
 def find_number(
-    number: int, file: LogFile, index: LineIndex, job_filter: LineFilter | None
+    number: int, file: LogFile, index: KnownLines, job_filter: LineFilter | None
 ) -> Position | None:
     """Return the position behind the line with a number; None if the file has fewer lines."""
     # The index of a compressed file is empty: it is read from its beginning.
@@ -50,11 +55,15 @@ def find_number(
 
 
 def find_time(
-    time: LineTime, file: LogFile, index: LineIndex, job_filter: LineFilter | None
+    time: LineTime, file: LogFile, index: KnownLines, job_filter: LineFilter | None
 ) -> Position | None:
     """Return the position behind the first line that reaches a time; None if no line does.
 
-    The times of the lines are taken to ascend.
+    The times of the lines are taken to ascend. If the limit is reached without any time, the lines
+    are taken to have none.
+
+    Raises:
+        ReadLimitError: too many lines without a time follow one that is earlier.
     """
     low, high = 0, len(index.offsets)
     while high - low > 1:
@@ -63,13 +72,29 @@ def find_time(
             low = middle
         else:
             high = middle
+    parsed_bytes, has_times = 0, False
     for block, known, job_lines in read_from(file, index, low, job_filter):
+        if is_before(time, reversed(block.text[-PROBE_BYTES:].split(b"\n"))):
+            has_times = True
+            continue
         lines = block.text.split(b"\n")
         for number, line in enumerate(job_lines, known + 1):
             logged_at = parse_time(lines[line])
+            has_times = has_times or logged_at is not None
             if logged_at is not None and time.is_reached_by(logged_at):
                 return make_position(file, block, line, number)
+        parsed_bytes += len(block.text)
+        if parsed_bytes >= MAX_PARSED_BYTES:
+            if has_times:
+                raise ReadLimitError
+            return None
     return None
+
+
+def is_before(time: LineTime, lines: Iterable[bytes]) -> bool:
+    """Return whether the first time in some lines is before a time."""
+    first = next((found for found in map(parse_time, lines) if found is not None), None)
+    return first is not None and not time.is_reached_by(first)
 
 
 def begins_before(file: LogFile, time: LineTime, offset: int = 0) -> bool:
@@ -78,13 +103,11 @@ def begins_before(file: LogFile, time: LineTime, offset: int = 0) -> bool:
         text = file.read(offset, PROBE_BYTES)
     except DamagedFileError:
         return False
-    times = map(parse_time, text.split(b"\n"))
-    first = next((one for one in times if one is not None), None)
-    return first is not None and not time.is_reached_by(first)
+    return is_before(time, text.split(b"\n"))
 
 
 def read_from(
-    file: LogFile, index: LineIndex, entry: int, job_filter: LineFilter | None
+    file: LogFile, index: KnownLines, entry: int, job_filter: LineFilter | None
 ) -> Iterator[tuple[Block, int, range | list[int]]]:
     """Yield blocks from an entry of the index on.
 

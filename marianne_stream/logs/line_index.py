@@ -6,6 +6,8 @@ The index is a sparse table of line counts, extended as the file grows.
 import asyncio
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Lock
 
 from marianne_stream.logs.blocks import read_long_line_text
@@ -15,6 +17,19 @@ from marianne_stream.wire.cursors import HASH_WINDOW_BYTES
 
 # Limit of one call.
 INDEX_SLICE_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLines:
+    """Copy of a line index, which can be read while the index is extended.
+
+    Attributes:
+        offsets: ends of lines, about one a block.
+        counts: number of lines before each of the offsets.
+    """
+
+    offsets: Sequence[int] = (0,)
+    counts: Sequence[int] = (0,)
 
 
 class LineIndex:
@@ -57,6 +72,11 @@ class LineIndex:
                     return True
                 at = self._count_lines(file, at, data)
             return at >= end_offset
+
+    def copy(self) -> KnownLines:
+        """Return the counts so far, without the last, which a thread may be replacing."""
+        known = max(1, min(len(self.offsets), len(self.counts)) - 1)
+        return KnownLines(self.offsets[:known], self.counts[:known])
 
     def _count_lines(self, file: LogFile, offset: int, data: bytes) -> int:
         """Count the lines that end in some data; return the offset at which to read on."""

@@ -7,7 +7,7 @@ from marianne_stream.errors import ReadLimitError
 from marianne_stream.logs.blocks import ForwardBlocks, read_partial_text
 from marianne_stream.logs.entries import matches_after, read_lines_above
 from marianne_stream.logs.filters import LineFilter
-from marianne_stream.logs.line_index import LineIndex, LineIndexCache
+from marianne_stream.logs.line_index import KnownLines, LineIndex, LineIndexCache
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_reader import LogReader
 from marianne_stream.logs.log_threads import JobThreads
@@ -17,8 +17,8 @@ from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine, make_partial_line
 
-# Finds a line of a file with its index.
-FindLine = Callable[[LogFile, LineIndex, LineFilter | None], Position | None]
+# Finds a line of a file with its line counts.
+FindLine = Callable[[LogFile, KnownLines, LineFilter | None], Position | None]
 
 # Limit of index slices in one request. The next request counts on.
 MAX_INDEX_SLICES = 32
@@ -80,22 +80,17 @@ class LogHandle:
                 find_lines_before, index, end, line_count, self.job_filter
             )
 
-    async def find_line(
-        self,
-        find: Callable[[LogFile, LineIndex, LineFilter | None], Position | None],
-        file: LogFile,
-    ) -> Position | None:
+    async def find_line(self, find: FindLine, file: LogFile) -> Position | None:
         """Return the position of a line that a function finds in a file; None if there is none.
 
         Raises:
             ReadLimitError: there is more to read than one request may.
         """
-        if file.compressed:
-            return await self.threads.index(find, file, LineIndex(), self.job_filter)
-        await self.find_end(file)
-        index = self._index_cache.get(file, self.job_filter)
-        async with index.lock:
-            return await self.threads.index(find, file, index, self.job_filter)
+        known = KnownLines()
+        if not file.compressed:
+            await self.find_end(file)
+            known = self._index_cache.get(file, self.job_filter).copy()
+        return await self.threads.search(find, file, known, self.job_filter)
 
     async def find_position(self, cursor: LogCursor) -> Position | None:
         """Return the position of a cursor, or None if no file matches it."""

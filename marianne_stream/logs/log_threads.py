@@ -66,7 +66,7 @@ class JobThreads:
         return await self._threads.finders.run(self.job_id, partial(work, *arguments))
 
     async def search(self, work: Callable[..., T], *arguments: object) -> T:
-        """Run a part of a search. Call it inside `search_slot`."""
+        """Run a part of a search. If there are several, call it inside `search_slot`."""
         return await self._threads.searchers.run(self.job_id, partial(work, *arguments))
 
     @asynccontextmanager

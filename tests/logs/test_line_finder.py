@@ -1,0 +1,124 @@
+"""Lines by time in large files: what is read for them is bounded."""
+
+import asyncio
+import gzip
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from marianne_stream.errors import ReadLimitError
+from marianne_stream.logs import line_finder
+from marianne_stream.logs.filters import LineFilter
+from marianne_stream.logs.line_finder import LineTime, find_time, parse_time
+from marianne_stream.logs.line_index import KnownLines, LineIndexCache
+from marianne_stream.logs.log_file import LogFile
+from marianne_stream.logs.log_handle import LogHandle
+from marianne_stream.logs.log_threads import LogThreads
+from marianne_stream.logs.positions import Position
+from marianne_stream.logs.safe_open import LogPath
+
+UNTIMED = b"step of the build writes its output here, and gives no time\n"
+TEN = LineTime(datetime.fromisoformat("2026-11-24T10:00:00"))
+LIMIT_BYTES = 3 * 1024 * 1024
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Path of the log."""
+    return tmp_path / "marianne.log"
+
+
+@pytest.fixture
+def log(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LogHandle]:
+    """Handle of the log, of which little is parsed at most."""
+    monkeypatch.setattr(line_finder, "MAX_PARSED_BYTES", LIMIT_BYTES)
+    threads = LogThreads()
+    yield LogHandle(
+        LogPath(str(path.parent), path.name),
+        job_filter=None,
+        index_cache=LineIndexCache(),
+        threads=threads.for_job("a"),
+    )
+    threads.close()
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Lines whose times were parsed."""
+    lines: list[bytes] = []
+
+    def parse(line: bytes) -> str | None:
+        lines.append(line)
+        return parse_time(line)
+
+    monkeypatch.setattr(line_finder, "parse_time", parse)
+    return lines
+
+
+def timed(hour: int) -> bytes:
+    """Return a line with a time."""
+    return b"2026-11-24T%02d:00:00 [info] hour %d\n" % (hour, hour)
+
+
+def untimed(size_bytes: int) -> bytes:
+    """Return lines without a time."""
+    return UNTIMED * (size_bytes // len(UNTIMED))
+
+
+async def find(log: LogHandle, file: LogFile | None = None) -> int | None:
+    """Return the number of the first line at ten o'clock or later."""
+    line = await log.find_line(partial(find_time, TEN), file or await log.open_current())
+    return line.number if line is not None else None
+
+
+async def test_log_without_times_is_parsed_up_to_a_limit(
+    path: Path, log: LogHandle, parsed: list[bytes]
+) -> None:
+    path.write_bytes(untimed(4 * LIMIT_BYTES))
+    assert await find(log) is None
+    assert sum(map(len, parsed)) < 2 * LIMIT_BYTES
+
+
+async def test_many_lines_without_a_time_behind_an_earlier_one_reach_the_limit(
+    path: Path, log: LogHandle
+) -> None:
+    path.write_bytes(timed(9) + untimed(4 * LIMIT_BYTES) + timed(11))
+    with pytest.raises(ReadLimitError):
+        await find(log)
+
+
+async def test_time_is_found_in_a_large_compressed_file(
+    path: Path, log: LogHandle, parsed: list[bytes]
+) -> None:
+    hours = timed(8) * (2 * LIMIT_BYTES // len(timed(8)))
+    text = hours + timed(10) + hours.replace(b"T08", b"T11")
+    path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(text, 1))
+    path.write_bytes(timed(12))
+    file = await log.threads.read(log.files.previous_file, await log.open_current())
+    assert file is not None
+    assert await find(log, file) == hours.count(b"\n") + 1
+    assert sum(map(len, parsed)) < LIMIT_BYTES
+
+
+async def test_search_for_a_time_holds_up_no_reader_of_the_end(path: Path, log: LogHandle) -> None:
+    path.write_bytes(timed(9))
+    may_end = Event()
+
+    def find_slowly(_file: LogFile, _known: KnownLines, _filter: LineFilter | None) -> Position:
+        may_end.wait(30)
+        raise ReadLimitError
+
+    file = await log.open_current()
+    search = asyncio.create_task(log.find_line(find_slowly, file))
+    try:
+        for _ in range(3):
+            async with asyncio.timeout(20):
+                assert (await log.find_end()).number == 1
+    finally:
+        may_end.set()
+    with pytest.raises(ReadLimitError):
+        await search
