@@ -285,12 +285,14 @@ def make_state(
         return replace(state, checkpoint_status=believed, error_message=message_or_none(message))
     state = make_state_from_checkpoint(checkpoint, source=source, live=live)
     if entry is not None:
-        # The registry knows the error and end of a job that its checkpoint may lack.
-        message = checkpoint.error_message or entry.error_message or state.error_message
+        # The registry knows the error and end of a job that its checkpoint may lack. The entry may
+        # have the beginning of a sheet's error only.
+        own, listed = state.error_message or "", entry.error_message or ""
+        message = checkpoint.error_message or (own if own.startswith(listed) else listed)
         state = replace(
             state,
             status=entry.status,
-            error_message=message_or_none(message),
+            error_message=message_or_none(message or None),
             submitted_at=format_iso_time(entry.submitted_at),
             completed_at=state.completed_at or format_iso_time(entry.completed_at),
             workspace=state.workspace or entry.workspace,

@@ -201,6 +201,8 @@ class RegistryBackend:
             completed_at=end,
             completed_sheets=digest.completed_sheets,
             total_sheets=entry.total_sheets if digest.total_sheets is None else digest.total_sheets,
+            error_message=entry.error_message
+            or (digest.error_message if entry.status == "failed" else None),
         )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from marianne_stream.backends.checkpoint import (
+    Checkpoint,
     decode_checkpoint,
+    first_sheet_error,
     make_hooks,
     make_state,
     make_state_from_entry,
@@ -17,7 +19,7 @@ from marianne_stream.backends.checkpoint import (
 from marianne_stream.backends.values import count_or_none, cut_label, message_or_none
 from marianne_stream.errors import CorruptStateError
 from marianne_stream.models import Hook, JobState, RosterEntry, format_iso_time
-from marianne_stream.value_limits import LATEST_EPOCH_S
+from marianne_stream.value_limits import LATEST_EPOCH_S, MAX_ERROR_CHARS
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class CheckpointDigest:
     completed_at: float | None = None
     completed_sheets: int | None = None
     total_sheets: int | None = None
+    error_message: str | None = None
 
 
 def row_digest_key(row: Row) -> object:
@@ -62,7 +65,18 @@ def digest_row_checkpoint(row: Row) -> CheckpointDigest:
         end if own_end is None else own_end,
         completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
         total_sheets=max(count_or_none(checkpoint.total_sheets) or 0, len(sheets)),
+        error_message=digest_error(checkpoint),
     )
+
+
+def digest_error(checkpoint: Checkpoint) -> str | None:
+    """Return the beginning of a job's error, else of its first failed sheet's; None without one."""
+    try:
+        message = message_or_none(checkpoint.error_message or first_sheet_error(checkpoint))
+    except ValueError:
+        # A key of the sheets is not a number.
+        return None
+    return None if message is None else message[:MAX_ERROR_CHARS]
 
 
 def make_entry_from_row(row: Row) -> RosterEntry | None:

@@ -212,6 +212,9 @@ def test_end_and_error_missing_from_entry() -> None:
     reported = make_checkpoint(status="failed", completed_at=WRITTEN_AT, error_message="disk full")
     shown = state(reported, entry)
     assert (shown.completed_at, shown.error_message) == (WRITTEN_AT, "disk full")
+    beginning = RosterEntry("a", "failed", error_message="exit")
+    failed = state(make_checkpoint(status="failed", sheets=sheets), beginning)
+    assert failed.error_message == "exit code 1"
 
 
 def decode_state(**fields: object) -> JobState:

@@ -19,6 +19,7 @@ from marianne_stream.backends.registry import Query, RegistryBackend
 from marianne_stream.backends.registry_file import FileStamp
 from marianne_stream.backends.values import MAX_TEXT_CHARS
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
+from marianne_stream.value_limits import MAX_ERROR_CHARS
 from tests.support.registry_database import SCHEMA, RegistryConnection, open_registry, put_row
 
 RECORDING = Path(__file__).parents[3] / "shared" / "recordings" / "daemon-state.db"
@@ -164,6 +165,28 @@ async def test_error_message_from_checkpoint_row_or_sheet(
         assert (await registry.read_job("a", None)).error_message == shown
     put_row(conductor, "a", error_message="x" * (MAX_TEXT_CHARS + 1), checkpoint_json=None)
     assert (await registry.read_job("a", None)).error_message == "x" * MAX_TEXT_CHARS
+
+
+async def test_roster_has_the_beginning_of_a_failed_sheets_error(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    sheets = {
+        "2": {"status": "failed", "error_message": "second"},
+        "1": {"status": "failed", "error_message": "first " * 100},
+    }
+    put_row(conductor, "a", status="failed", checkpoint_json=checkpoint("a", sheets=sheets))
+    row = {"status": "failed", "error_message": "row's"}
+    put_row(conductor, "b", **row, checkpoint_json=checkpoint("b", sheets=sheets))
+    put_row(conductor, "c", status="running", checkpoint_json=checkpoint("c", sheets=sheets))
+    put_row(conductor, "d", status="failed", checkpoint_json=checkpoint("d", sheets={"x": {}}))
+    entries = (await registry.read_roster()).entries
+    beginning = ("first " * 100)[:MAX_ERROR_CHARS]
+    assert {job_id: entry.error_message for job_id, entry in entries.items()} == {
+        "a": beginning,
+        "b": "row's",
+        "c": None,
+        "d": None,
+    }
 
 
 async def test_hooks_and_the_job_they_started(
