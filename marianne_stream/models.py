@@ -235,6 +235,7 @@ class RosterDetails:
     stalled: tuple[int, ...] = ()
     error_message: str | None = None
     estimated_cost: float | None = None
+    active_sheets: int = 0
 
 
 @dataclass(frozen=True, slots=True)

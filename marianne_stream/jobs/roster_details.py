@@ -10,6 +10,7 @@ from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.jobs.waiting import find_waiting, find_waiting_status
 from marianne_stream.jobs.watcher import JobWatcher
 from marianne_stream.models import (
+    ACTIVE_SHEET_STATUSES,
     JobProgress,
     JobState,
     Roster,
@@ -71,8 +72,9 @@ class RosterDetailCache:
             if last_progress_at is None:
                 return None
             return RosterDetails(last_progress_at=format_iso_time(last_progress_at))
-        # A state that is older or newer than the entry has another active sheet.
+        # A state that is older or newer than the entry has other active sheets.
         same_count = entry.completed_sheets in (None, state.completed_sheets)
+        has_active = same_count and not entry.is_terminal
         # The watcher has not read what a newer entry with another status shows.
         same_status = entry.status == state.status
         progress = state.progress or JobProgress()
@@ -80,7 +82,8 @@ class RosterDetailCache:
             # An edge shows what the origin has seen.
             last_progress_at = progress.last_progress_at
         return RosterDetails(
-            current_sheet=state.current_sheet if same_count and not entry.is_terminal else None,
+            current_sheet=state.current_sheet if has_active else None,
+            active_sheets=count_active_sheets(state) if has_active else 0,
             updated_at=state.updated_at,
             last_progress_at=format_iso_time(last_progress_at),
             waiting=find_waiting(state) if same_status else find_waiting_status(entry.status),
@@ -123,6 +126,11 @@ class RosterDetailCache:
     def _notify(self) -> None:
         self._timer = None
         self._on_change()
+
+
+def count_active_sheets(state: JobState) -> int:
+    """Return the number of sheets at work."""
+    return sum(sheet.status in ACTIVE_SHEET_STATUSES for sheet in state.sheets)
 
 
 def is_state_of_entry(state: JobState, entry: RosterEntry) -> bool:

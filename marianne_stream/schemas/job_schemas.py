@@ -14,7 +14,7 @@ from marianne_stream.models import (
     format_iso_time,
     is_none,
 )
-from marianne_stream.schemas.payload import IsoTime, Payload, is_empty
+from marianne_stream.schemas.payload import IsoTime, Payload, is_empty, is_zero
 from marianne_stream.value_limits import MAX_ERROR_CHARS
 
 # Stalled sheets in an entry of the roster.
@@ -161,6 +161,11 @@ class JobSummary(Payload):
         "watched."
     )
     last_progress_at: LastProgressAt
+    active_sheets: int = Field(
+        default=0,
+        exclude_if=is_zero,
+        description="Number of active sheets; absent if none is, or if the job is not watched.",
+    )
     waiting: Waiting | None = Field(
         default=None, exclude_if=is_none, description="Known only if the job is watched."
     )
@@ -187,6 +192,7 @@ class JobSummary(Payload):
             completed_sheets=entry.completed_sheets,
             total_sheets=entry.total_sheets,
             current_sheet=details.current_sheet,
+            active_sheets=details.active_sheets,
             updated_at=details.updated_at,
             last_progress_at=details.last_progress_at,
             waiting=details.waiting,

@@ -10,6 +10,11 @@ def is_empty(value: object) -> bool:
     return value == ()
 
 
+def is_zero(value: object) -> bool:
+    """Return whether a number is left out of the JSON."""
+    return value == 0
+
+
 class Payload(BaseModel):
     """Base class: frozen, without undocumented fields."""
 

@@ -25,6 +25,7 @@ from marianne_stream.models import (
     Sheet,
     format_iso_time,
 )
+from marianne_stream.schemas.job_schemas import JobSummary
 from tests.support.backends import FakeBackend
 from tests.support.waiting import wait_until
 
@@ -170,13 +171,20 @@ def test_changed_time_alone_sent_with_next_change() -> None:
     assert b'"current_sheet":3' in sheet.diff_from(first).data
 
 
-async def test_current_sheet_with_other_count_omitted(
+async def test_active_sheets_with_other_count_omitted(
     details: RosterDetailCache,
 ) -> None:
-    details.attach(make_watcher(replace(STATE, completed_sheets=1, total_sheets=4)))
+    sheets = (Sheet(1, "completed"), Sheet(2, "dispatched"), Sheet(3, "in_progress"))
+    state = replace(STATE, sheets=sheets, completed_sheets=1, total_sheets=4)
+    details.attach(make_watcher(state))
     same = replace(ENTRY, completed_sheets=1, total_sheets=4)
-    assert details.get(same) == KNOWN
-    assert details.get(replace(same, completed_sheets=2)) == replace(KNOWN, current_sheet=None)
+    shown = replace(KNOWN, active_sheets=2)
+    assert details.get(same) == shown
+    data = JobSummary.from_entry(same, shown).model_dump()
+    assert (data["current_sheet"], data["active_sheets"]) == (2, 2)
+    other = replace(KNOWN, current_sheet=None)
+    assert details.get(replace(same, completed_sheets=2)) == other
+    assert "active_sheets" not in JobSummary.from_entry(same, other).model_dump()
 
 
 @pytest.mark.parametrize("status", ["completed", "paused"])
