@@ -7,7 +7,7 @@ from tests.support.browser import BrowserUser
 from tests.support.waiting import wait_for_value
 
 # Headless browsers show no notifications: record them instead. The reader answers the browser's
-# question with `window.answer`.
+# question with `window.answer`; "android" stands for a browser that shows none of pages.
 RECORD_NOTIFICATIONS = """
 window.notifications = [];
 window.Notification = class {
@@ -16,7 +16,12 @@ window.Notification = class {
     this.permission = window.answer;
     return this.permission;
   }
-  constructor(title) { window.notifications.push(title); }
+  constructor(title, { tag }) {
+    if (window.answer === "android") throw new TypeError("Illegal constructor.");
+    if (Notification.permission !== "granted") return;
+    window.notifications.push(title);
+    window.tags = [...(window.tags ?? []), tag];
+  }
 };
 """
 
@@ -98,7 +103,9 @@ async def test_dialog_says_if_the_browser_denies_notifications(
     page = await open_page(user, "/jobs/moss", answer="denied")
     await page.locator(".notify").click()
     permission = page.locator(".permission")
-    await expect(permission).to_have_text("The browser will ask whether to allow notifications.")
+    await expect(permission).to_have_text(
+        "The browser has not allowed notifications yet. It will ask."
+    )
     box = page.get_by_role("group", name="Any job:").get_by_label("It fails")
     await box.click()
     await expect(permission).to_contain_text("The browser denies notifications from this page.")
@@ -119,3 +126,78 @@ async def test_example_shows_that_notifications_arrive(
     await page.locator(".notify").click()
     await page.get_by_role("button", name="Show an example").click()
     assert await sent(page) == ["Marianne: an example"]
+
+
+async def test_rule_of_a_job_does_not_notify_again_when_a_page_loads(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("rests", 2)
+    conductor.launch("fails", 2)
+    conductor.fail_sheet("fails", 1)
+    conductor.finish("fails", "failed")
+    page = await open_page(user, "/jobs/rests")
+    await choose(page, "rests:", "It is paused")
+    await page.goto(f"{user.address}/jobs/fails")
+    await expect(page.locator(".job-header .status-label")).to_have_text("failed")
+    await choose(page, "fails:", "It fails")
+    conductor.pause("rests")
+    await wait_for_value(lambda: sent(page), lambda titles: titles == ["rests: paused"])
+    await page.goto(user.address)
+    await expect(page.locator(".job .notify-mark:visible")).to_have_count(2)
+    assert await sent(page) == []
+    conductor.resume("fails")
+    await expect(page.locator(".job", has_text="fails").locator(".status-label")).to_have_text(
+        "running"
+    )
+    conductor.fail_sheet("fails", 2)
+    conductor.finish("fails", "failed")
+    await wait_for_value(lambda: sent(page), lambda titles: titles == ["fails: failed"])
+    await expect(page.locator(".job .notify-mark:visible")).to_have_count(1)
+
+
+async def test_pause_and_failure_of_a_job_are_two_notifications(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    page = await open_page(user, "/jobs/moss")
+    await expect(page.locator(".sheet")).to_have_count(2)
+    await choose(page, "moss:", "It is paused", "It fails")
+    conductor.pause("moss")
+    await wait_for_value(lambda: sent(page), lambda titles: len(titles) == 1)
+    conductor.resume("moss")
+    conductor.fail_sheet("moss", 1)
+    conductor.finish("moss", "failed")
+    await wait_for_value(lambda: sent(page), lambda titles: len(titles) == 2)
+    assert len(set(await page.evaluate("window.tags"))) == 2
+
+
+async def test_dialog_says_if_the_browser_shows_no_notifications_of_pages(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 1)
+    page = await open_page(user, "/", answer="android")
+    await page.locator(".notify").click()
+    box = page.get_by_role("group", name="Any job:").get_by_label("It fails")
+    await box.click()
+    await expect(page.locator(".permission")).to_have_text(
+        "This browser shows no notifications of pages."
+    )
+    await expect(box).not_to_be_checked()
+    await expect(box).to_be_disabled()
+
+
+async def test_button_says_if_the_permission_was_reset_and_asks_for_it(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 1)
+    page = await open_page(user, "/")
+    await choose(page, "Any job:", "It fails")
+    await expect(page.locator(".notify")).to_have_text("Notifying")
+    # The browser asks anew after a reload.
+    await page.add_init_script("Notification.permission = 'default'")
+    await page.reload()
+    await page.get_by_role("button", name="Allow notifications").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name="Allow notifications").click()
+    await expect(page.locator(".permission")).to_have_text("The browser allows notifications.")
+    await expect(page.locator(".notify")).to_have_text("Notifying")

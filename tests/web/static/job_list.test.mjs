@@ -250,11 +250,25 @@ test("failure that was marked as seen counts again after another failure", () =>
   seen.set(failure, true);
   const loaded = new SeenFailures(JSON.parse(JSON.stringify(seen)));
   assert.equal(loaded.has(failure), true);
-  assert.equal(loaded.has({ ...failure, completed_at: null }), true);
+  // It may be another failure, whose end is not known yet.
+  assert.equal(loaded.has({ ...failure, completed_at: null }), false);
   assert.equal(loaded.has({ ...failure, completed_at: at(9) }), false);
   assert.equal(loaded.has({ ...failure, submitted_at: at(1) }), false);
   loaded.set(failure, false);
   assert.equal(loaded.has(failure), false);
+});
+
+test("failure that was marked before its end was known stays marked, and another one is not", () => {
+  const failure = makeJob("a", "failed", { submitted_at: at(0) });
+  const ended = { ...failure, completed_at: at(5) };
+  const seen = new SeenFailures();
+  seen.set(failure, true);
+  assert.equal(seen.has(ended), false);
+  assert.equal(seen.followChange(ended, { ...failure, status: "running" }), false);
+  assert.equal(seen.followChange(ended, failure), true);
+  assert.equal(seen.has(ended), true);
+  assert.equal(seen.followChange({ ...failure, completed_at: at(9) }, ended), false);
+  assert.equal(seen.has({ ...failure, completed_at: at(9) }), false);
 });
 
 test("conductor explains why jobs wait", () => {
@@ -309,4 +323,7 @@ test("roster keeps the conductor's information, and reports a wait for a person 
   const [change] = send(makeJob("a", "running", { waiting }));
   assert.equal(change.job.waiting?.code, "person");
   assert.equal(change.previous?.current_sheet, 2);
+  send(makeJob("b", "failed"));
+  const [ended] = send(makeJob("b", "failed", { completed_at: at(1) }));
+  assert.equal(ended.previous?.status, "failed");
 });

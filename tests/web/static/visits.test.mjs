@@ -89,6 +89,32 @@ test("rule of a job notifies also of what happened while no page was open", () =
   assert.equal(rules.take({ job_id: "b", status: "completed" }), null);
 });
 
+test("rule of a job does not notify twice of the same state, however often a page loads", () => {
+  const paused = { job_id: "a", status: "paused", submitted_at: "2026-11-24T12:00:00Z" };
+  const rules = new NotifyRules();
+  rules.set("a", "paused", true, { ...paused, status: "running" });
+  assert.equal(rules.take(paused), "paused");
+  const loaded = new NotifyRules(JSON.parse(JSON.stringify(rules)));
+  assert.equal(loaded.take(paused), null);
+  assert.equal(loaded.take({ ...paused, status: "running" }), null);
+  assert.equal(loaded.take(paused), "paused");
+});
+
+test("rule that is made for a failed job waits for the next failure", () => {
+  const failed = { job_id: "a", status: "failed", submitted_at: "2026-11-24T12:00:00Z" };
+  const ended = { ...failed, completed_at: "2026-11-24T12:05:00Z" };
+  const rules = new NotifyRules();
+  rules.set("a", "failed", true, failed);
+  assert.equal(rules.take(failed), null);
+  // The end of the same failure has become known.
+  assert.equal(rules.take(ended, failed), null);
+  assert.equal(rules.hasJob("a"), true);
+  const loaded = new NotifyRules(JSON.parse(JSON.stringify(rules)));
+  assert.equal(loaded.take(ended), null);
+  assert.equal(loaded.take({ ...failed, completed_at: "2026-11-24T12:09:00Z" }), "failed");
+  assert.equal(loaded.hasJob("a"), false);
+});
+
 test("rules for all jobs notify of each change, and are kept", () => {
   const rules = new NotifyRules();
   rules.set(ALL_JOBS, "paused", true);

@@ -1,9 +1,27 @@
 /** Rules of notifications: the states of which jobs a reader wants to hear of. */
 
+import { isSameMoment, makeMoment, momentOf } from "./run_moment.js";
 import { isTerminal } from "./status.js";
 
 /** @typedef {"failed" | "paused" | "person" | "ended"} NotifyKind */
-/** @typedef {{job_id: string, status: string, waiting?: {code: string}}} NotifiableJob */
+
+/**
+ * @typedef {object} NotifiableJob
+ * @property {string} job_id
+ * @property {string} status
+ * @property {{code: string}} [waiting]
+ * @property {string | null} [submitted_at]
+ * @property {string | null} [completed_at]
+ */
+
+/** @typedef {{kind: NotifyKind, moment: import("./run_moment.js").RunMoment}} NotifiableState */
+
+/**
+ * @typedef {object} JobRule
+ * @property {Set<NotifyKind>} kinds
+ * @property {NotifiableState | null} known state of the job when the rule was made, or last looked at: the
+ *   reader is not notified of it again.
+ */
 
 /** @type {Record<NotifyKind, string>} */
 export const NOTIFY_LABELS = {
@@ -37,7 +55,7 @@ export function notifiableState({ status, waiting }) {
 export class NotifyRules {
   /** @type {Set<NotifyKind>} */
   #all;
-  /** @type {Map<string, Set<NotifyKind>>} */
+  /** @type {Map<string, JobRule>} */
   #jobs;
 
   /** @param {unknown} [saved] result of `toJSON`, or whatever else was saved. */
@@ -45,13 +63,18 @@ export class NotifyRules {
     const { all, jobs } = /** @type {{all?: unknown, jobs?: unknown}} */ (saved ?? {});
     this.#all = parseKinds(all);
     const entries = Array.isArray(jobs) ? jobs.filter((entry) => Array.isArray(entry)) : [];
-    this.#jobs = new Map(entries.map(([jobId, kinds]) => [String(jobId), parseKinds(kinds)]));
+    this.#jobs = new Map(
+      entries.map(([jobId, kinds, known]) => [
+        String(jobId),
+        { kinds: parseKinds(kinds), known: parseState(known) },
+      ]),
+    );
   }
 
   toJSON() {
     return {
       all: [...this.#all],
-      jobs: [...this.#jobs].map(([jobId, kinds]) => [jobId, [...kinds]]),
+      jobs: [...this.#jobs].map(([jobId, { kinds, known }]) => [jobId, [...kinds], known]),
     };
   }
 
@@ -72,7 +95,7 @@ export class NotifyRules {
    * @param {NotifyKind} kind
    */
   has(jobId, kind) {
-    return Boolean((jobId === ALL_JOBS ? this.#all : this.#jobs.get(jobId))?.has(kind));
+    return Boolean((jobId === ALL_JOBS ? this.#all : this.#jobs.get(jobId)?.kinds)?.has(kind));
   }
 
   /**
@@ -90,14 +113,15 @@ export class NotifyRules {
    * @param {string | null} jobId `ALL_JOBS` for the rules for all jobs.
    * @param {NotifyKind} kind
    * @param {boolean} isOn
+   * @param {NotifiableJob} [job] present state of the job, of which the reader is not notified.
    */
-  set(jobId, kind, isOn) {
-    const kinds = jobId === ALL_JOBS ? this.#all : (this.#jobs.get(jobId) ?? new Set());
+  set(jobId, kind, isOn, job) {
+    const kinds = jobId === ALL_JOBS ? this.#all : (this.#jobs.get(jobId)?.kinds ?? new Set());
     if (isOn) kinds.add(kind);
     else kinds.delete(kind);
     if (jobId === ALL_JOBS) return;
     this.#jobs.delete(jobId);
-    if (kinds.size) this.#jobs.set(jobId, kinds);
+    if (kinds.size) this.#jobs.set(jobId, { kinds, known: job ? stateOf(job) : null });
     for (const oldest of this.jobIds.slice(0, -MAX_JOBS)) this.#jobs.delete(oldest);
   }
 
@@ -111,12 +135,52 @@ export class NotifyRules {
    */
   take(job, previous) {
     const kind = notifiableState(job);
-    const isNew = !previous || notifiableState(previous) !== kind;
-    const isOwn = kind !== null && this.has(job.job_id, kind);
-    if (isTerminal(job.status)) this.#jobs.delete(job.job_id);
-    if (kind === null || !isNew) return null;
-    return isOwn || (previous && this.#all.has(kind)) ? kind : null;
+    const isOther = Boolean(previous && notifiableState(previous) !== kind);
+    const isOwn = this.#takeOwn(job, isOther || !previous);
+    return isOwn || (isOther && kind !== null && this.#all.has(kind)) ? kind : null;
   }
+
+  /**
+   * @param {NotifiableJob} job
+   * @param {boolean} mayBeOther false if only its times have changed.
+   * @returns {boolean} true if the job's own rules ask for a notification.
+   */
+  #takeOwn(job, mayBeOther) {
+    const rule = this.#jobs.get(job.job_id);
+    if (!rule) return false;
+    const state = stateOf(job);
+    const isNew = mayBeOther && state !== null && !isSameState(state, rule.known);
+    rule.known = state;
+    if (isNew && isTerminal(job.status)) this.#jobs.delete(job.job_id);
+    return isNew && rule.kinds.has(state.kind);
+  }
+}
+
+/**
+ * @param {NotifiableJob} job
+ * @returns {NotifiableState | null}
+ */
+function stateOf(job) {
+  const kind = notifiableState(job);
+  return kind && { kind, moment: momentOf(job) };
+}
+
+/**
+ * @param {NotifiableState} a
+ * @param {NotifiableState | null} b
+ */
+function isSameState(a, b) {
+  return a.kind === b?.kind && isSameMoment(a.moment, b.moment);
+}
+
+/**
+ * @param {unknown} state
+ * @returns {NotifiableState | null}
+ */
+function parseState(state) {
+  const { kind, moment } = /** @type {Partial<NotifiableState>} */ (state ?? {});
+  const known = NOTIFY_KINDS.find((one) => one === kind);
+  return known ? { kind: known, moment: makeMoment(moment?.submitted, moment?.ended) } : null;
 }
 
 /**

@@ -25,7 +25,7 @@ import { statusTone } from "./status.js";
  */
 
 /**
- * @typedef {object} StatusChange change of the status, or of what a reader may be notified of.
+ * @typedef {object} StatusChange change of the status, of the end, or of what a reader may be notified of.
  * @property {RosterEntry} job
  * @property {RosterEntry | undefined} previous undefined for a new job.
  */
@@ -116,5 +116,6 @@ export class Roster {
  * @param {RosterEntry} b
  */
 function isOtherState(a, b) {
-  return a.status !== b.status || notifiableState(a) !== notifiableState(b);
+  const isOtherEnd = (a.completed_at ?? null) !== (b.completed_at ?? null);
+  return a.status !== b.status || isOtherEnd || notifiableState(a) !== notifiableState(b);
 }

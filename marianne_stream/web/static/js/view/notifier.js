@@ -13,13 +13,20 @@ const KEY = "marianne-stream notifications";
 
 export class Notifier {
   #openJob;
+  #getJob;
+  /** True once the browser has shown that it has notifications for service workers only (Android). */
+  #isUnsupported = false;
   /** @type {Set<() => void>} */
   #listeners = new Set();
   rules = new NotifyRules(load(KEY, null));
 
-  /** @param {(jobId: string) => void} openJob is called when a notification is clicked. */
-  constructor(openJob) {
+  /**
+   * @param {(jobId: string) => void} openJob is called when a notification is clicked.
+   * @param {(jobId: string) => NotifiableJob | undefined} getJob returns the present state of a job.
+   */
+  constructor(openJob, getJob) {
     this.#openJob = openJob;
+    this.#getJob = getJob;
     addEventListener("storage", ({ key }) => {
       if (key !== KEY) return;
       this.rules = new NotifyRules(load(KEY, null));
@@ -29,7 +36,7 @@ export class Notifier {
 
   /** Permission of the browser, or the reason why it gives none. */
   get permission() {
-    return readPermission();
+    return this.#isUnsupported ? "missing" : readPermission();
   }
 
   /**
@@ -51,31 +58,38 @@ export class Notifier {
    * @returns {Promise<boolean>} false if the browser allows no notifications: the rule stays off.
    */
   async setRule(jobId, kind, isOn) {
-    if (isOn && this.permission === "default") await Notification.requestPermission();
+    if (isOn && this.permission === "default") await this.askPermission();
     const isAllowed = !isOn || this.permission === "granted";
     if (isAllowed) {
-      this.rules.set(jobId, kind, isOn);
+      this.rules.set(jobId, kind, isOn, jobId === null ? undefined : this.#getJob(jobId));
       this.#save();
     }
     this.#tell();
     return isAllowed;
   }
 
+  /** Let the browser ask for permission, if it shows notifications of pages. */
+  async askPermission() {
+    // Without permission, this shows nothing.
+    if (this.#make("", {})) await Notification.requestPermission();
+    this.#tell();
+  }
+
   /**
    * Notify of a change of a job, if the reader wants to hear of it.
    *
-   * @param {NotifiableJob} job
+   * @param {NotifiableJob & {last_progress_at?: string | null}} job
    * @param {NotifiableJob} [previous] see `NotifyRules.take`.
    */
   onChange(job, previous) {
     const hadRules = this.rules.hasJob(job.job_id);
     const kind = this.rules.take(job, previous);
-    if (hadRules !== this.rules.hasJob(job.job_id)) this.#save();
+    if (hadRules) this.#save();
     if (!kind) return;
     const words = kind === "person" ? "waits for a person" : statusLabel(job.status);
-    const notification = makeNotification(`${plainText(job.job_id)}: ${words}`, {
-      // All tabs notify: those with the same tag replace each other.
-      tag: `marianne-stream ${job.job_id}`,
+    const notification = this.#make(`${plainText(job.job_id)}: ${words}`, {
+      // All tabs notify: those with the same tag replace each other, silently.
+      tag: `marianne-stream ${job.job_id} ${kind} ${job.completed_at ?? job.last_progress_at}`,
       icon: `/static/icons/${kind === "failed" ? "failed" : "idle"}.svg`,
     });
     if (!notification) return;
@@ -92,7 +106,22 @@ export class Notifier {
    * @returns {boolean} false if the browser shows none.
    */
   showExample() {
-    return makeNotification("Marianne: an example", { tag: "marianne-stream example" }) !== null;
+    return this.#make("Marianne: an example", { tag: "marianne-stream example" }) !== null;
+  }
+
+  /**
+   * @param {string} title
+   * @param {NotificationOptions} options
+   * @returns {Notification | null} null if the browser shows no notifications of pages.
+   */
+  #make(title, options) {
+    try {
+      return new Notification(title, options);
+    } catch {
+      this.#isUnsupported = true;
+      this.#tell();
+      return null;
+    }
   }
 
   #save() {
@@ -108,17 +137,4 @@ export class Notifier {
 function readPermission() {
   if (!window.isSecureContext) return "insecure";
   return typeof Notification === "undefined" ? "missing" : Notification.permission;
-}
-
-/**
- * @param {string} title
- * @param {NotificationOptions} options
- * @returns {Notification | null} null if the browser allows them to service workers only (Android).
- */
-function makeNotification(title, options) {
-  try {
-    return new Notification(title, options);
-  } catch {
-    return null;
-  }
 }

@@ -9,19 +9,28 @@ import { makeIcon } from "./icons.js";
 /** @typedef {import("./notifier.js").NotifyPermission} NotifyPermission */
 
 const EXPLANATION =
-  "This browser shows a notification when a job changes in this way. A page of this server must be " +
+  "This browser shows a notification when one of these happens. A page of this server must be " +
   "open, in any tab or window; it need not be visible.";
 
 /** @type {Record<NotifyPermission, string>} */
 const PERMISSION_TEXTS = {
   granted: "The browser allows notifications.",
-  default: "The browser will ask whether to allow notifications.",
+  default: "The browser has not allowed notifications yet. It will ask.",
   denied:
     "The browser denies notifications from this page. Allow them in its settings for this site, then " +
     "choose again.",
   insecure:
     "The browser denies notifications: it allows them on https pages and on your own machine only.",
-  missing: "This browser has no notifications.",
+  missing: "This browser shows no notifications of pages.",
+};
+
+/** @type {Record<NotifyPermission, string>} */
+const LABELS_IF_ON = {
+  granted: "Notifying",
+  default: "Allow notifications",
+  denied: "Notifications denied",
+  insecure: "Notifications denied",
+  missing: "No notifications",
 };
 
 export class NotifyButton {
@@ -29,6 +38,7 @@ export class NotifyButton {
   #jobId;
   #label = h("span");
   #permission = h("p.permission", { role: "status" });
+  #allow;
   #example;
   /** @type {{jobId: string | null, kind: NotifyKind, box: HTMLInputElement}[]} */
   #boxes = [];
@@ -44,8 +54,13 @@ export class NotifyButton {
     this.#jobId = jobId;
     this.#example = h(
       "button",
-      { type: "button", onclick: () => this.#showExample() },
+      { type: "button", onclick: () => notifier.showExample() },
       "Show an example",
+    );
+    this.#allow = h(
+      "button",
+      { type: "button", onclick: () => notifier.askPermission() },
+      "Allow notifications",
     );
     this.#dialog = this.#makeDialog();
     this.button = h(
@@ -67,7 +82,7 @@ export class NotifyButton {
     const form = h(
       "form",
       { method: "dialog" },
-      h("div.bar", {}, this.#example, h("button", {}, "Close")),
+      h("div.bar", {}, this.#allow, this.#example, h("button", {}, "Close")),
     );
     const own =
       this.#jobId === null ? null : this.#makeGroup(this.#jobId, `${plainText(this.#jobId)}:`);
@@ -114,21 +129,19 @@ export class NotifyButton {
     this.#update();
   }
 
-  #showExample() {
-    if (!this.#notifier.showExample()) {
-      setText(this.#permission, "This browser shows no notifications of pages.");
-    }
-  }
-
   #update() {
     const { permission, rules } = this.#notifier;
-    for (const { jobId, kind, box } of this.#boxes) box.checked = rules.has(jobId, kind);
+    const isPossible = permission !== "missing" && permission !== "insecure";
+    for (const { jobId, kind, box } of this.#boxes) {
+      box.checked = rules.has(jobId, kind);
+      box.disabled = !isPossible && !box.checked;
+    }
     setText(this.#permission, PERMISSION_TEXTS[permission]);
     setAttribute(this.#permission, "data-permission", permission);
+    this.#allow.hidden = permission !== "default";
     this.#example.disabled = permission !== "granted";
     const isOn = rules.hasAny || (this.#jobId !== null && rules.hasJob(this.#jobId));
-    const isDenied = isOn && permission !== "granted";
-    setText(this.#label, isDenied ? "Notifications denied" : isOn ? "Notifying" : "Notify me");
+    setText(this.#label, isOn ? LABELS_IF_ON[permission] : "Notify me");
     setAttribute(this.button, "data-on", isOn);
   }
 }

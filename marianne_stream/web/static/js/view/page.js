@@ -65,7 +65,10 @@ export class Page {
     this.connection = new ConnectionStatus(findElement("#connection"), this);
     this.announcer = new Announcer(findElement("#announcer"));
     this.tab = new Tab(findElement("link[rel=icon]"));
-    this.notifier = new Notifier((jobId) => this.go(jobUrl(jobId) ?? "/"));
+    this.notifier = new Notifier(
+      (jobId) => this.go(jobUrl(jobId) ?? "/"),
+      (jobId) => this.roster.get(jobId),
+    );
     this.theme = new ThemeSwitch(findElement("#theme"));
     this.zone = new ZoneSwitch(findElement("#zone"), this.times, () => this.#onTimeZoneChange());
     this.shortcuts = new Shortcuts(/** @type {HTMLDialogElement} */ (findElement("#shortcuts")), [
@@ -272,6 +275,9 @@ export class Page {
     }
     for (const { job, previous } of changes) {
       this.notifier.onChange(job, previous ?? this.#beforeItsFirstState(job));
+      if (previous && this.seenFailures.followChange(job, previous)) {
+        save(SEEN_KEY, this.seenFailures);
+      }
       if (previous && previous.status !== job.status) {
         this.announcer.announce(`${plainText(job.job_id)}: ${statusLabel(job.status)}.`);
       }
