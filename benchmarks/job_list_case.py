@@ -105,7 +105,8 @@ async def use_list(page: Page, conductor: SimulatedConductor) -> dict[str, float
         turn += 1
         await page.mouse.wheel(0, 700 if turn % 40 < 20 else -700)
         if turn % 25 == 0:
-            await page.locator(".columns button").nth(turn // 25 % 7).click()
+            columns = page.locator(".columns button:visible")
+            await columns.nth(turn // 25 % await columns.count()).click()
         if turn % 40 == 0:
             await page.get_by_label("Filter jobs by name").fill("" if turn % 80 else "9")
         await asyncio.sleep(0.05)

@@ -176,13 +176,15 @@ async def test_window_without_shared_worker_takes_over_a_connection(
 ) -> None:
     conductor.launch("a", 2)
     await user.context.add_init_script("delete window.SharedWorker")
-    pages = [await user.open_page("/jobs/a") for _ in range(4)]
+    pages = [await user.open_page() for _ in range(4)]
     for page in pages:
         await expect(page.locator("#connection")).to_contain_text("Live")
     fifth = await user.open_page()
     blocked = "Not live: other windows use all connections of this browser."
     await expect(fifth.locator("#connection .sentence")).to_have_text(blocked)
-    await expect(fifth.get_by_text("Choose Go live here, or close one of them.")).to_be_visible()
+    advice = "Choose Go live here, or close one of them."
+    await expect(fifth.get_by_text(advice)).to_be_visible()
+    await expect(fifth.locator(".empty")).not_to_contain_text("by itself")
     assert sum((await fetch_open_streams(user.address)).values()) == 4
     await fifth.get_by_role("button", name="Go live here").click()
     await expect(fifth.locator("#connection")).to_contain_text("Live from")
@@ -191,10 +193,13 @@ async def test_window_without_shared_worker_takes_over_a_connection(
     await expect(fifth.locator(".job .count")).to_have_text("1 / 2")
     waiting = [p for p in pages if blocked in await p.locator("#connection").inner_text()]
     assert len(waiting) == 1
+    notice = waiting[0].locator(".list-notices .notice")
+    await expect(notice).to_contain_text(f"{advice} The list is as of")
+    await expect(notice).not_to_contain_text("by itself")
     # A window that is closed makes room.
     await fifth.close()
     await expect(waiting[0].locator("#connection")).to_contain_text("Live from")
-    await expect(waiting[0].locator(".job-header .count")).to_have_text("1 / 2")
+    await expect(waiting[0].locator(".job .count")).to_have_text("1 / 2")
 
 
 async def test_unauthenticated_page_redirects_to_sign_in_and_back(

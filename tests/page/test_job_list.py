@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser, open_browser_user
 from tests.support.conductors import occupy_slots
 from tests.support.job_list import job_names, launch_each_status
 from tests.support.processes import ManagedProcess, run_server
-from tests.support.waiting import wait_for_value
+from tests.support.waiting import wait_for_value, wait_until
 
 
 async def test_jobs_are_in_sections_and_failures_can_be_marked_as_seen(
@@ -88,8 +88,11 @@ async def test_click_on_a_column_sorts_and_the_address_keeps_it(
     await column.click()
     assert page.url.endswith("/")
     await page.set_viewport_size({"width": 390, "height": 844})
-    await page.locator("select.sort").select_option("name")
+    await page.get_by_label("Sort by").and_(page.locator("select")).select_option("name")
     assert await job_names(page) == ["a", "b-9", "b-10"]
+    await page.get_by_role("button", name="Ascending. Sort descending").click()
+    assert await job_names(page) == ["b-10", "b-9", "a"]
+    assert page.url.endswith("/?sort=name&order=descending")
 
 
 async def test_list_of_1000_jobs_draws_only_those_near_the_window(
@@ -128,11 +131,12 @@ LONG_NAMES = (
 
 # Pairs of visible cells of a row that share more than a pixel, and cells that leave their row.
 FIND_OVERLAPS = """() => {
+  const CELLS = ".status, .title, .sheet-strip, .cell, .note, .seen";
   const found = [];
   const seen = (element) =>
     element.offsetWidth > 1 && element.checkVisibility({ visibilityProperty: true });
   for (const row of document.querySelectorAll(".job")) {
-    const cells = [...row.children].filter(seen);
+    const cells = [...row.querySelectorAll(CELLS)].filter(seen);
     const boxes = cells.map((cell) => [cell.className, cell.getBoundingClientRect()]);
     const outer = row.getBoundingClientRect();
     for (const [name, box] of boxes) {
@@ -185,11 +189,11 @@ async def test_conductors_limits_explain_why_jobs_wait(
     await expect(notices).to_have_text(
         [
             "The conductor is under high pressure: it delays sheets and rejects new jobs.",
-            re.compile(r"^claude-code has reached its rate limit until \d\d:\d\d, for \d+ min"),
+            re.compile(r"^claude-code has reached its rate limit until \d\d:\d\d\.$"),
         ]
     )
     await expect(page.locator("[data-section=running] .detail")).to_have_text(
-        "Conductor 0.1.0: 1 of 15 jobs run"
+        "Conductor 0.1.0: 1 of 15 places in use"
     )
     await expect(page.locator(".job", has_text="later").locator(".note")).to_have_text(
         "The conductor's host is under pressure."
@@ -221,6 +225,7 @@ async def test_summary_tells_what_ended_since_the_last_visit(
     )
     await page.reload()
     summary = page.locator(".visit-summary")
+    await expect(summary).to_contain_text("While you were away")
     await expect(summary).to_contain_text("1 failed, 1 completed.")
     await summary.locator("summary").click()
     await expect(summary.locator("li").first).to_contain_text("The wind took it")
@@ -231,6 +236,43 @@ async def test_summary_tells_what_ended_since_the_last_visit(
     await page.reload()
     await expect(page.locator(".job")).to_have_count(2)
     await expect(summary).to_be_hidden()
+
+
+async def test_visit_goes_on_while_any_view_of_the_page_is_open(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("busy", 2)
+    job = await user.open_page("/jobs/busy")
+    await expect(job.locator("#connection")).to_have_text("Live from the conductor")
+    await wait_for_value(
+        lambda: job.evaluate("""localStorage.getItem("marianne-stream visit")"""), bool
+    )
+
+
+async def test_summary_is_requested_again_after_a_failure(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("done", 1)
+    page = await user.open_page()
+    await page.clock.install()
+    await page.evaluate(
+        """() => localStorage.setItem("marianne-stream visit",
+          JSON.stringify({ since: null, at: Date.now() - 3_600_000 }))"""
+    )
+    requests: list[str] = []
+
+    async def fail_once(route: Route) -> None:
+        requests.append(route.request.url)
+        if len(requests) == 1:
+            await route.fulfill(status=503, json={"code": "unavailable", "detail": "Busy."})
+        else:
+            await route.continue_()
+
+    await page.route("**/api/summary*", fail_once)
+    await page.reload()
+    await wait_until(lambda: len(requests) == 1)
+    await page.clock.run_for(31_000)
+    await expect(page.locator(".visit-summary")).to_contain_text("nothing ended")
 
 
 async def count_recorded_ends(page: Page) -> int:

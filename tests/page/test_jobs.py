@@ -1,5 +1,6 @@
 """Job list in a browser."""
 
+import re
 from pathlib import Path
 
 from playwright.async_api import expect
@@ -18,7 +19,9 @@ async def test_job_list_shows_status_progress_and_times(
     busy = page.locator(".job", has_text="busy")
     await expect(busy.locator(".status-label")).to_have_text("running")
     await expect(busy.locator(".count")).to_have_text("1 / 4")
-    await expect(busy.locator(".note")).to_have_text("Sheet 2 is at work.")
+    await expect(busy.locator(".note")).to_have_text(
+        re.compile(r"^Started \d\d:\d\d\. Sheet 2 is at work\.$")
+    )
     await expect(busy.locator(".duration .value")).to_contain_text(" s")
     done = page.locator(".job", has_text="done")
     await expect(done.locator(".status-label")).to_have_text("completed")
@@ -73,6 +76,9 @@ async def test_filters_by_status_and_name_are_kept_in_the_url(
     await expect(page.locator(".job")).to_have_count(2)
     await page.get_by_label("Filter jobs by name").fill("nothing")
     await expect(page.locator(".empty")).to_contain_text("No matching jobs.")
+    await page.get_by_role("button", name="Clear the filters").click()
+    await expect(page.locator(".job")).to_have_count(5)
+    assert page.url == f"{user.address}/"
 
 
 async def test_keyboard_steps_through_jobs_and_opens_one(
@@ -150,21 +156,100 @@ async def test_theme_is_kept_after_reload(user: BrowserUser, conductor: Simulate
     assert await page.evaluate(ground) == dark
 
 
-async def test_order_is_kept_while_the_pointer_is_on_the_list(
+async def test_failed_job_needs_the_reader_at_once_and_the_row_under_the_pointer_stays(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
-    conductor.launch("a", 2)
-    conductor.launch("b", 2)
+    for job_id in ("a", "b", "c"):
+        conductor.launch(job_id, 2)
+    page = await user.open_page()
+    running = page.locator("[data-section=running]")
+    await expect(running.locator(".job")).to_have_count(3)
+    first, second, third = await job_names(page)
+    await running.locator(".job").nth(1).hover()
+    conductor.launch("d", 2)
+    names = running.locator(".job .name")
+    await expect(names).to_have_text([first, second, "d", third])
+    conductor.fail_sheet(first, 1)
+    conductor.finish(first, "failed")
+    await expect(page.locator("[data-section=attention] .name")).to_have_text([first])
+    await expect(names).to_have_text([second, "d", third])
+    await expect(page.locator("h2:visible")).to_have_text(["Needs you 1", "Running 3"])
+    await page.mouse.move(5, 700)
+    await expect(names).to_have_text(["d", second, third])
+
+
+async def test_job_keeps_the_focus_when_it_changes_its_section(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    for job_id in ("a", "b"):
+        conductor.launch(job_id, 2)
     page = await user.open_page()
     await expect(page.locator(".job")).to_have_count(2)
-    before = await job_names(page)
-    await page.locator(".job").first.hover()
-    conductor.fail_sheet(before[1], 1)
-    conductor.finish(before[1], "failed")
-    await expect(page.locator(".job", has_text="failed")).to_have_count(1)
-    assert await job_names(page) == before
-    await page.mouse.move(5, 700)
-    await expect(page.locator(".job .name").first).to_have_text(before[1])
+    await page.keyboard.press("j")
+    focused = page.locator(".job .name:focus")
+    await expect(focused).to_have_text((await job_names(page))[0])
+    before = await focused.inner_text()
+    for job_id in ("a", "b"):
+        conductor.fail_sheet(job_id, 1)
+        conductor.finish(job_id, "failed")
+    needs = page.locator("[data-section=attention]")
+    await expect(needs.locator(".job")).to_have_count(2)
+    await expect(focused).to_have_text(before)
+    # All that is called a failure is marked, also while the focus is in the list.
+    await page.get_by_role("button", name="Mark all failures as seen").click()
+    await expect(needs).to_be_hidden()
+    await expect(page).to_have_title("Jobs · Marianne")
+
+
+async def test_tooltips_of_a_row_show_and_a_click_anywhere_opens_the_job(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("busy", 4)
+    conductor.fail_sheet("busy", 1, "The wind took it")
+    conductor.finish("busy", "failed")
+    page = await user.open_page()
+    row = page.locator(".job")
+    await expect(row.locator(".note")).to_have_text("The wind took it")
+    at_point = """(cell) => {
+      const { left, top, height } = cell.getBoundingClientRect();
+      const found = document.elementFromPoint(left + 4, top + height / 2);
+      return found.closest("[title]").title;
+    }"""
+    cells = (".status", ".sheet-strip", ".duration", ".changed", ".note")
+    titles = [await row.locator(cell).evaluate(at_point) for cell in cells]
+    assert [title.split(" ")[0] for title in titles[:3]] == ["failed", "0", "Started"]
+    assert titles[4] == "The wind took it"
+    assert len(set(titles)) == len(cells)
+    for cell in (".sheet-strip", ".note", ".name"):
+        await row.locator(cell).click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("busy")
+        await page.go_back()
+        await expect(row).to_be_visible()
+
+
+async def test_job_opens_at_its_head_and_back_finds_the_list_as_it_was(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    for number in range(60):
+        conductor.submit(f"job-{number}", 4)
+    page = await user.open_page("/?name=job")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await expect(page.locator(".job").first).to_be_visible()
+    await page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    last = page.locator(".job .name", has_text="job-59")
+    await expect(last).to_be_in_viewport()
+    before = await page.evaluate("scrollY")
+    await last.click()
+    await expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
+    assert await page.evaluate("scrollY") == 0
+    await page.go_back()
+    await expect(last).to_be_in_viewport()
+    assert await page.evaluate("scrollY") == before
+    await last.click()
+    await page.get_by_title("All jobs").click()
+    await expect(page.get_by_label("Filter jobs by name")).to_have_value("job")
+    await page.keyboard.press("u")
+    await expect(page.get_by_label("Filter jobs by name")).to_have_value("")
 
 
 async def test_page_of_360_pixels_does_not_scroll_sideways(

@@ -127,25 +127,37 @@ test("jobs are sorted by each column, and unknown values come last in both direc
   assert.equal(order("sheets", true)[0], "job-1");
 });
 
-test("an order that is kept gains new jobs and loses those that have gone", () => {
+test("a job is in its own section at once, and the order within a section is kept", () => {
   const shown = group([
     makeJob("a", "running"),
     makeJob("b", "running"),
-    makeJob("gone", "queued"),
-  ]);
-  const wanted = group([
-    makeJob("a", "failed"),
-    makeJob("b", "completed"),
     makeJob("c", "running"),
+    makeJob("gone", "queued"),
+    makeJob("old", "failed"),
   ]);
-  const kept = keepOrder(shown, wanted);
-  assert.deepEqual(namesOf(kept), {
-    attention: [],
-    running: ["c", "a", "b"],
+  const wanted = group(
+    [
+      makeJob("a", "failed"),
+      makeJob("c", "running", { submitted_at: at(1) }),
+      makeJob("b", "running", { submitted_at: at(2) }),
+      makeJob("new", "running", { submitted_at: at(3) }),
+      makeJob("old", "failed"),
+    ],
+    { sort: { key: "name", isAscending: false } },
+  );
+  assert.deepEqual(
+    wanted.running.map(({ job_id: id }) => id),
+    ["new", "c", "b"],
+  );
+  assert.deepEqual(namesOf(keepOrder(shown, wanted)), {
+    attention: ["a", "old"],
+    running: ["new", "b", "c"],
     queued: [],
     done: [],
   });
-  assert.equal(kept.running[1].status, "failed");
+  // No row moves from under the pointer within its section.
+  assert.deepEqual(namesOf(keepOrder(shown, wanted, "b")).running, ["b", "new", "c"]);
+  assert.deepEqual(namesOf(keepOrder(shown, wanted, "old")).attention, ["old", "a"]);
 });
 
 test("filter and sort stand in the address", () => {
@@ -195,12 +207,19 @@ test("strip shows what the roster tells: counts, the sheet at work, waits and st
     "failed 1",
     "open 3",
   ]);
+  assert.deepEqual(parts({ current_sheet: 3, active_sheets: 3, stalled: [4] }), [
+    "completed 2",
+    "stalled 1",
+    "running 2",
+    "open 1",
+  ]);
   assert.deepEqual(parts({ completed_sheets: 9 }), ["completed 6"]);
   assert.deepEqual(parts({ completed_sheets: null }), ["open 6"]);
   assert.deepEqual(parts({ total_sheets: null }), []);
   assert.equal(stripText(makeJob("a", "queued")), "Number of sheets unknown");
   const busy = makeJob("a", "running", { total_sheets: 6, completed_sheets: 2, current_sheet: 3 });
   assert.equal(stripText(busy), "2 of 6 sheets completed, sheet 3 at work");
+  assert.equal(stripText({ ...busy, active_sheets: 4 }), "2 of 6 sheets completed, 4 at work");
 });
 
 test("note tells the first line of the error, the wait, or the sheet at work", () => {
@@ -217,8 +236,18 @@ test("note tells the first line of the error, the wait, or the sheet at work", (
   const queueReason = "Waits for one of 2 places for jobs.";
   const reasoned = jobNote(makeJob("a", "queued", { waiting }), { ...context, queueReason });
   assert.equal(reasoned.text, queueReason);
-  const busy = makeJob("a", "running", { current_sheet: 7 });
+  const busy = makeJob("a", "running", { current_sheet: 7, active_sheets: 1 });
   assert.deepEqual(note(busy), { text: "Sheet 7 is at work.", kind: "work" });
+  const wide = { ...busy, active_sheets: 4, started_at: "2023-11-24T12:05:00Z" };
+  assert.equal(
+    note(wide).text,
+    "Started 24 Nov 2023, 12:05. 4 sheets are at work, from sheet 7 on.",
+  );
+  const paused = { code: "paused", detail: "The job is paused." };
+  assert.match(
+    note(makeJob("a", "paused", { waiting: paused })).text,
+    /command that lets it go on/,
+  );
   assert.deepEqual(
     ["running", "failed", "completed"].map((status) => hasNote(makeJob("a", status))),
     [true, true, false],
@@ -235,7 +264,7 @@ test("rest until the estimated end is given to the minute, and only while the pa
   };
   assert.equal(rest(4.2 * MINUTE), "in 4 min");
   assert.equal(rest(125.2 * MINUTE), "in 2 h 05 min");
-  assert.equal(rest(10_000), "under 1 min");
+  assert.equal(rest(10_000), "in < 1 min");
   assert.equal(rest(-5_000), "any moment");
   assert.equal(formatRest(makeJob("a", "running"), clock), "");
   assert.equal(formatRest(makeJob("a", "failed", { eta_at: at(0) }), clock), "");
@@ -276,16 +305,19 @@ test("conductor explains why jobs wait", () => {
   const conductors = new Conductors();
   const texts = () => conductors.notices(clock, times).map(({ text }) => text);
   assert.deepEqual(texts(), []);
-  assert.equal(conductors.loadText(1), "");
+  assert.equal(conductors.loadText(), "");
   const limits = { max_concurrent_jobs: 2 };
-  conductors.add({ version: "0.1.0", running_jobs: 1, limits, pressure_level: "none" });
-  assert.equal(conductors.loadText(2), "Conductor 0.1.0: 2 of 2 jobs run");
+  // The roster is newer than what the conductor has told.
+  conductors.listedCount = 1;
+  conductors.add({ version: "0.1.0", running_jobs: 2, limits, pressure_level: "none" });
+  assert.equal(conductors.loadText(), "Conductor 0.1.0: 1 of 2 places in use");
   assert.equal(conductors.queueReason(), "");
   assert.deepEqual(texts(), []);
   const until = new Date(clock.now() + 4.5 * MINUTE).toISOString();
   const past = new Date(clock.now() - 1).toISOString();
+  conductors.listedCount = 2;
   conductors.add({
-    running_jobs: 2,
+    running_jobs: 1,
     limits,
     pressure_level: "high",
     accepting_work: false,
@@ -294,17 +326,32 @@ test("conductor explains why jobs wait", () => {
       { instrument: "cli", until: past },
     ],
   });
+  assert.equal(conductors.loadText(), "Conductor: 2 of 2 places in use");
   assert.equal(conductors.queueReason(), "Waits for one of 2 places for jobs.");
   const [pressure, places, limit, ...others] = texts();
   assert.match(pressure, /under high pressure: it delays sheets and rejects new jobs/);
   assert.match(places, /^All 2 places for jobs are taken/);
-  assert.match(limit, /^claude-code has reached its rate limit until .* 4 min \d\d s more\.$/);
+  assert.match(limit, /^claude-code has reached its rate limit until \d\d:\d\d\.$/);
   assert.deepEqual(others, []);
   conductors.add({ shutting_down: true, accepting_work: false });
   assert.deepEqual(texts(), ["The conductor is shutting down."]);
   conductors.add({ source_name: "east", version: "0.2.0", running_jobs: 3 });
   assert.equal(conductors.queueReason(), "");
-  assert.equal(conductors.loadText(9), "Conductor east 0.2.0: 3 jobs run");
+  assert.equal(conductors.loadText(), "Conductor east 0.2.0: 3 jobs run");
+});
+
+test("notices change with what they tell only, not with each second", (t) => {
+  t.mock.timers.enable({ apis: ["Date"], now: Date.UTC(2026, 10, 24, 12) });
+  const { clock, times } = makeContext();
+  const conductors = new Conductors();
+  const until = new Date(clock.now() + 30 * MINUTE).toISOString();
+  conductors.add({ running_jobs: 1, rate_limits: [{ instrument: "cli", until }] });
+  const first = conductors.notices(clock, times);
+  assert.equal(first[0].text, "cli has reached its rate limit until 12:30.");
+  t.mock.timers.tick(20 * MINUTE);
+  assert.deepEqual(conductors.notices(clock, times), first);
+  t.mock.timers.tick(11 * MINUTE);
+  assert.deepEqual(conductors.notices(clock, times), []);
 });
 
 test("roster keeps the conductor's information, and reports a wait for a person as a change", () => {
@@ -316,8 +363,8 @@ test("roster keeps the conductor's information, and reports a wait for a person 
   };
   const info = JSON.stringify({ running_jobs: 3 });
   roster.applyEvents([{ event: "conductor", id: "", data: info }]);
-  assert.equal(roster.conductors.loadText(3), "Conductor: 3 jobs run");
   send(makeJob("a", "running"));
+  assert.equal(roster.conductors.loadText(), "Conductor: 1 job runs");
   assert.deepEqual(send(makeJob("a", "running", { current_sheet: 2 })), []);
   const waiting = { code: "person", detail: "" };
   const [change] = send(makeJob("a", "running", { waiting }));

@@ -10,47 +10,73 @@ import {
   continueVisit,
   summaryHeadline,
   summaryLines,
+  summaryUntil,
 } from "../../../marianne_stream/web/static/js/model/visits.js";
 
 const HOUR = 3_600_000;
 
 test("visit goes on over short absences, and a new one begins after a long one", () => {
   const now = Date.UTC(2026, 10, 24, 12);
-  assert.deepEqual(continueVisit(null, now), { since: null, at: now });
-  assert.deepEqual(continueVisit({ at: "damaged" }, now), { since: null, at: now });
-  const first = { since: null, at: now };
-  assert.deepEqual(continueVisit(first, now + 60_000), { since: null, at: now + 60_000 });
+  const first = { since: null, began: now, at: now };
+  assert.deepEqual(continueVisit(null, now), first);
+  assert.deepEqual(continueVisit({ at: "damaged" }, now), first);
+  assert.deepEqual(continueVisit(first, now + 60_000), { ...first, at: now + 60_000 });
   const second = continueVisit(first, now + HOUR);
-  assert.deepEqual(second, { since: now, at: now + HOUR });
+  assert.deepEqual(second, { since: now, began: now + HOUR, at: now + HOUR });
   const reloaded = continueVisit(second, now + HOUR + 5_000);
-  assert.deepEqual(reloaded, { since: now, at: now + HOUR + 5_000 });
+  assert.deepEqual(reloaded, { ...second, at: now + HOUR + 5_000 });
 });
 
-test("summary names failures first, and says if nothing is known", () => {
-  const waiting = [{ job_id: "w", waiting: { code: "paused", detail: "" } }];
-  const empty = { ended: [], waiting, stalled: [], complete: true };
+test("summary names failures first, a line for each job, and says if nothing is known", () => {
+  const empty = { ended: [], stalled: [], complete: true };
   assert.equal(summaryHeadline(empty), "nothing ended");
   assert.equal(summaryHeadline({ ...empty, complete: false }), "nothing is known to have ended");
   assert.deepEqual(summaryLines(empty), []);
   const summary = {
     ...empty,
     ended: [
-      { job_id: "a", status: "completed", duration_s: 61.2 },
+      { job_id: "a", status: "completed", duration_s: 61.2, completed_at: "2026-11-24T12:05:00Z" },
       { job_id: "b", status: "failed", error_message: "Exit code 1\nmore" },
-      { job_id: "c", status: "completed" },
+      { job_id: "a", status: "failed" },
+      { job_id: "a", status: "completed" },
     ],
-    stalled: [{ job_id: "d", sheet: 3 }],
+    stalled: [
+      { job_id: "d", sheet: 3, at: "2026-11-24T12:01:00Z" },
+      { job_id: "d", sheet: 2, at: "2026-11-24T12:00:00Z" },
+    ],
   };
-  assert.equal(summaryHeadline(summary), "1 failed, 2 completed, 1 sheet stalled");
+  assert.equal(summaryHeadline(summary), "2 failed, 2 completed, 2 sheets stalled");
+  const lines = summaryLines(summary);
   assert.deepEqual(
-    summaryLines(summary).map(({ jobId, text }) => `${jobId}: ${text}`),
+    lines.map(({ jobId, text }) => `${jobId}: ${text}`),
     [
       "b: failed: Exit code 1",
-      "d: sheet 3 showed no sign of life",
-      "a: completed after 1 min 01 s",
-      "c: completed",
+      "d: sheets 2, 3 showed no sign of life",
+      "a: completed after 1 min 01 s (before: 1 failed, 1 completed)",
     ],
   );
+  assert.deepEqual(
+    lines.map(({ at }) => at),
+    [NaN, Date.UTC(2026, 10, 24, 12, 1), Date.UTC(2026, 10, 24, 12, 5)],
+  );
+});
+
+test("summary leaves out what happened after the visit began", () => {
+  const summary = {
+    ended: [
+      { job_id: "late", status: "failed", completed_at: "2026-11-24T12:05:00Z" },
+      { job_id: "early", status: "failed", completed_at: "2026-11-24T11:59:00Z" },
+      { job_id: "unknown", status: "failed" },
+    ],
+    stalled: [{ job_id: "late", sheet: 1, at: "2026-11-24T12:05:00Z" }],
+    complete: true,
+  };
+  const { ended, stalled } = summaryUntil(summary, Date.UTC(2026, 10, 24, 12));
+  assert.deepEqual(
+    ended.map(({ job_id: id }) => id),
+    ["early", "unknown"],
+  );
+  assert.deepEqual(stalled, []);
 });
 
 test("state to be notified of tells a wait for a person from a pause", () => {
@@ -83,9 +109,10 @@ test("rule of a job notifies of its change, and ends with the job", () => {
 
 test("rule of a job notifies also of what happened while no page was open", () => {
   const rules = new NotifyRules();
-  rules.set("a", "ended", true);
+  rules.set("a", "ended", true, { job_id: "a", status: "running" });
   rules.set(ALL_JOBS, "ended", true);
   assert.equal(rules.take({ job_id: "a", status: "completed" }), "ended");
+  assert.equal(rules.hasJob("a"), false);
   assert.equal(rules.take({ job_id: "b", status: "completed" }), null);
 });
 

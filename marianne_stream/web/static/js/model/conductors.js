@@ -1,7 +1,5 @@
 /** Conductors: their versions, limits and load, from the `conductor` events of the roster stream. */
 
-import { formatDuration } from "./time_format.js";
-
 /** @typedef {import("./server_clock.js").ServerClock} ServerClock */
 /** @typedef {import("./time_format.js").TimeFormat} TimeFormat */
 
@@ -30,6 +28,11 @@ const PRESSURE_EFFECTS = {
 export class Conductors {
   /** @type {Map<string, ConductorInfo>} */
   #infos = new Map();
+  /**
+   * Number of running jobs in the roster. It is newer than what a conductor tells every 10 s, but does not
+   * say which of several conductors they belong to.
+   */
+  listedCount = 0;
 
   /**
    * Add the newest information about a conductor.
@@ -40,21 +43,15 @@ export class Conductors {
     this.#infos.set(info.source_name ?? "", info);
   }
 
-  /**
-   * Return how many jobs run, of how many that may, as words; "" if it is unknown.
-   *
-   * @param {number} runningCount number of running jobs in the roster, which is newer than what the
-   *   conductor tells every 10 s, but does not say which of several conductors they belong to.
-   */
-  loadText(runningCount) {
-    const infos = [...this.#infos.values()];
-    return infos
+  /** Return how many places for jobs are in use, as words; "" if it is unknown. */
+  loadText() {
+    return [...this.#infos.values()]
       .filter(({ running_jobs: running }) => running !== undefined)
       .map((info) => {
+        const count = this.#runningCount(info);
         const limit = info.limits?.max_concurrent_jobs;
-        const count = infos.length === 1 ? runningCount : info.running_jobs;
-        const running = limit ? `${count} of ${limit}` : `${count}`;
-        return `${nameOf(info)}: ${running} jobs run`;
+        if (limit) return `${nameOf(info)}: ${count} of ${limit} places in use`;
+        return `${nameOf(info)}: ${count} ${count === 1 ? "job runs" : "jobs run"}`;
       })
       .join(" · ");
   }
@@ -69,6 +66,7 @@ export class Conductors {
   notices(clock, times) {
     return [...this.#infos.values()].flatMap((info) => [
       ...stateNotices(info),
+      ...(this.#isFull(info) ? [fullNotice(info)] : []),
       ...limitNotices(info, clock, times),
     ]);
   }
@@ -79,12 +77,25 @@ export class Conductors {
     if (this.#infos.size !== 1) return "";
     const [info] = this.#infos.values();
     if (info.shutting_down) return "The conductor is shutting down.";
-    const limit = info.limits?.max_concurrent_jobs ?? Infinity;
-    if ((info.running_jobs ?? 0) >= limit) return `Waits for one of ${limit} places for jobs.`;
+    if (this.#isFull(info)) {
+      return `Waits for one of ${info.limits?.max_concurrent_jobs} places for jobs.`;
+    }
     if (PRESSURE_EFFECTS[info.pressure_level ?? ""]) {
       return "The conductor's host is under pressure.";
     }
     return "";
+  }
+
+  /** @param {ConductorInfo} info */
+  #runningCount({ running_jobs: running }) {
+    if (running === undefined) return NaN;
+    return this.#infos.size === 1 ? this.listedCount : running;
+  }
+
+  /** @param {ConductorInfo} info */
+  #isFull(info) {
+    const limit = info.limits?.max_concurrent_jobs;
+    return Boolean(limit) && this.#runningCount(info) >= Number(limit);
   }
 }
 
@@ -110,12 +121,17 @@ function stateNotices(info) {
   } else if (info.accepting_work === false && !info.shutting_down) {
     notices.push({ tone: "paused", text: `${name} accepts no new jobs at present.` });
   }
-  const limit = info.limits?.max_concurrent_jobs;
-  if (limit && (info.running_jobs ?? 0) >= limit) {
-    const text = `All ${limit} places for jobs are taken: the next job starts when one ends.`;
-    notices.push({ tone: "waiting", text: info.source_name ? `${name}: ${text}` : text });
-  }
   return notices;
+}
+
+/**
+ * @param {ConductorInfo} info
+ * @returns {ConductorNotice}
+ */
+function fullNotice({ source_name: name, limits }) {
+  const places = `All ${limits?.max_concurrent_jobs} places for jobs are taken`;
+  const text = `${places}: the next job starts when one ends.`;
+  return { tone: "waiting", text: name ? `The conductor ${name}: ${text}` : text };
 }
 
 /**
@@ -128,8 +144,8 @@ function limitNotices({ rate_limits: limits = [] }, clock, times) {
   return limits.flatMap(({ instrument, until }) => {
     const at = Date.parse(until);
     if (!(at > clock.now())) return [];
-    const rest = formatDuration(at - clock.now());
-    const text = `${instrument} has reached its rate limit until ${times.shortDateTime(at)}, for ${rest} more.`;
+    // Without the rest: screen readers read a notice again whenever its text changes.
+    const text = `${instrument} has reached its rate limit until ${times.shortDateTime(at)}.`;
     return [{ tone: "waiting", text }];
   });
 }

@@ -10,6 +10,8 @@ import { isTerminal } from "./status.js";
 /** @typedef {import("./time_format.js").TimeFormat} TimeFormat */
 /** @typedef {{text: string, kind: "error" | "wait" | "work" | ""}} JobNote */
 
+const PAUSED_HINT = "Open the job for the command that lets it go on.";
+
 /**
  * Return true if a row has place for a note: jobs that have ended well need none.
  *
@@ -36,10 +38,29 @@ export function jobNote(job, { clock, times, queueReason }) {
   if (stalled) return { text: stalled, kind: "wait" };
   if (job.waiting) {
     const isQueued = job.waiting.code === "queued" && queueReason;
-    const text = isQueued ? queueReason : waitingSentence(job.waiting, clock, times);
-    return { text, kind: "wait" };
+    // The status says that it is paused.
+    const isPaused = job.waiting.code === "paused";
+    const reason = isPaused ? PAUSED_HINT : waitingSentence(job.waiting, clock, times);
+    return { text: isQueued ? queueReason : reason, kind: "wait" };
   }
-  return { text: job.current_sheet ? `Sheet ${job.current_sheet} is at work.` : "", kind: "work" };
+  return { text: workText(job, times), kind: "work" };
+}
+
+/**
+ * Return what a running job does. The start stands first: the sheet at work comes and goes.
+ *
+ * @param {RosterEntry} job
+ * @param {TimeFormat} times
+ */
+function workText(
+  { started_at: startedAt, current_sheet: current, active_sheets: count = 0 },
+  times,
+) {
+  const start = times.shortDateTime(Date.parse(startedAt ?? ""));
+  const texts = start ? [`Started ${start}.`] : [];
+  if (current && count > 1) texts.push(`${count} sheets are at work, from sheet ${current} on.`);
+  else if (current) texts.push(`Sheet ${current} is at work.`);
+  return texts.join(" ");
 }
 
 /**
@@ -54,7 +75,7 @@ export function formatRest(job, clock) {
   if (Number.isNaN(rest) || isTerminal(job.status) || !clock.isLive) return "";
   if (rest <= 0) return "any moment";
   const minutes = Math.round(rest / 60_000);
-  if (minutes < 60) return minutes < 1 ? "under 1 min" : `in ${minutes} min`;
+  if (minutes < 60) return minutes < 1 ? "in < 1 min" : `in ${minutes} min`;
   return `in ${formatDuration(minutes * 60_000)}`;
 }
 

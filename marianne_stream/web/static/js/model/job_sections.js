@@ -32,7 +32,7 @@ export const SORTS = {
   sheets: { label: "Sheets", isAscending: false },
   duration: { label: "Duration", isAscending: false },
   ends: { label: "Ends", isAscending: true },
-  cost: { label: "Cost", isAscending: false },
+  cost: { label: "Est. cost", isAscending: false },
   changed: { label: "Changed", isAscending: false },
 };
 
@@ -92,21 +92,23 @@ export function groupJobs(jobs, { isSeen, sort, until }) {
 }
 
 /**
- * Return an order that is kept while a reader points at it: without the jobs that have gone, and with
- * new jobs at the beginning of their section.
+ * Return the wanted sections, with the jobs of each in the order in which they are shown. Jobs that are new
+ * in a section stand below the one that the reader points at, else first: the row under the pointer stays.
  *
  * @param {Sections} shown
  * @param {Sections} wanted
+ * @param {string} [pointedJob] id.
  * @returns {Sections}
  */
-export function keepOrder(shown, wanted) {
-  const jobs = new Map(SECTION_KEYS.flatMap((key) => wanted[key]).map((job) => [job.job_id, job]));
-  const known = new Set(SECTION_KEYS.flatMap((key) => shown[key]).map(({ job_id: id }) => id));
+export function keepOrder(shown, wanted, pointedJob) {
   /** @param {SectionKey} key */
-  const merge = (key) => [
-    ...wanted[key].filter(({ job_id: id }) => !known.has(id)),
-    ...shown[key].flatMap(({ job_id: id }) => jobs.get(id) ?? []),
-  ];
+  const merge = (key) => {
+    const added = new Map(wanted[key].map((job) => [job.job_id, job]));
+    const kept = shown[key].flatMap(({ job_id: id }) => added.get(id) ?? []);
+    for (const { job_id: id } of kept) added.delete(id);
+    const pointed = kept.findIndex(({ job_id: id }) => id === pointedJob);
+    return kept.toSpliced(pointed + 1, 0, ...added.values());
+  };
   return {
     attention: merge("attention"),
     running: merge("running"),

@@ -1,6 +1,6 @@
 /**
- * Strip of a job's sheets, as far as the roster tells of them: how many are completed, which one is at
- * work, waits or has stalled. Sheets are drawn by kind, not by number.
+ * Strip of a job's sheets, as far as the roster tells of them: how many are completed or at work, and which
+ * one waits or has stalled. Sheets are drawn by kind, not by number.
  */
 
 import { isTerminal } from "./status.js";
@@ -37,10 +37,10 @@ export function stripParts(job) {
   if (!isTerminal(job.status)) {
     const stalled = job.stalled ?? [];
     const waiting = job.waiting?.sheet;
-    const current = job.current_sheet;
     take("stalled", stalled.length);
     if (waiting) take("waiting", 1);
-    if (current && current !== waiting && !stalled.includes(current)) take("running", 1);
+    const isCurrentAtWork = job.current_sheet && job.current_sheet !== waiting;
+    take("running", (job.active_sheets ?? Number(Boolean(isCurrentAtWork))) - stalled.length);
   }
   take("open", open);
   return parts;
@@ -53,7 +53,10 @@ export function stripParts(job) {
  */
 export function stripText(job) {
   const { completed_sheets: completed, total_sheets: total, current_sheet: current } = job;
+  const active = job.active_sheets ?? 0;
   if (!total) return "Number of sheets unknown";
   const known = `${completed ?? "?"} of ${total} sheets completed`;
-  return current && !isTerminal(job.status) ? `${known}, sheet ${current} at work` : known;
+  if (isTerminal(job.status)) return known;
+  if (active > 1) return `${known}, ${active} at work`;
+  return current ? `${known}, sheet ${current} at work` : known;
 }

@@ -17,6 +17,7 @@ import { statusTone } from "./status.js";
  * @property {number | null} [completed_sheets]
  * @property {number | null} [total_sheets]
  * @property {number | null} [current_sheet]
+ * @property {number} [active_sheets] number of sheets at work.
  * @property {import("./job.js").Waiting} [waiting]
  * @property {string} [eta_at]
  * @property {number[]} [stalled] numbers of sheets.
@@ -107,6 +108,7 @@ export class Roster {
       if (known && (!previous || isOtherState(previous, job))) changes.push({ job, previous });
     }
     for (const jobId of removed) this.#jobs.delete(jobId);
+    this.conductors.listedCount = this.countByTone().running ?? 0;
     this.isLoaded = true;
   }
 }

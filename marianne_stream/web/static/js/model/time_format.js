@@ -53,6 +53,7 @@ const FORMATS = {
   fraction: { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 },
   dayAndMonth: { day: "numeric", month: "short" },
   day: { day: "numeric", month: "short", year: "numeric" },
+  year: { year: "numeric" },
   zone: { timeZoneName: "short" },
 };
 
@@ -84,14 +85,18 @@ export class TimeFormat {
   }
 
   /**
-   * Format a time as hours and minutes, with the day unless it is today.
+   * Format a time as hours and minutes, with the day unless it is today, and with the year unless it is
+   * this year.
    *
    * @param {number} ms
    */
   shortDateTime(ms) {
     if (!isValidTime(ms)) return "";
     const time = this.#format("minute", ms);
-    return this.isToday(ms) ? time : `${this.#format("dayAndMonth", ms)}, ${time}`;
+    if (this.isToday(ms)) return time;
+    const now = this.#clock.now();
+    const isThisYear = isValidTime(now) && this.#format("year", ms) === this.#format("year", now);
+    return `${this.#format(isThisYear ? "dayAndMonth" : "day", ms)}, ${time}`;
   }
 
   /**

@@ -20,6 +20,7 @@ export class JobFilters {
   #columns = new Map();
   #name;
   #select;
+  #turn;
   query = parseJobListQuery(location.search);
 
   /**
@@ -39,6 +40,7 @@ export class JobFilters {
       },
     });
     this.#select = this.#makeSelect();
+    this.#turn = h("button.quiet.icon-only", { type: "button", onclick: () => this.#turnSort() });
     this.chips = h(
       "div.chips",
       { role: "group", "aria-label": "Status" },
@@ -46,7 +48,7 @@ export class JobFilters {
       TONES.map((tone) => this.#makeChip(tone)),
     );
     this.field = h("label.search-field", {}, makeIcon("search"), this.#name);
-    this.select = this.#select;
+    this.select = h("div.sort", {}, this.#select, this.#turn);
     this.columns = h(
       "div.columns",
       { role: "group", "aria-label": "Sort by" },
@@ -110,7 +112,12 @@ export class JobFilters {
   #makeColumn(name, label) {
     const key = /** @type {SortKey} */ (name);
     const sort = () => this.#set({ sort: nextSort(this.query.sort, key) });
-    const button = h("button", { type: "button", onclick: sort }, label, h("span.direction"));
+    const button = h(
+      "button",
+      { type: "button", "data-column": key, onclick: sort },
+      label,
+      h("span.direction"),
+    );
     this.#columns.set(key, button);
     return button;
   }
@@ -124,16 +131,29 @@ export class JobFilters {
       this.#set({ sort: key ? nextSort(null, key) : null });
     };
     return h(
-      "select.sort",
+      "select",
       { "aria-label": "Sort by", onchange: choose },
       h("option", { value: "" }, "Most urgent"),
       options,
     );
   }
 
+  #turnSort() {
+    const { sort } = this.query;
+    if (sort) this.#set({ sort: { ...sort, isAscending: !sort.isAscending } });
+  }
+
   #updateSort() {
     const { sort } = this.query;
     this.#select.value = sort?.key ?? "";
+    this.#turn.hidden = !sort;
+    const order = sort?.isAscending ? "Ascending" : "Descending";
+    const other = sort?.isAscending ? "descending" : "ascending";
+    setAttribute(this.#turn, "title", `${order}. Sort ${other}`);
+    this.#turn.replaceChildren(
+      makeIcon(sort?.isAscending ? "up" : "down"),
+      h("span.visually-hidden", {}, `${order}. Sort ${other}`),
+    );
     for (const [key, button] of this.#columns) {
       const isSorted = sort?.key === key;
       const direction = sort?.isAscending ? "ascending" : "descending";

@@ -58,7 +58,7 @@ export class JobHead {
         {},
         h(
           "a.back",
-          { href: "/", "data-page": true, title: "All jobs" },
+          { href: page.listUrl, "data-page": true, title: "All jobs" },
           makeIcon("back"),
           h("span.visually-hidden", {}, "All jobs"),
         ),

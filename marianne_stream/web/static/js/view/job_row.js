@@ -28,9 +28,9 @@ export class JobRow {
   #note = h("span.note");
   #seen;
   #cells = {
-    duration: new Cell("duration", "Duration"),
-    ends: new Cell("ends", "Ends"),
-    cost: new Cell("cost", "Cost"),
+    duration: new Cell("duration", "for"),
+    ends: new Cell("ends", "ends"),
+    cost: new Cell("cost", "est."),
     changed: new Cell("changed", "Changed"),
   };
 
@@ -40,6 +40,7 @@ export class JobRow {
    * @param {(job: RosterEntry) => void} onSeen is called to mark a failure as seen, or not.
    */
   constructor(jobId, page, onSeen) {
+    this.jobId = jobId;
     this.#page = page;
     const [url, name] = [jobUrl(jobId), plainText(jobId)];
     this.link = url
@@ -56,16 +57,21 @@ export class JobRow {
         onclick: () => this.#job && onSeen(this.#job),
       },
       makeIcon("completed"),
-      "Seen",
+      h("span.label", {}, "Seen"),
     );
     const { duration, ends, cost, changed } = this.#cells;
     this.element = h(
       "li.job",
-      {},
+      { onclick: url && ((/** @type {MouseEvent} */ event) => this.#onClick(event)) },
       this.#status.element,
-      h("span.title", {}, this.link, reason, this.#notifyMark),
+      h(
+        "span.line",
+        {},
+        h("span.title", {}, this.link, reason, this.#notifyMark),
+        ...[cost, ends, duration].map(({ element }) => element),
+      ),
       this.#strip.element,
-      ...[duration, ends, cost, changed].map(({ element }) => element),
+      changed.element,
       this.#note,
       this.#seen,
     );
@@ -83,10 +89,21 @@ export class JobRow {
     this.#status.show(job.status);
     setAttribute(this.#status.element, "title", job.status.replaceAll("_", " "));
     this.#strip.show(job);
-    this.#cells.cost.show(formatCost(job.estimated_cost), "Estimated by the conductor");
+    this.#cells.cost.show(formatCost(job.estimated_cost), "Cost, estimated by the conductor");
     this.#seen.hidden = job.status !== "failed";
     this.updateTimes();
     this.tick();
+  }
+
+  /**
+   * Open the job also by a click on a cell: cells with a tooltip lie above the area of the link.
+   *
+   * @param {MouseEvent} event
+   */
+  #onClick(event) {
+    const isForOther = event.target instanceof Element && event.target.closest("a, button");
+    if (isForOther || getSelection()?.isCollapsed === false) return;
+    this.link.dispatchEvent(new MouseEvent("click", event));
   }
 
   /** Update the times that change with the job and with the time zone. */

@@ -73,33 +73,20 @@ export class JobSection {
    *
    * @param {number} listTop result of `measure`.
    * @param {number} windowHeight
-   * @param {string} keptId job whose row is drawn wherever it is: it is about to have the focus.
+   * @param {string[]} keptIds jobs whose rows are drawn wherever they are.
    */
-  draw(listTop, windowHeight, keptId) {
+  draw(listTop, windowHeight, keptIds) {
     const wanted = this.#indicesInWindow(listTop, windowHeight);
-    const focused = this.#list.contains(document.activeElement)
-      ? document.activeElement?.closest("li")
-      : null;
-    for (const [jobId, row] of this.#rows) {
+    for (const jobId of keptIds) {
       const index = this.#indices.get(jobId);
-      if (index === undefined) this.#rows.delete(jobId);
-      else if (row.element === focused) wanted.add(index);
-      else if (!wanted.has(index)) this.#rows.delete(jobId);
+      if (index !== undefined) wanted.add(index);
     }
-    const kept = this.#indices.get(keptId);
-    if (kept !== undefined) wanted.add(kept);
+    for (const jobId of this.#rows.keys()) {
+      if (!wanted.has(this.#indices.get(jobId) ?? -1)) this.#rows.delete(jobId);
+    }
     const indices = [...wanted].sort((a, b) => a - b);
     const elements = indices.map((index) => this.#drawRow(index));
     setChildren(this.#list, elements);
-  }
-
-  /**
-   * Return the row of a job, if it is drawn.
-   *
-   * @param {string} jobId
-   */
-  getRow(jobId) {
-    return this.#rows.get(jobId);
   }
 
   /** Rows that are drawn. */

@@ -1,9 +1,11 @@
 /** Job list: `/`. */
 
+import { formatJobListUrl } from "../model/job_list_query.js";
 import { groupJobs, keepOrder, SECTION_KEYS, SECTION_LABELS } from "../model/job_sections.js";
 import { ALL_JOBS } from "../model/notify_rules.js";
 import { jobUrl, NO_JOB_URL } from "../model/page_urls.js";
-import { h, setText } from "./dom.js";
+import { isTerminal } from "../model/status.js";
+import { h, setAttribute, setText } from "./dom.js";
 import { JobFilters } from "./job_filters.js";
 import { JobRowLayout } from "./job_row_layout.js";
 import { JobSection } from "./job_section.js";
@@ -15,13 +17,15 @@ import { VisitSummary } from "./visit_summary.js";
 /** @typedef {import("../model/job_sections.js").SectionKey} SectionKey */
 /** @typedef {import("../model/job_sections.js").Sections} Sections */
 
-/** Shortest time between two changes of the order. */
+/** Shortest time between two changes of the order within the sections. */
 const REORDER_MS = 2_000;
+/** Time after a step by keyboard for which the order is kept. */
+const STEP_REORDER_MS = 5_000;
 const TICK_MS = 1_000;
 /** Delay after which changes of the roster are shown together. */
 const UPDATE_DELAY_MS = 100;
 
-const CONTINUES = "This page updates as soon as the conductor responds.";
+const CONTINUES = "This page updates by itself.";
 
 export class JobsView {
   #page;
@@ -33,10 +37,19 @@ export class JobsView {
   #sections;
   #list;
   #seenAll;
-  #empty = h("div.empty", { hidden: true });
+  #emptyText = h("div");
+  #clear = h(
+    "button.quiet",
+    { type: "button", onclick: () => this.#onClear() },
+    "Clear the filters",
+  );
+  #empty = h("div.empty", { hidden: true }, this.#emptyText, this.#clear);
   /** @type {Sections} what is shown, in order. */
   #shown = { attention: [], running: [], queued: [], done: [] };
-  #orderedAt = 0;
+  /** Time up to which the order within the sections is kept. */
+  #keptUntil = 0;
+  /** False for a tap, which sets `:hover` as well: it stays. */
+  #isMouse = false;
   #selectedJob = "";
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
@@ -67,6 +80,9 @@ export class JobsView {
     this.#section("attention").detail.append(this.#seenAll);
     const elements = this.#sections.map(({ section }) => section.element);
     this.#list = h("div.job-sections", {}, elements);
+    this.#list.addEventListener("pointerover", ({ pointerType }) => {
+      this.#isMouse = pointerType === "mouse";
+    });
     this.element = this.#makeElement();
     this.shortcuts = [
       { key: "j", label: "Next job", run: () => this.#step(1) },
@@ -77,6 +93,11 @@ export class JobsView {
       { key: "G", label: "Last job", run: () => this.#select(Infinity) },
       { key: "Escape", label: "Clear the filters", run: () => this.#filters.clear() },
     ];
+  }
+
+  /** Address of the list with its filters. */
+  get url() {
+    return formatJobListUrl(this.#filters.query);
   }
 
   /** Start updating; the element is in the page. */
@@ -96,7 +117,6 @@ export class JobsView {
     this.#closing.abort();
     this.#layout.close();
     this.#notify.close();
-    this.#summary.close();
   }
 
   /** Show the changed roster, soon: many changes at once are shown together. */
@@ -104,13 +124,12 @@ export class JobsView {
     this.#pendingUpdate ??= setTimeout(() => {
       this.#pendingUpdate = null;
       this.#update();
-      this.#summary.tick();
     }, UPDATE_DELAY_MS);
   }
 
   onTimeZoneChange() {
     for (const row of this.#rows()) row.updateTimes();
-    this.#summary.onTimeZoneChange();
+    this.#summary.draw();
     this.#tick();
   }
 
@@ -120,7 +139,7 @@ export class JobsView {
   #makeElement() {
     return h(
       "section.jobs-view",
-      { "aria-labelledby": "jobs-heading" },
+      { "aria-labelledby": "jobs-heading", "data-without-cost": true, "data-without-ends": true },
       h(
         "div.bar",
         {},
@@ -167,7 +186,7 @@ export class JobsView {
   }
 
   /**
-   * Update the rows at once, and their order only if nobody is about to click on a row.
+   * Update the sections at once, and the order within them only if the reader does not point at a row.
    *
    * @param {boolean} reorder
    */
@@ -180,12 +199,12 @@ export class JobsView {
       sort,
       until: clock.knownUntil(),
     });
-    const isInUse = this.#list.matches(":hover") || this.#list.contains(document.activeElement);
-    const mayReorder = reorder || (this.#isOrderOld() && !isInUse);
-    this.#shown = mayReorder ? wanted : keepOrder(this.#shown, wanted);
-    if (mayReorder) this.#orderedAt = Date.now();
-    const failed = wanted.attention.filter(({ status }) => status === "failed");
-    this.#seenAll.hidden = failed.length < 2;
+    const pointedJob = this.#pointedJob();
+    const mayReorder = reorder || (this.#isOrderOld() && !pointedJob);
+    this.#shown = mayReorder ? wanted : keepOrder(this.#shown, wanted, pointedJob);
+    if (mayReorder) this.#keptUntil = Date.now() + REORDER_MS;
+    this.#seenAll.hidden = this.#failedJobs().length < 2;
+    this.#showColumns(sort);
     this.#layout.measure();
     for (const { key, section } of this.#sections) {
       section.setJobs(this.#shown[key], (job) => this.#layout.heightOf(job));
@@ -193,8 +212,39 @@ export class JobsView {
     this.#draw();
   }
 
+  /**
+   * Show the columns that a job has a value for. They stay: a column that comes and goes moves all others.
+   *
+   * @param {import("../model/job_sections.js").Sort | null} sort
+   */
+  #showColumns(sort) {
+    const jobs = this.#jobs();
+    const hasCost = jobs.some(({ estimated_cost: cost }) => cost);
+    const hasEnd = jobs.some((job) => job.eta_at && !isTerminal(job.status));
+    if (hasCost || sort?.key === "cost") setAttribute(this.element, "data-without-cost", null);
+    if (hasEnd || sort?.key === "ends") setAttribute(this.element, "data-without-ends", null);
+  }
+
+  /** Return the id of the job whose row is under the pointer. */
+  #pointedJob() {
+    if (!this.#isMouse) return undefined;
+    return [...this.#rows()].find(({ element }) => element.matches(":hover"))?.jobId;
+  }
+
+  /** Return the id of the job whose row has the focus; "" if none has. */
+  #focusedJob() {
+    if (!this.#list.contains(document.activeElement)) return "";
+    const row = [...this.#rows()].find(({ element }) => element.contains(document.activeElement));
+    return row?.jobId ?? "";
+  }
+
+  /** Return the failures that need the reader. */
+  #failedJobs() {
+    return this.#shown.attention.filter(({ status }) => status === "failed");
+  }
+
   #isOrderOld() {
-    return Date.now() - this.#orderedAt > REORDER_MS;
+    return Date.now() > this.#keptUntil;
   }
 
   #drawSoon() {
@@ -206,21 +256,31 @@ export class JobsView {
     });
   }
 
-  /** Draw the rows in and near the window. */
+  /** Draw the rows in and near the window, and those of the selected job and of that with the focus. */
   #draw() {
+    const focused = this.#focusedJob();
     const tops = this.#sections.map(({ section }) => section.measure());
     this.#sections.forEach(({ section }, index) => {
-      section.draw(tops[index], innerHeight, this.#selectedJob);
+      section.draw(tops[index], innerHeight, [this.#selectedJob, focused]);
     });
+    // The focus is lost if the row moves in the document, or to another section.
+    if (focused && !this.#focusedJob()) this.#getRow(focused)?.link.focus({ preventScroll: true });
+  }
+
+  /** @param {string} jobId */
+  #getRow(jobId) {
+    return [...this.#rows()].find((row) => row.jobId === jobId);
   }
 
   #showEmptyText() {
-    const { roster, notReadyReasons: reasons } = this.#page;
+    const { roster, connection, notReadyReasons: reasons } = this.#page;
+    this.#clear.hidden = !(roster.isLoaded && roster.size);
     if (roster.isLoaded && roster.size) {
-      this.#showEmpty("No matching jobs.", "Press Esc to clear the filters.");
+      this.#showEmpty("No matching jobs.");
     } else if (reasons.length) {
       const title = roster.isLoaded ? "No jobs yet." : "Jobs are not available yet.";
-      this.#showEmpty(title, ...reasons, CONTINUES);
+      // A blocked window goes on only if the reader does what the reason says.
+      this.#showEmpty(title, ...reasons, ...(connection.isBlocked ? [] : [CONTINUES]));
     } else if (roster.isLoaded) {
       const hint = "Submit a score to the conductor; its job appears here automatically.";
       this.#showEmpty("No jobs yet.", hint);
@@ -234,20 +294,24 @@ export class JobsView {
    * @param {...string} sentences
    */
   #showEmpty(title, ...sentences) {
-    if (this.#empty.textContent === title + sentences.join("")) return;
-    const texts = sentences.map((text) => h("p", {}, text));
-    this.#empty.replaceChildren(h("p.title", {}, title), ...texts);
+    const text = this.#emptyText;
+    if (text.textContent === title + sentences.join("")) return;
+    text.replaceChildren(h("p.title", {}, title), ...sentences.map((one) => h("p", {}, one)));
   }
 
   #tick() {
     const { clock, roster } = this.#page;
     for (const row of this.#rows()) row.tick();
-    const { running = 0 } = roster.countByTone();
-    const load = clock.isLive ? roster.conductors.loadText(running) : "";
+    const load = clock.isLive ? roster.conductors.loadText() : "";
     setText(this.#section("running").detail, load);
     this.#notices.update();
-    this.#summary.tick();
+    this.#summary.update();
     if (this.#isOrderOld()) this.#update();
+  }
+
+  #onClear() {
+    this.#filters.clear();
+    this.#page.main.focus({ preventScroll: true });
   }
 
   /** @param {RosterEntry} job */
@@ -263,7 +327,7 @@ export class JobsView {
   }
 
   #markAllSeen() {
-    const failed = this.#shown.attention.filter(({ status }) => status === "failed");
+    const failed = this.#failedJobs();
     this.#page.markSeen(failed, true);
     this.#page.announcer.announce(`${failed.length} failures marked as seen: they are under Done.`);
     this.#update({ reorder: true });
@@ -287,9 +351,9 @@ export class JobsView {
   /** @param {string} jobId */
   #focusJob(jobId) {
     this.#selectedJob = jobId;
+    this.#keptUntil = Date.now() + STEP_REORDER_MS;
     this.#draw();
-    const rows = this.#sections.map(({ section }) => section.getRow(jobId));
-    const row = rows.find((one) => one !== undefined);
+    const row = this.#getRow(jobId);
     row?.link.focus({ preventScroll: true });
     row?.element.scrollIntoView({ block: "nearest" });
   }

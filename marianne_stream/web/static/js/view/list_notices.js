@@ -25,12 +25,15 @@ export class ListNotices {
 
   /** @returns {ListNotice[]} */
   #staleNotices() {
-    const { clock, times, roster } = this.#page;
+    const { clock, times, roster, connection } = this.#page;
     const reason = this.#staleReason();
     if (!roster.isLoaded || !reason) return [];
     const at = times.shortDateTime(clock.knownUntil());
     const known = at ? `The list is as of ${at}` : "The list is the last known state";
-    return [{ tone: "paused", text: `${reason} ${known}; it updates by itself.` }];
+    const text = connection.isBlocked
+      ? `${reason} ${known}.`
+      : `${reason} ${known}; it updates by itself.`;
+    return [{ tone: "paused", text }];
   }
 
   /** Return why the list is not live, as a sentence; "" while that is not known. */

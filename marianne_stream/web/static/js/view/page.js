@@ -22,6 +22,7 @@ import { Shortcuts } from "./shortcuts.js";
 import { redirectToSignIn } from "./sign_in_redirect.js";
 import { Tab } from "./tab.js";
 import { ThemeSwitch } from "./theme_switch.js";
+import { VisitTracker } from "./visit_tracker.js";
 import { ZoneSwitch } from "./zone_switch.js";
 
 /** @typedef {import("../wire/event_parser.js").ServerSentEvent} ServerSentEvent */
@@ -48,6 +49,8 @@ const MAX_NEW_JOB_AGE_MS = 60_000;
 /** Page and what its views share. */
 export class Page {
   #shownUrl = "";
+  /** Address of the job list, with the filters that the reader left it with. */
+  listUrl = "/";
   #isRosterSeen = false;
   #rosterPhase = "connecting";
   /** @type {JobsView | JobView | JobsLogView | null} */
@@ -62,6 +65,7 @@ export class Page {
     this.roster = new Roster();
     this.clock = new ServerClock();
     this.times = new TimeFormat(this.clock);
+    this.visits = new VisitTracker(this.clock);
     this.connection = new ConnectionStatus(findElement("#connection"), this);
     this.announcer = new Announcer(findElement("#announcer"));
     this.tab = new Tab(findElement("link[rel=icon]"));
@@ -74,7 +78,7 @@ export class Page {
     this.shortcuts = new Shortcuts(/** @type {HTMLDialogElement} */ (findElement("#shortcuts")), [
       { key: "z", label: "Local time or UTC", run: () => this.zone.next() },
       { key: "t", label: "Dark, light or system theme", run: () => this.theme.next() },
-      { key: "u", label: "All jobs", run: () => this.go("/") },
+      { key: "u", label: "All jobs", run: () => this.#showJobs() },
     ]);
     this.#listen();
   }
@@ -89,6 +93,7 @@ export class Page {
       history.pushState(null, "", url);
     }
     this.show();
+    scrollTo(0, 0);
   }
 
   /**
@@ -97,6 +102,7 @@ export class Page {
    * @param {{isFirst?: boolean}} [options]
    */
   show({ isFirst = false } = {}) {
+    if (this.#view instanceof JobsView) this.listUrl = this.#view.url;
     this.#view?.close();
     this.#shownUrl = location.pathname + location.search;
     const view = this.#makeView();
@@ -106,6 +112,11 @@ export class Page {
     view.open();
     // The element that had the focus is gone: screen readers go on at the new view.
     if (!isFirst) this.main.focus({ preventScroll: true });
+  }
+
+  /** Show the job list as the reader left it, or all jobs if it is shown. */
+  #showJobs() {
+    this.go(this.#view instanceof JobsView ? "/" : this.listUrl);
   }
 
   #makeView() {
