@@ -1,12 +1,14 @@
 /** Time zone switch: the browser's time zone, or UTC. */
 
-import { setAttribute, setText } from "./dom.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
 import { load, save } from "./local_storage.js";
 
 const KEY = "marianne-stream zone";
 
 export class ZoneSwitch {
   #button;
+  #label = h("span");
   #times;
   #onChange;
 
@@ -20,6 +22,7 @@ export class ZoneSwitch {
     this.#times = times;
     this.#onChange = onChange;
     times.zone = load(KEY, /** @type {string} */ ("local")) === "utc" ? "utc" : "local";
+    button.append(makeIcon("swap"), this.#label);
     button.addEventListener("click", () => this.next());
     this.#update();
   }
@@ -35,7 +38,7 @@ export class ZoneSwitch {
   #update() {
     const { zone, zoneName } = this.#times;
     const other = zone === "utc" ? "local time" : "UTC";
-    setText(this.#button, zone === "utc" ? "UTC" : "Local time");
+    setText(this.#label, zone === "utc" ? "UTC" : "Local time");
     setAttribute(this.#button, "title", `Times are in ${zoneName}. Switch to ${other} (z)`);
   }
 }
