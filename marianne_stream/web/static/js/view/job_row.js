@@ -129,6 +129,7 @@ export class JobRow {
     const { duration, ends, changed } = this.#cells;
     this.#notifyMark.hidden = !notifier.rules.hasJob(job.job_id);
     setAttribute(this.#seen, "aria-pressed", String(seenFailures.has(job)));
+    setText(duration.label, isTerminal(job.status) ? "ran " : "for ");
     duration.show(formatJobDuration(job, clock));
     ends.show(formatRest(job, clock));
     changed.show(formatLastChange(lastChange(job), clock, times));
