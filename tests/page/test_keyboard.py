@@ -135,7 +135,7 @@ async def test_skip_link_focuses_the_content_and_keeps_the_position(
     await scroll_up(page, 600)
     await wait_until_paused(page)
     before = await middle_line(page)
-    await page.locator(".skip-link").focus()
+    await page.get_by_role("link", name="Skip to content").focus()
     await page.keyboard.press("Enter")
     assert await page.evaluate("document.activeElement.id") == "main"
     assert await middle_line(page) == before

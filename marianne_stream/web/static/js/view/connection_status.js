@@ -83,7 +83,10 @@ export class ConnectionStatus {
     const phase = worst?.phase ?? "connecting";
     const isConnected = phase === "live" || phase === "ended";
     const isStale = isConnected && !this.#page.clock.isLive;
-    setAttribute(this.#element, "data-phase", isStale ? "stale" : phase);
+    // A page that was live waits, also while it tries to connect: its header does not jump.
+    const isReconnecting = phase === "connecting" && this.#wasLive();
+    const shown = isReconnecting ? "waiting" : phase;
+    setAttribute(this.#element, "data-phase", isStale ? "stale" : shown);
     setText(this.#text, isConnected || !worst ? this.#sourceText() : this.#phaseText(worst));
   }
 

@@ -70,7 +70,10 @@ export class JobHead {
       h(
         "dl.facts",
         {},
-        Object.values(this.#facts).map(({ element }) => element),
+        Object.entries(this.#facts).map(([name, { element }]) => {
+          setAttribute(element, "data-fact", name);
+          return element;
+        }),
       ),
       this.#waiting.element,
       this.#stalled.element,

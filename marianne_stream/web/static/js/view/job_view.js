@@ -8,6 +8,7 @@ import { ApiError, getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
 import { GanttView } from "./gantt_view.js";
 import { h, setAttribute } from "./dom.js";
 import { JobHead } from "./job_head.js";
+import { JobTabs } from "./job_tabs.js";
 import { LogView } from "./log_view.js";
 import { NotifyButton } from "./notify_button.js";
 import { SheetPanel } from "./sheet_panel.js";
@@ -28,6 +29,7 @@ export class JobView {
   #panel;
   #timeline;
   #log;
+  #tabs;
   /** @type {number | null} number of the chosen sheet. */
   #selected = null;
   /** True once the sheet to show first has been chosen. */
@@ -57,10 +59,17 @@ export class JobView {
     this.#log = new LogView(page, jobId);
     this.#notify = new NotifyButton(page.notifier, jobId);
     this.#head = new JobHead(page, jobId, this.#notify.element);
+    const [header, ...facts] = this.#head.elements;
+    this.#tabs = new JobTabs({
+      sheets: [this.#gantt.element, this.#panel.element],
+      log: [this.#log.element],
+      events: [this.#timeline.element],
+    });
     this.element = h(
       "article.job-view",
       { "aria-labelledby": "job-heading" },
-      ...this.#head.elements,
+      h("div.job-top", {}, header, this.#tabs.element),
+      h("div.job-details", {}, facts),
       h(
         "div.job-panels",
         {},
@@ -77,7 +86,7 @@ export class JobView {
     this.#page.tab.setTitle(plainText(this.#jobId));
     this.#followStatus();
     this.#followEvents();
-    this.#log.open();
+    if (this.#log.open()) this.#tabs.show("log");
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#tick();
   }
@@ -90,6 +99,7 @@ export class JobView {
     this.#gantt.close();
     this.#panel.close();
     this.#log.close();
+    this.#tabs.close();
     this.#notify.close();
   }
 
@@ -102,7 +112,13 @@ export class JobView {
 
   /** Show the lines of the log that the address names. */
   onFragmentChange() {
-    this.#log.onFragmentChange();
+    if (this.#log.onFragmentChange()) this.#tabs.show("log");
+  }
+
+  /** Move the focus to the log. */
+  focusLog() {
+    this.#tabs.show("log");
+    this.#log.focus();
   }
 
   /** Subscribe anew if the job was resumed after its end, or was created after the view was opened. */
@@ -124,14 +140,24 @@ export class JobView {
 
   #makeShortcuts() {
     return this.#log.shortcuts.map((shortcut) => {
-      if (shortcut.key !== "Escape") return shortcut;
+      if (shortcut.key === "Escape") return this.#makeEscape(shortcut);
       /** @param {KeyboardEvent} event */
       const run = (event) => {
-        if (this.#panel.isOpen && !this.#log.hasSelection) this.#closePanel();
-        else shortcut.run(event);
+        this.#tabs.show("log");
+        shortcut.run(event);
       };
-      return { ...shortcut, label: "Clear the selection, close the sheet", run };
+      return { ...shortcut, run };
     });
+  }
+
+  /** @param {import("./shortcuts.js").Shortcut} shortcut of the log. */
+  #makeEscape(shortcut) {
+    /** @param {KeyboardEvent} event */
+    const run = (event) => {
+      if (this.#panel.isOpen && !this.#log.hasSelection) this.#closePanel();
+      else shortcut.run(event);
+    };
+    return { ...shortcut, label: "Clear the selection, close the sheet", run };
   }
 
   /**

@@ -121,6 +121,11 @@ export class JobsLogView {
 
   onFragmentChange() {}
 
+  /** Move the focus to the log. */
+  focusLog() {
+    this.#rows.element.focus();
+  }
+
   /** Follow the logs of jobs that run again, and offer the jobs that the view does not show. */
   onRosterChange() {
     for (const job of this.#jobs) this.#followIfActive(job);

@@ -86,9 +86,19 @@ export class LogView {
     this.#updateLayout();
   }
 
-  /** Start to follow the log, or show the lines that the address names. */
+  /**
+   * Start to follow the log, or show the lines that the address names.
+   *
+   * @returns {boolean} true if the address names lines.
+   */
   open() {
-    if (!this.onFragmentChange()) this.#openNewest();
+    const isLinked = this.onFragmentChange();
+    if (!isLinked) this.#openNewest();
+    return isLinked;
+  }
+
+  focus() {
+    this.#rows.element.focus();
   }
 
   /** Follow the log anew: the job was resumed, or has been created. */

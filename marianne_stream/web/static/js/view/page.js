@@ -109,6 +109,7 @@ export class Page {
     this.#view = view;
     this.main.replaceChildren(view.element);
     this.shortcuts.setView(view.shortcuts);
+    findElement("#skip-to-log").hidden = !("focusLog" in view);
     view.open();
     // The element that had the focus is gone: screen readers go on at the new view.
     if (!isFirst) this.main.focus({ preventScroll: true });
@@ -167,6 +168,11 @@ export class Page {
     const help = findElement("#help");
     help.prepend(makeIcon("help"));
     help.addEventListener("click", () => this.shortcuts.showList());
+    findElement("#skip-to-log").addEventListener("click", (event) => this.#focusLog(event));
+    const top = findElement(".top");
+    new ResizeObserver(() => {
+      document.documentElement.style.setProperty("--top-height", `${top.offsetHeight}px`);
+    }).observe(top);
     addEventListener("popstate", () => {
       if (location.pathname + location.search !== this.#shownUrl) this.show();
       else this.#view?.onFragmentChange();
@@ -183,6 +189,16 @@ export class Page {
       onEvents: (events) => this.#applyRosterEvents(events),
       onState: (state) => this.#onRosterState(state),
     });
+  }
+
+  /**
+   * Move the focus to the log of the view, and leave the lines in the address as they are.
+   *
+   * @param {Event} event
+   */
+  #focusLog(event) {
+    event.preventDefault();
+    if (this.#view && "focusLog" in this.#view) this.#view.focusLog();
   }
 
   /** @param {boolean} isBlocked true while other windows use all connections of the browser. */

@@ -74,7 +74,7 @@ export class VirtualLog {
     this.#sizer.append(this.#inner);
     this.element = h(
       "div.log-rows",
-      { tabindex: 0, role: "log", "aria-live": "off", "aria-label": "Log" },
+      { id: "log", tabindex: 0, role: "log", "aria-live": "off", "aria-label": "Log" },
       this.#sizer,
       this.#foot,
     );

@@ -1,0 +1,65 @@
+/** Roving tabindex (ARIA): Tab reaches one element of a group, arrow keys reach the others. */
+
+export class RovingFocus {
+  #group;
+  #selector;
+  #keys;
+  /** @type {HTMLElement | null} the element that had the focus last. */
+  #current = null;
+
+  /**
+   * @param {HTMLElement} group
+   * @param {string} selector of the elements in the group.
+   * @param {{previous: string, next: string}} keys values of `KeyboardEvent.key`.
+   */
+  constructor(group, selector, keys) {
+    this.#group = group;
+    this.#selector = selector;
+    this.#keys = keys;
+    group.addEventListener("keydown", (event) => this.#onKeyDown(event));
+    group.addEventListener("focusin", ({ target }) => {
+      const element = /** @type {Element} */ (target).closest(selector);
+      if (element) this.setCurrent(/** @type {HTMLElement} */ (element));
+    });
+  }
+
+  /** @param {HTMLElement} element that Tab reaches from now on. */
+  setCurrent(element) {
+    this.#current = element;
+    this.update();
+  }
+
+  /** Let Tab reach the element that had the focus last, or else the first; call it after each change. */
+  update() {
+    const elements = this.#elements;
+    if (this.#current && !elements.includes(this.#current)) this.#current = null;
+    const stop = this.#current ?? elements[0];
+    for (const element of elements) {
+      const index = element === stop ? 0 : -1;
+      if (element.tabIndex !== index || !element.hasAttribute("tabindex")) element.tabIndex = index;
+    }
+  }
+
+  get #elements() {
+    return /** @type {HTMLElement[]} */ ([...this.#group.querySelectorAll(this.#selector)]);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKeyDown(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    const elements = this.#elements;
+    const index = elements.indexOf(/** @type {HTMLElement} */ (event.target));
+    if (index < 0) return;
+    const { previous, next } = this.#keys;
+    /** @type {Record<string, HTMLElement | undefined>} */
+    const targets = {
+      [previous]: elements[index - 1],
+      [next]: elements[index + 1],
+      Home: elements[0],
+      End: elements.at(-1),
+    };
+    if (!(event.key in targets)) return;
+    event.preventDefault();
+    targets[event.key]?.focus();
+  }
+}

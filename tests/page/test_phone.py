@@ -1,0 +1,195 @@
+"""Small windows: tabs of a job, what stays in sight, and that nothing is cut or overlaps."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.browser import BrowserUser
+from tests.support.log_view import append_numbered, log_row
+
+PORTRAIT = {"width": 390, "height": 844}
+LANDSCAPE = {"width": 844, "height": 390}
+
+SIZES = [(1440, 900), (1280, 800), (820, 1180), (640, 900), (390, 844), (360, 640), (844, 390)]
+
+# Pairs of visible parts that overlap, and parts that are wider than the window or have no room.
+# Facts scroll below the head.
+MISPLACED = """() => {
+  const isScrolled = document.querySelector("main").scrollTop > 0;
+  const names = [".top", ".job-top", ".sheets", ".sheet-panel", ".timeline", ".log",
+    isScrolled ? "nothing" : ".job-details"];
+  const parts = names.flatMap((name) => [...document.querySelectorAll(name)]
+    .filter((element) => element.checkVisibility({ visibilityProperty: true }))
+    .map((element) => [name, element.getBoundingClientRect()]));
+  const found = [];
+  for (const [name, box] of parts) {
+    if (box.left < -0.5 || box.right > innerWidth + 0.5) found.push(`${name} is too wide`);
+    if (box.height < 20) found.push(`${name} has no room`);
+    for (const [other, its] of parts) {
+      if (name < other && box.left < its.right - 0.5 && its.left < box.right - 0.5
+        && box.top < its.bottom - 0.5 && its.top < box.bottom - 0.5) found.push(`${name} ${other}`);
+    }
+  }
+  return found;
+}"""
+
+# Texts that are wider than their element, but for those that scroll.
+CUT_TEXTS = """() => [...document.querySelectorAll(
+    ".job-top *, .job-details *, .top *, .sheets .bar *, .sheet-panel-head *")]
+  .filter((element) => element.checkVisibility({ visibilityProperty: true })
+    && !element.closest(".visually-hidden, dialog, svg")
+    && getComputedStyle(element).position !== "absolute"
+    && element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0
+    && getComputedStyle(element).overflowX !== "visible")
+  .map((element) => element.outerHTML)"""
+
+
+async def open_failed_job(
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path, size: dict[str, int]
+) -> Page:
+    """Open a failed job with a log, retries and a long error in a window of a size."""
+    append_numbered(log_path, 1, 200)
+    conductor.launch("moss-of-the-northern-cathedral", 12, workspace=str(log_path.parent))
+    page = await user.open_page("/jobs/moss-of-the-northern-cathedral")
+    await page.set_viewport_size(size)  # type: ignore[arg-type]
+    await expect(page.locator(".job-header .count")).to_have_text("0 / 12")
+    conductor.dispatch("moss-of-the-northern-cathedral", 1)
+    conductor.fail_sheet("moss-of-the-northern-cathedral", 1, "The wind took the lantern. " * 30)
+    conductor.finish("moss-of-the-northern-cathedral", "failed")
+    await expect(page.locator(".job-header .status-label")).to_have_text("failed")
+    return page
+
+
+async def test_phone_shows_one_tab_at_a_time(user: BrowserUser, log_path: Path) -> None:
+    append_numbered(log_path, 1, 300)
+    page = await user.open_page("/jobs/lantern")
+    await page.set_viewport_size(PORTRAIT)  # type: ignore[arg-type]
+    sheets, log, events = (page.locator(name) for name in (".sheets", ".log", ".timeline"))
+    tabs = page.get_by_role("tab")
+    await expect(tabs).to_have_text(["Sheets", "Log", "Events"])
+    await expect(sheets).to_be_visible()
+    await expect(log).to_be_hidden()
+    await expect(events).to_be_hidden()
+    await page.get_by_role("tab", name="Log").click()
+    await expect(sheets).to_be_hidden()
+    await expect(page.get_by_role("tabpanel")).to_have_attribute("id", "panel-log")
+    await expect(log_row(page, 300)).to_be_in_viewport()
+    append_numbered(log_path, 301, 310)
+    await expect(log_row(page, 310)).to_be_in_viewport()
+    await page.keyboard.press("ArrowRight")
+    await expect(page.get_by_role("tab", name="Events")).to_be_focused()
+    await expect(events).to_be_visible()
+    await expect(log).to_be_hidden()
+    assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    # A wide window shows everything, and has no tabs.
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    await expect(page.get_by_role("tablist")).to_be_hidden()
+    await expect(page.get_by_role("tabpanel")).to_have_count(0)
+    for part in (sheets, log, events):
+        await expect(part).to_be_visible()
+
+
+async def test_turned_phone_shows_the_log(user: BrowserUser, log_path: Path) -> None:
+    append_numbered(log_path, 1, 300)
+    page = await user.open_page("/jobs/lantern")
+    await page.set_viewport_size(PORTRAIT)  # type: ignore[arg-type]
+    await expect(page.locator(".sheets")).to_be_visible()
+    await page.set_viewport_size(LANDSCAPE)  # type: ignore[arg-type]
+    await expect(page.get_by_role("tab", name="Log", selected=True)).to_be_visible()
+    await expect(log_row(page, 300)).to_be_in_viewport()
+    await expect(log_row(page, 292)).to_be_in_viewport()
+    await expect(page.locator("#connection")).to_be_in_viewport()
+    await page.set_viewport_size(PORTRAIT)  # type: ignore[arg-type]
+    await expect(page.locator(".sheets")).to_be_visible()
+
+
+async def test_shortcuts_and_links_of_the_log_open_its_tab(
+    user: BrowserUser, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 300)
+    page = await user.open_page("/jobs/lantern")
+    await page.set_viewport_size(PORTRAIT)  # type: ignore[arg-type]
+    await expect(page.locator(".sheets")).to_be_visible()
+    await page.keyboard.press("/")
+    await expect(page.get_by_label("Search the whole log")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("k")
+    await page.keyboard.press("x")
+    await expect(page.locator(".row.selected")).to_have_count(1)
+    await page.get_by_role("tab", name="Sheets").click()
+    await page.reload()
+    await expect(page.locator(".row.selected")).to_be_in_viewport()
+
+
+async def test_connection_and_status_stay_in_sight(
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 300)
+    for number in range(60):
+        conductor.launch(f"job-{number}", 2)
+    page = await user.open_page("/")
+    await page.set_viewport_size(PORTRAIT)  # type: ignore[arg-type]
+    await expect(page.locator(".job").first).to_be_visible()
+    await page.mouse.move(200, 500)
+    await page.mouse.wheel(0, 3000)
+    await page.wait_for_function("scrollY > 1000")
+    connection = page.locator("#connection")
+    await expect(connection).to_be_in_viewport()
+    await expect(connection).to_have_text("Live from the conductor")
+    heading = await page.locator(".section-head:visible").bounding_box()
+    top = await page.locator(".top").bounding_box()
+    assert heading is not None
+    assert top is not None
+    assert heading["y"] >= top["y"] + top["height"] - 1
+    await page.goto(f"{user.address}/jobs/lantern")
+    for name in ("Sheets", "Log", "Events"):
+        await page.get_by_role("tab", name=name).click()
+        await page.mouse.wheel(0, 2000)
+        for part in (connection, page.locator(".job-header .status"), page.get_by_role("tablist")):
+            await expect(part).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_no_part_of_a_job_is_cut_or_overlaps(
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path, size: tuple[int, int]
+) -> None:
+    window = {"width": size[0], "height": size[1]}
+    page = await open_failed_job(user, conductor, log_path, window)
+    tabs = page.locator("[role=tab]:visible")
+    for name in await tabs.all_inner_texts() or [""]:
+        if name:
+            await page.get_by_role("tab", name=name).click()
+        if name in ("", "Sheets"):
+            await page.locator(".sheet").first.click()
+            await expect(page.locator(".sheet-panel .error")).to_be_visible()
+            row = await page.locator(".sheet").first.bounding_box()
+            panel = await page.locator(".sheet-panel").bounding_box()
+            assert row is not None
+            assert panel is not None
+            is_beside = row["x"] + row["width"] <= panel["x"]
+            assert is_beside or row["y"] + row["height"] <= panel["y"]
+            await expect(page.locator(".sheet-panel h2")).to_be_in_viewport(ratio=1)
+        assert await page.evaluate(MISPLACED) == []
+        assert await page.evaluate(CUT_TEXTS) == []
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_chart_shows_whole_rows_and_all_that_fit(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("small", 9)
+    page = await user.open_page("/jobs/small")
+    await page.set_viewport_size({"width": 1440, "height": 900})
+    gantt = page.locator(".gantt")
+    await expect(page.locator(".sheet")).to_have_count(9)
+    assert await gantt.evaluate("(chart) => chart.scrollHeight <= chart.clientHeight")
+    conductor.launch("large", 300)
+    await page.goto(f"{user.address}/jobs/large")
+    await expect(page.locator(".sheet").first).to_be_visible()
+    rest = await gantt.evaluate(
+        "(chart) => chart.clientHeight % document.querySelector('.gantt-row').offsetHeight"
+    )
+    assert rest == 0
+    assert await gantt.evaluate("(chart) => chart.clientHeight") > 400
