@@ -53,7 +53,7 @@ def run(options: Namespace) -> int:
         display = (
             LiveJob(output, client, jobs[0])
             if len(set(jobs)) == 1
-            else LiveTable(output, client.reporter, client.clock, empty_text="No job is running.")
+            else LiveTable(output, client, empty_text="No job is running.")
         )
         async with display.running():
             return await watch(client, display)

@@ -69,7 +69,7 @@ class ApiClient:
         self._retry_policy = retry_policy
         self.reporter = reporter
         self.clock = ServerClock()
-        self._connection_status = ConnectionStatus(reporter)
+        self.connection_status = ConnectionStatus(reporter)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -169,13 +169,12 @@ class ApiClient:
     def quietly(self) -> Self:
         """Return this client for a stream whose loss is not reported."""
         other = copy(self)
-        silent = StderrReporter(lambda _: None)
-        other._connection_status = ConnectionStatus(silent)  # noqa: SLF001 - of this class
+        other.connection_status = ConnectionStatus(StderrReporter(lambda _: None))
         return other
 
     def make_retrier(self) -> Retrier:
         """Return a retrier for one request or stream."""
-        return Retrier(self._retry_policy, self._connection_status)
+        return Retrier(self._retry_policy, self.connection_status)
 
     async def _read_error(self, response: aiohttp.ClientResponse) -> MarianneStreamError:
         """Read an error response."""

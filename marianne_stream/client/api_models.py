@@ -8,17 +8,37 @@ from typing import Any
 import msgspec
 
 
+class WaitingBody(msgspec.Struct, frozen=True):
+    """Reason why a job waits."""
+
+    detail: str
+    until: str | None = None
+    code: str = ""
+
+
 class JobBody(msgspec.Struct, frozen=True):
-    """Job of the roster."""
+    """State of a job, as the roster and the status stream have it."""
 
     job_id: str
     status: str
-    submitted_at: str | None = None
     started_at: str | None = None
     completed_at: str | None = None
     completed_sheets: int | None = None
     total_sheets: int | None = None
     current_sheet: int | None = None
+    error_message: str | None = None
+    waiting: WaitingBody | None = None
+    stalled: list[int] = []
+    eta_at: str | None = None
+    estimated_cost: float | None = None
+
+
+class StatusBody(JobBody, frozen=True):
+    """Data of a `job_status` event."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    resume_command: str | None = None
 
 
 class JobPageBody(msgspec.Struct, frozen=True):
@@ -26,13 +46,6 @@ class JobPageBody(msgspec.Struct, frozen=True):
 
     jobs: list[dict[str, Any]]
     next: str | None = None
-
-
-class WaitingBody(msgspec.Struct, frozen=True):
-    """Reason why a job waits."""
-
-    detail: str
-    until: str | None = None
 
 
 class SheetBody(msgspec.Struct, frozen=True):
@@ -62,17 +75,11 @@ class SheetTimesBody(msgspec.Struct, frozen=True):
     observed: bool = False
 
 
-class JobDetailBody(JobBody, frozen=True):
+class JobDetailBody(StatusBody, frozen=True):
     """A job with its sheets."""
 
-    error_message: str | None = None
-    waiting: WaitingBody | None = None
-    stalled: list[int] = []
-    eta_at: str | None = None
-    resume_command: str | None = None
-    estimated_cost: float | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    source: str = ""
+    live: bool = True
     hooks: list[dict[str, Any]] = []
     sheets: list[SheetBody] = []
 
@@ -134,27 +141,20 @@ class ConductorBody(msgspec.Struct, frozen=True):
     waiting: list[WaitingJobBody] = []
 
 
-class JobTimesBody(msgspec.Struct, frozen=True):
-    """Times of one job."""
+class SourceBody(msgspec.Struct, frozen=True):
+    """Data of a `source` event."""
 
-    started_at: str | None = None
-    completed_at: str | None = None
+    source: str = ""
+    live: bool = True
+    detail: str | None = None
 
 
-class StatusBody(msgspec.Struct, frozen=True):
-    """Data of a `job_status` event."""
+class ReadyBody(msgspec.Struct, frozen=True):
+    """Response of `/ready`."""
 
-    status: str
-    completed_sheets: int = 0
-    total_sheets: int = 0
-    current_sheet: int | None = None
-    error_message: str | None = None
-    waiting: WaitingBody | None = None
-    stalled: list[int] = []
-    eta_at: str | None = None
-    estimated_cost: float | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    source: str
+    live: bool
+    reasons: list[str] = []
 
 
 class SheetsBody(msgspec.Struct, frozen=True):

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from marianne_stream.client.output import pad
-from marianne_stream.client.sanitize import strip_controls, strip_to_one_line
+from marianne_stream.client.output import ELLIPSIS, pad
+from marianne_stream.client.sanitize import strip_to_lines
 
 GAP = "  "
 NOTE_INDENT = "    "
@@ -74,7 +75,7 @@ class FittedTable:
         ]
         self._shown = self._choose_columns()
         room = width - self._row_columns()
-        longest = max((cell_len(strip_to_one_line(row.note)) for row in rows), default=0)
+        longest = max((cell_len(join_lines(row.note)) for row in rows), default=0)
         starts = [row.span.start_s for row in rows if row.span.start_s is not None]
         ends = [row.span.end_s for row in rows if row.span.end_s is not None]
         self._first_s, self._last_s = min(starts, default=0.0), max(ends, default=0.0)
@@ -108,32 +109,31 @@ class FittedTable:
         if self._bar_columns:
             line.append(self._draw_bar(row.span), style=row.span.style or "none").append(GAP)
         if self._has_note_column:
-            line.append(strip_to_one_line(row.note), style=row.note_style)
+            line.append(join_lines(row.note), style=row.note_style)
         line.rstrip()
         return line
 
-    def note(self, row: FittedRow, console: Console) -> list[Text]:
-        """Return the lines of a row's note that are below it: none if it has a column."""
+    def note(self, row: FittedRow, console: Console, *, max_rows: int | None = None) -> list[Text]:
+        """Return the lines of a row's note that are below it: none if it has a column.
+
+        The last of `max_rows` lines is marked if the note has more.
+        """
         if self._has_note_column or not row.note:
             return []
         room = max(1, self._width - len(NOTE_INDENT))
-        lines = []
-        for text in row.note.splitlines():
-            for line in Text(strip_controls(text), style=row.note_style).wrap(console, room):
-                line.rstrip()
-                lines.append(Text(NOTE_INDENT).append_text(line))
-        return lines
+        rows = wrap_lines(row.note, row.note_style, console, room, max_rows=max_rows)
+        return [Text(NOTE_INDENT).append_text(line) for line in rows]
 
-    def lines(self, console: Console, *, max_note_rows: int | None = None) -> list[Text]:
-        """Return all lines, of a note that is below its row as many as the limit."""
-        lines = [self.heading()]
-        for row in self._rows:
-            lines += [self.row(row), *self.note(row, console)[:max_note_rows]]
-        return lines
+    def blocks(self, console: Console, *, max_note_rows: int | None = None) -> list[list[Text]]:
+        """Return the lines of each row: itself and its note."""
+        return [
+            [self.row(row), *self.note(row, console, max_rows=max_note_rows)] for row in self._rows
+        ]
 
     def print(self, console: Console) -> None:
         """Print all lines."""
-        console.print(Text("\n").join(self.lines(console)), soft_wrap=True)
+        lines = [self.heading(), *chain.from_iterable(self.blocks(console))]
+        console.print(Text("\n").join(lines), soft_wrap=True)
 
     def _choose_columns(self) -> list[int]:
         """Return the indexes of the columns that fit."""
@@ -162,3 +162,31 @@ class FittedTable:
         start = min(columns - 1, int((span.start_s - self._first_s) * scale))
         length = max(1, min(columns - start, round((span.end_s - span.start_s) * scale)))
         return pad(" " * start + "━" * length, columns)
+
+
+def join_lines(text: str) -> str:
+    """Return a text on one line, without control characters."""
+    return " ".join(strip_to_lines(text)).replace("\t", " ")
+
+
+def wrap_lines(
+    text: str, style: str, console: Console, columns: int, *, max_rows: int | None = None
+) -> list[Text]:
+    """Wrap the lines of a text between words, without control characters.
+
+    The last of `max_rows` rows is marked if the text has more.
+    """
+    rows: list[Text] = []
+    for line in strip_to_lines(text):
+        # Wrapping takes long, and the rest of a long line is not shown.
+        shown = line if max_rows is None else line[: (max_rows + 1) * columns]
+        rows += Text(shown, style=style).wrap(console, columns)
+        if max_rows is not None and (len(rows) > max_rows or len(shown) < len(line)):
+            del rows[max_rows:]
+            rows[-1].rstrip()
+            rows[-1].truncate(max(1, columns - len(ELLIPSIS) - 1))
+            rows[-1].append(f" {ELLIPSIS}")
+            break
+    for row in rows:
+        row.rstrip()
+    return rows

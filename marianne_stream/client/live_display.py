@@ -3,38 +3,54 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from marianne_stream.client.messages import StderrReporter, write_stderr
+from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.fitted_table import wrap_lines
+from marianne_stream.client.messages import describe_source, write_stderr
 from marianne_stream.client.output import Output
 from marianne_stream.client.renderers import JobRenderer
+from marianne_stream.client.sse_client import StreamEvent
 
 # Durations are redrawn every second, and changes at most ten times a second.
 REFRESH_INTERVAL_S = 1.0
 MIN_REDRAW_INTERVAL_S = 0.1
 
+LOST_CONNECTION = "the connection to the server is lost; what is shown may be out of date"
+
 
 class LiveDisplay(JobRenderer):
     """Display that draws at the bottom of the terminal, below the messages of the reporter.
 
+    While the state of the jobs is not live, the first line says so, and durations stand still.
+
     Attributes:
+        now_s: time up to which the state of the jobs is known; None if it was never live.
         is_closed: whether the drawing is the last one, which stays on the screen.
         is_interrupted: whether the command was stopped before its end, as by Ctrl-C.
     """
 
-    needs_times = True
-
-    def __init__(self, output: Output, reporter: StderrReporter) -> None:
+    def __init__(self, output: Output, client: ApiClient) -> None:
         self.is_closed = self.is_interrupted = False
+        self.now_s: float | None = None
         self._output = output
         self._console = output.console
-        self._reporter = reporter
+        self._client = client
+        self._reporter = client.reporter
+        # None before the first event that tells the source.
+        self._stale_reason: str | None = None
         self._changed = asyncio.Event()
+
+    def on_event(self, event: StreamEvent) -> None:
+        """Take note of a source that is not live."""
+        if event.name == "source":
+            self._stale_reason = describe_source(event.data)
+            self.redraw_soon()
 
     @property
     def columns(self) -> int:
@@ -46,6 +62,16 @@ class LiveDisplay(JobRenderer):
 
     def draw(self) -> RenderableType:
         """Return what is to be drawn, not higher than the terminal unless it is closed."""
+        is_lost = self._client.connection_status.is_lost
+        if self._stale_reason == "" and not is_lost:
+            self.now_s = self._client.clock.now_s()
+        reason = LOST_CONNECTION if is_lost else self._stale_reason
+        text = f"not live: {reason}" if reason else ""
+        note = wrap_lines(text, "fault", self._console, self.columns) if text else []
+        return Group(*note, *self.draw_state(max(1, self._console.height - 1 - len(note))))
+
+    def draw_state(self, room: int) -> Sequence[RenderableType]:
+        """Return the state of the jobs, in as many rows unless the display is closed."""
         raise NotImplementedError
 
     def redraw_soon(self) -> None:

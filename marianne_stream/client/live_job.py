@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import SheetBody
-from marianne_stream.client.job_view import format_amounts
+from marianne_stream.client.facts import format_amounts, format_stalled, format_wait, show_command
+from marianne_stream.client.fitted_table import FittedTable, wrap_lines
 from marianne_stream.client.live_display import LiveDisplay
 from marianne_stream.client.live_table import make_job_table
 from marianne_stream.client.log_layout import lay_out_row
@@ -18,12 +20,16 @@ from marianne_stream.client.output import Output, truncate_line
 from marianne_stream.client.row_choice import choose_rows, count_statuses
 from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.sheet_table import make_sheet_table
-from marianne_stream.client.times import format_time, parse_iso_time
+from marianne_stream.client.times import format_near_time, parse_iso_time
 from marianne_stream.client.watched_job import WatchedJob
 
 # Rows of the log at least, if a third of the terminal has room for them, and at most.
 MIN_LOG_ROWS = 5
 MAX_LOG_ROWS = 12
+
+# Rows of the error of a job, and failed sheets, that stay on the screen at the end.
+MAX_ERROR_ROWS = 20
+MAX_FAILED_SHEETS = 100
 
 # Order in which sheets are shown if not all have room; other statuses come after these.
 SHEET_RANKS = {
@@ -38,21 +44,23 @@ class LiveJob(LiveDisplay):
     """Display of one job, redrawn as it changes."""
 
     def __init__(self, output: Output, client: ApiClient, job_id: str) -> None:
-        super().__init__(output, client.reporter)
-        self._clock = client.clock
+        super().__init__(output, client)
         self._job = WatchedJob(job_id)
         self._log = NewestLines(client, job_id, self.redraw_soon)
+        self._has_state = asyncio.Event()
 
     def update(self, job: WatchedJob) -> None:
         """Show the job at the next redraw."""
         self._job = job
+        if job.status:
+            self._has_state.set()
         self.redraw_soon()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Draw inside the context, and follow the log."""
         async with super().running():
-            log_task = asyncio.create_task(self._log.run())
+            log_task = asyncio.create_task(self._follow_log())
             try:
                 yield
             finally:
@@ -61,96 +69,139 @@ class LiveJob(LiveDisplay):
                 if not log_task.cancelled():
                     log_task.result()
 
-    def draw(self) -> RenderableType:
-        """Return head, sheets and log; at the end the head and what has failed."""
-        head: list[RenderableType] = [
-            make_job_table([self._job], self._clock.now_s(), width=self.columns),
-            *(truncate_line(note, self.columns) for note in self._notes()),
-        ]
-        room = self._console.height - 1 - len(head)
+    async def _follow_log(self) -> None:
+        """Follow the log once the stream of the job is open.
+
+        If a client may open one stream only, that one decides the exit code.
+        """
+        await self._has_state.wait()
+        await self._log.run()
+
+    def draw_state(self, room: int) -> Sequence[RenderableType]:
+        """Return head, sheets and log; at the end the head and all that has failed."""
+        head = make_job_table([self._job], self.now_s, width=self.columns)
+        notes = [truncate_line(note, self.columns) for note in self._notes()]
         if self.is_closed:
-            return Group(*head, *self._draw_end(room))
-        log_room = min(MIN_LOG_ROWS, room // 3)
-        sheets = self._draw_sheets(room - log_room - 1)
+            return [head, *notes, *self._draw_end()]
+        room -= 1 + len(notes)
+        sheets = self._draw_sheets(room - min(MIN_LOG_ROWS, room // 3) - 1)
         log = self._draw_log(min(MAX_LOG_ROWS, room - len(sheets) - 1))
-        return Group(*head, *sheets, *log)
+        return [head, *notes, *sheets, *log]
 
     def _notes(self) -> list[Text]:
-        """Return lines about the job: why it waits, its error, its estimated end and its cost."""
+        """Return lines about the job, each of which may be cut; at the end, errors are below."""
         job, notes = self._job, []
         if job.waiting is not None:
-            until_s = parse_iso_time(job.waiting.until)
-            until = "" if until_s is None else f" Until {format_time(until_s)}."
-            notes.append(Text(strip_to_one_line(f"waits: {job.waiting.detail}") + until))
+            notes.append(Text(f"waits: {format_wait(job.waiting, self.now_s)}"))
         if job.stalled:
-            numbers = ", ".join(map(str, job.stalled))
-            notes.append(Text(f"no sign of life from sheet {numbers}", style="fault"))
-        if job.error and not any(sheet.error_message for sheet in job.sheets.values()):
+            notes.append(Text(format_stalled(job.stalled), style="fault"))
+        if self._has_own_error() and not self.is_closed:
             notes.append(Text(f"error: {strip_to_one_line(job.error)}", style="fault"))
         eta_s = parse_iso_time(job.eta_at)
-        is_ahead = eta_s is not None and not job.is_over and eta_s > self._clock.now_s()
+        is_ahead = not job.is_over and self.now_s is not None and (eta_s or 0.0) > self.now_s
         facts = [
-            f"ends about {format_time(eta_s)}" if eta_s is not None and is_ahead else "",
+            f"ends about {format_near_time(eta_s, self.now_s)}" if is_ahead else "",
             format_amounts(job.estimated_cost, job.input_tokens, job.output_tokens),
         ]
         if any(facts):
             notes.append(Text(", ".join(filter(None, facts)), style="quiet"))
+        if job.resume_command and not self.is_closed:
+            notes.append(Text(f"resume with: {strip_to_one_line(job.resume_command)}"))
         return notes
+
+    def _has_own_error(self) -> bool:
+        """Return whether the error of the job is not that of a failed sheet, which is shown."""
+        sheets = self._job.sheets.values()
+        shown = [sheet.error_message for sheet in sheets if sheet.status == "failed"]
+        return bool(self._job.error) and not any(
+            message and self._job.error.startswith(message) for message in shown
+        )
 
     def _draw_sheets(self, room: int) -> list[Text]:
         """Return the table of the sheets, those that have failed or run first if room is short."""
         sheets = list(self._job.sheets.values())
         if not sheets or room < 2:
             return []
-        shown: list[SheetBody] = []
-        lines: list[Text] = []
+        candidates = choose_rows(sheets, room - 1, rank_sheet)
+        table = self._make_sheet_table(candidates, has_bars=True)
         # An error that has no room in its row takes a row of its own.
-        for count in range(min(len(sheets), room), 0, -1):
-            shown = choose_rows(sheets, count, rank_sheet)
-            lines = self._make_lines(shown)
-            if len(lines) + (len(shown) < len(sheets)) <= room:
-                break
-        if len(shown) < len(sheets):
-            numbers = {sheet.number for sheet in shown}
-            hidden = [sheet.status for sheet in sheets if sheet.number not in numbers]
+        blocks = table.blocks(self._console, max_note_rows=1)
+        shown = choose_blocks(candidates, blocks, room - 1, is_all=len(candidates) == len(sheets))
+        lines = [table.heading()]
+        for sheet, block in zip(candidates, blocks, strict=True):
+            lines += block if sheet.number in shown else []
+        if hidden := [sheet.status for sheet in sheets if sheet.number not in shown]:
             text = f"and {len(hidden)} more: {count_statuses(map(strip_to_one_line, hidden))}"
             lines.append(truncate_line(Text(text, style="quiet"), self.columns))
         return lines
 
-    def _make_lines(self, sheets: Sequence[SheetBody], *, note_rows: int = 1) -> list[Text]:
-        """Return the lines of the table of sheets, of each error as many rows at most."""
-        table = make_sheet_table(
+    def _make_sheet_table(self, sheets: Sequence[SheetBody], *, has_bars: bool) -> FittedTable:
+        return make_sheet_table(
             sheets,
-            self._clock.now_s(),
+            self.now_s,
             width=self.columns,
-            # At the end, only failed sheets are shown.
-            has_bars=not self.is_closed,
+            has_bars=has_bars,
             stalled=self._job.stalled,
         )
-        return table.lines(self._console, max_note_rows=note_rows)
 
     def _draw_log(self, room: int) -> list[Text]:
         """Return the newest lines of the log, below a line that separates them."""
-        if room < 1:
+        note = strip_to_one_line(self._log.note)
+        lines = self._log.newest(room)
+        if room < 1 or not (lines or note):
             return []
-        if lines := self._log.newest(room):
-            rows = [lay_out_row(line, self._output, self.columns) for line in lines]
-        elif self._log.note:
-            rows = [truncate_line(Text(strip_to_one_line(self._log.note), "quiet"), self.columns)]
-        else:
-            return []
-        title = "── log ".ljust(min(self.columns, 40), "─")
-        return [Text(title, style="quiet"), *rows]
+        name = "conductor's log" if self._log.is_conductor_log else "log"
+        title = f"── {name} ──" + (f" {note}" if lines and note else "")
+        rows = [lay_out_row(line, self._output, self.columns) for line in lines]
+        if not lines:
+            rows = wrap_lines(note, "quiet", self._console, self.columns, max_rows=room)
+        return [truncate_line(Text(title, style="quiet"), self.columns), *rows]
 
-    def _draw_end(self, room: int) -> list[Text]:
-        """Return the sheets that have failed, and the number of sheets by status."""
-        sheets = self._job.sheets.values()
-        failed = [sheet for sheet in sheets if sheet.status == "failed"][: max(1, room // 2)]
-        lines = self._make_lines(failed, note_rows=max(1, room // 4))[1:] if failed else []
-        if self.is_interrupted and sheets:
-            words = count_statuses(strip_to_one_line(sheet.status) for sheet in sheets)
+    def _draw_end(self) -> list[Text]:
+        """Return the error of the job and its failed sheets in full, and how it can go on."""
+        job, lines = self._job, []
+        if self._has_own_error():
+            error = f"error: {job.error}"
+            lines += wrap_lines(
+                error, "fault", self._console, self.columns, max_rows=MAX_ERROR_ROWS
+            )
+        failed = [sheet for sheet in job.sheets.values() if sheet.status == "failed"]
+        if shown := failed[:MAX_FAILED_SHEETS]:
+            blocks = self._make_sheet_table(shown, has_bars=False).blocks(self._console)
+            lines += chain.from_iterable(blocks)
+        if len(failed) > len(shown):
+            lines.append(Text(f"and {len(failed) - len(shown)} more failed sheets", style="quiet"))
+        if lines:
+            lines.append(Text(f"details: {show_command(job.job_id)}", style="quiet"))
+        if job.resume_command:
+            lines.append(Text(f"resume with: {strip_to_one_line(job.resume_command)}"))
+        if self.is_interrupted and job.sheets:
+            words = count_statuses(strip_to_one_line(each.status) for each in job.sheets.values())
             lines.append(Text(f"sheets: {words}", style="quiet"))
         return lines
+
+
+def choose_blocks(
+    sheets: Sequence[SheetBody], blocks: Sequence[Sequence[Text]], room: int, *, is_all: bool
+) -> set[int]:
+    """Return the numbers of the sheets whose lines have room, those that matter most first.
+
+    Args:
+        sheets: sheets to choose from.
+        blocks: lines of each.
+        room: number of rows.
+        is_all: whether there are no others. If some are left out, a row is kept for their number.
+    """
+    if not is_all or sum(map(len, blocks)) > room:
+        room -= 1
+    shown = set()
+    pairs = sorted(zip(sheets, blocks, strict=True), key=lambda pair: rank_sheet(pair[0]))
+    for sheet, block in pairs:
+        room -= len(block)
+        if room < 0:
+            break
+        shown.add(sheet.number)
+    return shown
 
 
 def rank_sheet(sheet: SheetBody) -> tuple[int, int]:

@@ -1,14 +1,16 @@
 """Live table of watched jobs on a terminal: one row and bar for each job."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.cells import cell_len
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.facts import format_stalled, format_wait
 from marianne_stream.client.live_display import LiveDisplay
-from marianne_stream.client.messages import StderrReporter
 from marianne_stream.client.output import Output, status_style, truncate_line, truncate_middle
 from marianne_stream.client.progress_bar import (
     MIN_COLUMNS_FOR_BAR,
@@ -17,7 +19,6 @@ from marianne_stream.client.progress_bar import (
 )
 from marianne_stream.client.row_choice import choose_rows, count_statuses
 from marianne_stream.client.sanitize import strip_to_one_line
-from marianne_stream.client.server_clock import ServerClock
 from marianne_stream.client.times import format_duration
 from marianne_stream.client.watched_job import WatchedJob
 
@@ -29,8 +30,13 @@ MIN_BAR_COLUMNS = 6
 MIN_NAME_COLUMNS = 12
 MAX_NAME_COLUMNS = 32
 
-# Part of the rows that errors get at most.
-MAX_ERROR_SHARE = 3
+# Part of the rows that notes get at most.
+MAX_NOTE_SHARE = 3
+# Failures that a summary lists.
+MAX_FAILURES = 100
+
+# Waits of which the status of the job says as much.
+PLAIN_WAITS = frozenset({"queued", "paused"})
 
 # Order in which jobs are shown if not all have room; unknown statuses come after these.
 JOB_RANKS = {"failed": 0, "running": 1, "paused": 2, "paused_at_chain": 2, "": 3}
@@ -39,11 +45,8 @@ JOB_RANKS = {"failed": 0, "running": 1, "paused": 2, "paused_at_chain": 2, "": 3
 class LiveTable(LiveDisplay):
     """Table of all watched jobs, redrawn as they change."""
 
-    def __init__(
-        self, output: Output, reporter: StderrReporter, clock: ServerClock, *, empty_text: str
-    ) -> None:
-        super().__init__(output, reporter)
-        self._clock = clock
+    def __init__(self, output: Output, client: ApiClient, *, empty_text: str) -> None:
+        super().__init__(output, client)
         self._empty_text = empty_text
         self._jobs: dict[str, WatchedJob] = {}
 
@@ -57,38 +60,62 @@ class LiveTable(LiveDisplay):
         self._jobs.pop(job_id, None)
         self.redraw_soon()
 
-    def draw(self) -> RenderableType:
+    def draw_state(self, room: int) -> Sequence[RenderableType]:
         """Return the table; after Ctrl-C a summary, if there is more than one job."""
         jobs = list(self._jobs.values())
         if not jobs:
-            return Text(self._empty_text, style="quiet")
-        room = max(1, self._console.height - 2)
-        if self.is_closed and len(jobs) > 1 and (self.is_interrupted or len(jobs) > room):
-            return self._draw_summary(jobs, room)
-        errors = [format_job_error(job, self.columns) for job in jobs if job.error]
-        if len(jobs) + len(errors) > room:
-            errors = errors[: room // MAX_ERROR_SHARE]
-        shown = choose_rows(jobs, max(1, room - len(errors)), rank_job)
-        parts: list[RenderableType] = [self._make_table(shown), *errors]
+            return [Text(self._empty_text, style="quiet")]
+        if not self.is_closed:
+            return self._draw_live(jobs, room)
+        if len(jobs) > 1 and (self.is_interrupted or len(jobs) > room):
+            return self._draw_summary(jobs)
+        lines = [truncate_line(note, self.columns) for note in self._make_notes(jobs)]
+        return [self._make_table(jobs), *lines]
+
+    def _draw_live(self, jobs: Sequence[WatchedJob], room: int) -> list[RenderableType]:
+        """Return the jobs and notes that have room, and the number of the others."""
+        notes, limit = self._make_notes(jobs), room // MAX_NOTE_SHARE
+        if len(jobs) + len(notes) > room and len(notes) > limit:
+            shown_count = max(0, limit - 1)
+            text = f"and {len(notes) - shown_count} more errors or waits"
+            notes = [*notes[:shown_count], Text(text, style="quiet")][:limit]
+        rows = room - len(notes)
+        shown = choose_rows(jobs, max(1, rows if len(jobs) <= rows else rows - 1), rank_job)
         shown_ids = {job.job_id for job in shown}
         if hidden := [job for job in jobs if job.job_id not in shown_ids]:
             text = f"and {len(hidden)} more: {count_statuses(map(status_word, hidden))}"
-            parts.append(truncate_line(Text(text, style="quiet"), self.columns))
-        return Group(*parts)
+            notes.append(Text(text, style="quiet"))
+        lines = [truncate_line(line, self.columns) for line in notes]
+        return [self._make_table(shown), *lines]
 
-    def _draw_summary(self, jobs: Sequence[WatchedJob], room: int) -> RenderableType:
-        """Return the number of jobs by status, and the failures."""
-        summary = Text(f"{len(jobs)} jobs: {count_statuses(map(status_word, jobs))}")
+    def _draw_summary(self, jobs: Sequence[WatchedJob]) -> list[RenderableType]:
+        """Return the failures, and the number of jobs by status."""
         failed = [job for job in jobs if rank_job(job) == 0]
-        shown = failed[: max(1, room // 2)]
-        parts: list[RenderableType] = [self._make_table(shown)] if shown else []
-        parts += [format_job_error(job, self.columns) for job in shown if job.error]
+        shown = failed[:MAX_FAILURES]
+        lines = [truncate_line(note, self.columns) for note in self._make_notes(shown)]
         if len(failed) > len(shown):
-            parts.append(Text(f"and {len(failed) - len(shown)} more failures", style="quiet"))
-        return Group(*parts, summary)
+            lines.append(Text(f"and {len(failed) - len(shown)} more failures", style="quiet"))
+        lines.append(Text(f"{len(jobs)} jobs: {count_statuses(map(status_word, jobs))}"))
+        return [*([self._make_table(shown)] if shown else []), *lines]
 
     def _make_table(self, jobs: Sequence[WatchedJob]) -> Table:
-        return make_job_table(jobs, self._clock.now_s(), width=self.columns)
+        return make_job_table(jobs, self.now_s, width=self.columns)
+
+    def _make_notes(self, jobs: Sequence[WatchedJob]) -> list[Text]:
+        """Return a line for each job with a note, those of failures first."""
+        return [note for job in sorted(jobs, key=rank_job) if (note := self._make_note(job))]
+
+    def _make_note(self, job: WatchedJob) -> Text | None:
+        """Return the error of a job, or the reason why it does not go on; None if there is none."""
+        if job.error:
+            text, style = strip_to_one_line(job.error), "fault"
+        elif job.stalled:
+            text, style = format_stalled(job.stalled), "fault"
+        elif job.waiting is not None and job.waiting.code not in PLAIN_WAITS:
+            text, style = format_wait(job.waiting, self.now_s), ""
+        else:
+            return None
+        return Text(f"{strip_to_one_line(job.job_id)}: {text}", style=style)
 
 
 def rank_job(job: WatchedJob) -> int:
@@ -101,67 +128,80 @@ def status_word(job: WatchedJob) -> str:
     return strip_to_one_line(job.problem or job.status or "...")
 
 
-def make_job_table(jobs: Iterable[WatchedJob], now_s: float, *, width: int) -> Table:
-    """Return the rows of jobs: name, status, bar, sheets, current sheet, duration.
+class JobCells(NamedTuple):
+    """Texts of a job's row."""
 
-    Bars are left out first, then current sheets, then durations; then names are cut.
-    """
-    rows = [(job, format_job_cells(job, now_s)) for job in jobs]
-    longest, status, sheets, sheet, duration = (
-        max(map(cell_len, texts)) + GAP_COLUMNS
-        for texts in zip(*(cells for _, cells in rows), strict=True)
-    )
-    # The columns stay where they are when a job ends.
-    status = max(status, len("completed") + GAP_COLUMNS)
-    room = min(width, MAX_TABLE_COLUMNS) - status - sheets
-    needed = min(longest, MIN_NAME_COLUMNS + GAP_COLUMNS)
-    has_duration = room - duration >= needed
-    room -= duration if has_duration else 0
-    has_sheet = room - sheet >= needed
-    room -= sheet if has_sheet else 0
-    name = max(1, min(longest, MAX_NAME_COLUMNS + GAP_COLUMNS, room) - GAP_COLUMNS)
-    bar = room - name - 2 * GAP_COLUMNS
-    has_bar = width >= MIN_COLUMNS_FOR_BAR and bar >= MIN_BAR_COLUMNS
+    name: str
+    status: str
+    sheets: str
+    sheet: str
+    duration: str
+
+
+class JobColumns(NamedTuple):
+    """Widths of the columns that fit; 0 for a column that is left out."""
+
+    name: int
+    status: int
+    bar: int
+    sheet: int
+    duration: int
+
+    @classmethod
+    def from_cells(cls, rows: Sequence[JobCells], width: int) -> "JobColumns":
+        """Choose the columns: bars are left out first, then sheets, durations, parts of names."""
+        longest, status, sheets, sheet, duration = (
+            max(map(cell_len, texts)) for texts in zip(*rows, strict=True)
+        )
+        # The columns stay where they are when a job ends.
+        status = max(status, len("completed"))
+        room = min(width, MAX_TABLE_COLUMNS) - status - sheets - 2 * GAP_COLUMNS
+        needed = min(longest, MIN_NAME_COLUMNS) + GAP_COLUMNS
+        duration = duration if room - duration - GAP_COLUMNS >= needed else 0
+        room -= duration + GAP_COLUMNS if duration else 0
+        sheet = sheet if room - sheet - GAP_COLUMNS >= needed else 0
+        room -= sheet + GAP_COLUMNS if sheet else 0
+        name = max(1, min(longest, MAX_NAME_COLUMNS, room - GAP_COLUMNS))
+        bar = room - name - 2 * GAP_COLUMNS
+        has_bar = width >= MIN_COLUMNS_FOR_BAR and bar >= MIN_BAR_COLUMNS
+        return cls(name, status, bar if has_bar else 0, sheet, duration)
+
+
+def make_job_table(jobs: Sequence[WatchedJob], now_s: float | None, *, width: int) -> Table:
+    """Return the rows of jobs: name, status, bar, sheets, current sheet, duration."""
+    rows = [format_job_cells(job, now_s) for job in jobs]
+    columns = JobColumns.from_cells(rows, width)
     table = Table.grid(padding=(0, GAP_COLUMNS, 0, 0))
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, min_width=status - GAP_COLUMNS)
-    if has_bar:
-        table.add_column(width=bar)
+    table.add_column(no_wrap=True, min_width=columns.status)
+    if columns.bar:
+        table.add_column(width=columns.bar)
     table.add_column(no_wrap=True, justify="right")
-    if has_sheet:
+    if columns.sheet:
         table.add_column(no_wrap=True)
-    if has_duration:
+    if columns.duration:
         table.add_column(no_wrap=True, justify="right")
-    for job, texts in rows:
+    for job, row in zip(jobs, rows, strict=True):
         style = "fault" if job.problem else status_style(job.status)
+        bar = make_progress_bar(job.completed_sheets, job.total_sheets, style)
         table.add_row(
-            Text(truncate_middle(texts[0], name)),
-            Text(texts[1], style=style),
-            *(
-                [make_progress_bar(job.completed_sheets, job.total_sheets, style)]
-                if has_bar
-                else []
-            ),
-            Text(texts[2]),
-            *([Text(texts[3], "quiet")] if has_sheet else []),
-            *([Text(texts[4])] if has_duration else []),
+            Text(truncate_middle(row.name, columns.name)),
+            Text(row.status, style=style),
+            *([bar] if columns.bar else []),
+            Text(row.sheets),
+            *([Text(row.sheet, "quiet")] if columns.sheet else []),
+            *([Text(row.duration)] if columns.duration else []),
         )
     return table
 
 
-def format_job_cells(job: WatchedJob, now_s: float) -> tuple[str, str, str, str, str]:
+def format_job_cells(job: WatchedJob, now_s: float | None) -> JobCells:
     """Format name, status, sheet count, current sheet and duration of a job."""
     duration_s = job.duration_s(now_s)
-    return (
+    return JobCells(
         strip_to_one_line(job.job_id),
         status_word(job),
         format_sheet_count(job.completed_sheets, job.total_sheets),
         "" if job.current_sheet is None else f"sheet {job.current_sheet}",
         "" if duration_s is None else format_duration(duration_s),
     )
-
-
-def format_job_error(job: WatchedJob, columns: int) -> Text:
-    """Format the error of a job as one line of a width."""
-    text = f"{strip_to_one_line(job.job_id)}: {strip_to_one_line(job.error)}"
-    return truncate_line(Text(text, style="fault"), columns)

@@ -1,7 +1,7 @@
 """Messages to the user on standard error, without repetitions."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from marianne_stream.client.sanitize import strip_to_one_line
@@ -41,6 +41,11 @@ class ConnectionStatus:
         self._reporter = reporter
         self._disconnected: set[object] = set()
 
+    @property
+    def is_lost(self) -> bool:
+        """Return whether a stream has no connection."""
+        return bool(self._disconnected)
+
     def on_disconnected(self, connection: object, sentence: str) -> None:
         """Record that a stream has no connection."""
         if not self._disconnected:
@@ -59,6 +64,24 @@ class ConnectionStatus:
         self._disconnected.discard(connection)
 
 
+def describe_source(data: Mapping[str, Any]) -> str:
+    """Return why state is not live, in a sentence without a full stop; "" if it is live.
+
+    Args:
+        data: data of a `source` event, or a response with the same fields. A folder of checkpoints
+            counts as live, since its server asks no conductor.
+    """
+    if data.get("live") is not False or data.get("source") == "json":
+        return ""
+    reason = str(data.get("detail") or "").rstrip(".")
+    if data.get("source") == "registry":
+        # Also of a job that a conductor which answers does not know any more.
+        state = "the state is from the registry, not from the conductor, and may be out of date"
+    else:
+        state, reason = "what is shown may be out of date", reason or "the conductor is away"
+    return f"{reason}; {state}" if reason else state
+
+
 class SourceReporter:
     """Reports when state no longer comes from the conductor itself, and when it does again."""
 
@@ -68,15 +91,7 @@ class SourceReporter:
 
     def on_source_event(self, data: dict[str, Any]) -> None:
         """Process the data of a `source` event."""
-        is_away = data.get("live") is False
-        if is_away == self._is_conductor_away:
-            return
-        self._is_conductor_away = is_away
-        if not is_away:
-            self._reporter.report("the conductor answers again")
-        elif data.get("source") == "none":
-            self._reporter.report("the conductor is away, and what is shown may be out of date")
-        else:
-            self._reporter.report(
-                f"the conductor is away; what is shown is from: {data.get('source')}"
-            )
+        note = describe_source(data)
+        if bool(note) != self._is_conductor_away:
+            self._is_conductor_away = bool(note)
+            self._reporter.report(note or "the conductor answers again")

@@ -13,16 +13,20 @@ from marianne_stream.errors import MarianneStreamError
 # More than a display shows.
 MAX_LINES = 50
 
+GAP_LINE = "── a part of the log is missing ──"
+
 
 class NewestLines:
     """Newest lines of a log, the unfinished one last; `on_change` is called after each change.
 
     Attributes:
-        note: reason why there are no lines; "" if there is none.
+        note: reason why there are no lines, or no newer ones; "" if there is none.
+        is_conductor_log: whether they are the job's lines of the conductor's log.
     """
 
     def __init__(self, client: ApiClient, job_id: str, on_change: Callable[[], None]) -> None:
         self.note = ""
+        self.is_conductor_log = False
         self._client = client
         self._query = LogQuery(job_id, MAX_LINES, is_following=True)
         self._on_change = on_change
@@ -30,7 +34,7 @@ class NewestLines:
         self._partial: LogLineBody | None = None
 
     def newest(self, count: int) -> list[LogLineBody]:
-        """Return as many of the newest lines, oldest first."""
+        """Return the newest lines, at most `count`, oldest first."""
         lines = [*self._lines, *([] if self._partial is None else [self._partial])]
         return lines[-count:] if count > 0 else []
 
@@ -48,10 +52,14 @@ class NewestLines:
 
     def _on_event(self, event: StreamEvent) -> None:
         if event.name == "log":
-            self._lines.append(convert_data(event, LogLineBody))
+            line = convert_data(event, LogLineBody)
+            self._lines.append(line)
             self._partial, self.note = None, ""
+            self.is_conductor_log = line.source == "conductor"
         elif event.name == "log_partial":
             line = convert_data(event, LogLineBody)
             self._partial = line if line.line else None
+        elif event.name == "log_gap":
+            self._lines.append(LogLineBody(GAP_LINE))
         elif event.name == "log_missing":
-            self.note = "no log yet"
+            self.note = str(event.data.get("detail"))

@@ -10,7 +10,7 @@ from marianne_stream.client.output import Output, pad, status_style
 from marianne_stream.client.progress_bar import format_sheet_count
 from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.sse_client import StreamEvent
-from marianne_stream.client.times import format_time
+from marianne_stream.client.times import format_date_time
 from marianne_stream.client.watched_job import WatchedJob
 
 # Width of the longest status, and of 999/999.
@@ -19,13 +19,7 @@ SHEET_COUNT_COLUMNS = 7
 
 
 class JobRenderer:
-    """Renderer of watched jobs; ignores what a subclass does not show.
-
-    Attributes:
-        needs_times: whether the renderer shows when a job started and ended.
-    """
-
-    needs_times = False
+    """Renderer of watched jobs; ignores what a subclass does not show."""
 
     def on_event(self, event: StreamEvent) -> None:
         """Process an event as it came."""
@@ -68,7 +62,7 @@ class PlainTextRenderer(JobRenderer):
         line = self._format_line(job)
         if self._last_lines.get(job.job_id) != line.plain:
             self._last_lines[job.job_id] = line.plain
-            now = Text(format_time(time.time()) + "  ", style="quiet")
+            now = Text(format_date_time(time.time()) + "  ", style="quiet")
             self._output.console.print(now + line, soft_wrap=True)
 
     def remove(self, job_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Choice of the rows that have room on a terminal, and words for the others."""
+"""Choice of the rows that have room on a terminal, and a summary of the others."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -18,4 +18,4 @@ def choose_rows(rows: Sequence[RowT], room: int, rank: Callable[[RowT], Any]) ->
 def count_statuses(statuses: Iterable[str]) -> str:
     """Format how many rows have each status, the most frequent first."""
     counts = Counter(statuses).most_common()
-    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts)
+    return ", ".join(f"{count} {status}" for status, count in counts)

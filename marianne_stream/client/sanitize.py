@@ -8,6 +8,8 @@ import json
 import re
 from itertools import islice
 
+from marianne_stream.wire.log_lines import render_lines
+
 RESET = "\x1b[0m"
 
 # CSI: parameters, intermediates, a final byte. In UTF-8 it may be U+009B as well.
@@ -46,6 +48,15 @@ def strip_controls(text: str) -> str:
 def strip_to_one_line(text: str) -> str:
     """Sanitize a text for one line: as `strip_controls`, with blanks for tabs and newlines."""
     return strip_controls(text.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
+
+
+def strip_to_lines(text: str) -> list[str]:
+    """Sanitize a text, and return its lines as a terminal finally shows them.
+
+    A progress bar that is rewritten after carriage returns is its last state, as in the logs.
+    """
+    shown = render_lines(text.encode("utf-8", "replace")).decode()
+    return [strip_controls(line) for line in shown.removesuffix("\n").split("\n")]
 
 
 def strip_all_but_colours(text: str) -> str:

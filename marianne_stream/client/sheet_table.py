@@ -3,12 +3,11 @@
 from collections.abc import Collection, Iterable
 
 from marianne_stream.client.api_models import SheetBody
+from marianne_stream.client.facts import find_end_s
 from marianne_stream.client.fitted_table import BarSpan, FittedRow, FittedTable, TableColumn
 from marianne_stream.client.output import ELLIPSIS, status_style
 from marianne_stream.client.sanitize import strip_to_one_line
-from marianne_stream.client.times import format_duration, format_time, parse_iso_time
-
-ENDED_SHEETS = frozenset({"completed", "failed", "cancelled", "stopped", "skipped"})
+from marianne_stream.client.times import format_duration, format_near_time, parse_iso_time
 
 # Statuses of sheets in the styles of jobs.
 SHEET_STYLES = {
@@ -30,46 +29,50 @@ COLUMNS = (
 
 def make_sheet_table(
     sheets: Iterable[SheetBody],
-    now_s: float,
+    now_s: float | None,
     *,
     width: int,
     has_bars: bool,
     stalled: Collection[int] = (),
 ) -> FittedTable:
-    """Return the table of a job's sheets, with bars in their time if there is room."""
+    """Return the table of a job's sheets, with bars in their time if there is room.
+
+    Args:
+        sheets: the sheets, in the order of the rows.
+        now_s: time up to which their state is known, or None. Times of its day have no date.
+        width: width of the lines.
+        has_bars: whether there may be bars.
+        stalled: numbers of the sheets that show no sign of life.
+    """
     return FittedTable(
         COLUMNS,
-        [make_sheet_row(sheet, now_s, stalled=stalled) for sheet in sheets],
+        [make_sheet_row(sheet, now_s, is_stalled=sheet.number in stalled) for sheet in sheets],
         note_heading="ERROR",
         width=width,
         has_bars=has_bars,
     )
 
 
-def make_sheet_row(sheet: SheetBody, now_s: float, *, stalled: Collection[int]) -> FittedRow:
+def make_sheet_row(sheet: SheetBody, now_s: float | None, *, is_stalled: bool) -> FittedRow:
     """Return the row of a sheet."""
     style = sheet_style(sheet.status)
-    started_s, ended_s = parse_iso_time(sheet.started_at), parse_iso_time(sheet.completed_at)
-    if ended_s is None and sheet.status not in ENDED_SHEETS:
-        ended_s = now_s
-    start = duration = ""
-    span = BarSpan()
-    if started_s is not None:
-        start = format_time(started_s)
-        if ended_s is not None:
-            duration = format_duration(ended_s - started_s)
-            span = BarSpan(started_s, ended_s, style)
+    started_s = parse_iso_time(sheet.started_at)
+    ended_s = find_end_s(sheet.status, parse_iso_time(sheet.completed_at), now_s)
+    duration, span = "", BarSpan()
+    if started_s is not None and ended_s is not None:
+        duration = format_duration(ended_s - started_s)
+        span = BarSpan(started_s, ended_s, style)
     return FittedRow(
         [
             (str(sheet.number), ""),
             (strip_to_one_line(sheet.status), style),
             ("" if sheet.attempt is None else str(sheet.attempt), ""),
-            (start, ""),
+            (format_near_time(started_s, now_s), ""),
             (duration, ""),
         ],
-        describe_sheet(sheet, is_stalled=sheet.number in stalled),
+        describe_sheet(sheet, now_s, is_stalled=is_stalled),
         span,
-        note_style="fault" if sheet.error_message or sheet.number in stalled else "quiet",
+        note_style="fault" if sheet.error_message or is_stalled else "quiet",
     )
 
 
@@ -78,11 +81,13 @@ def sheet_style(status: str) -> str:
     return SHEET_STYLES.get(status) or status_style(status)
 
 
-def describe_sheet(sheet: SheetBody, *, is_stalled: bool) -> str:
+def describe_sheet(sheet: SheetBody, now_s: float | None, *, is_stalled: bool) -> str:
     """Return the error of a sheet, or the reason why it does not go on."""
     if sheet.error_message:
         return sheet.error_message + (f" {ELLIPSIS}" if sheet.error_truncated else "")
     if is_stalled:
         return "no sign of life"
-    until_s = parse_iso_time(sheet.waiting_until)
-    return "" if until_s is None else f"until {format_time(until_s)}"
+    if sheet.status == "fermata":
+        return "waits for a person"
+    until = format_near_time(parse_iso_time(sheet.waiting_until), now_s)
+    return f"until {until}" if until else ""

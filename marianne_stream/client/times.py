@@ -53,6 +53,15 @@ def format_date_time(epoch_s: float) -> str:
     return format_local_time(epoch_s, "%Y-%m-%d %H:%M:%S")
 
 
+def format_near_time(epoch_s: float | None, now_s: float | None) -> str:
+    """Format a time, without the date if it is of the day of `now_s`; "" if it is unknown."""
+    if epoch_s is None:
+        return ""
+    text = format_date_time(epoch_s)
+    is_today = now_s is not None and text[:10] == format_date_time(now_s)[:10]
+    return text[11:] if is_today else text
+
+
 def format_local_time(epoch_s: float, form: str) -> str:
     """Format a time in local time, with a format of strftime(3)."""
     try:

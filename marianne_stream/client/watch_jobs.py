@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import (
     JobBody,
-    JobTimesBody,
     RosterBody,
     SheetsBody,
     StatusBody,
@@ -25,9 +24,6 @@ from marianne_stream.client.watched_job import (
 from marianne_stream.errors import CliJobNotFoundError, MarianneStreamError, ServerUnreachableError
 
 POLL_INTERVAL_S = 1.0
-
-# Events wait meanwhile: a duration is not worth more time than this.
-TIMES_TIMEOUT_S = 2.0
 
 
 async def watch_jobs(client: ApiClient, renderer: JobRenderer, job_ids: Sequence[str]) -> int:
@@ -98,7 +94,6 @@ class JobTracker:
         self._renderer = renderer
         self._source_reporter = source_reporter
         self._job = job
-        self._path = job_path(job.job_id)
 
     async def run(self) -> int:
         """Watch the job until it ends; return the exit code of its final status or of the error."""
@@ -118,36 +113,23 @@ class JobTracker:
         return EXIT_CODES.get(self._job.status, EXIT_NOT_FOUND)
 
     async def _read_stream(self) -> None:
-        events = watch_events(
-            self._client, self._renderer, self._source_reporter, f"{self._path}/stream", {}
-        )
+        path = job_path(self._job.job_id, "/stream")
+        events = watch_events(self._client, self._renderer, self._source_reporter, path, {})
         async with aclosing(events):
             async for event in events:
-                await self._on_event(event)
+                self._on_event(event)
 
-    async def _on_event(self, event: StreamEvent) -> None:
+    def _on_event(self, event: StreamEvent) -> None:
         """Process an event."""
         if event.name == "job_status":
-            has_changed = self._job.apply_status(
-                convert_data(event, StatusBody), now_s=self._client.clock.now_s()
-            )
+            status = convert_data(event, StatusBody)
+            self._job.apply(status, now_s=self._client.clock.now_s())
             self._renderer.update(self._job)
-            if has_changed and self._renderer.needs_times:
-                await self._fetch_times()
         elif event.name == "job_sheets":
             self._job.apply_sheets(convert_data(event, SheetsBody))
             self._renderer.update(self._job)
         elif event.name == "job_deleted":
             raise CliJobNotFoundError(f"{self._job.job_id} was removed from the conductor")
-
-    async def _fetch_times(self) -> None:
-        """Fetch when the job started and ended, which its stream does not contain."""
-        with suppress(MarianneStreamError):
-            detail = await self._client.get_json(
-                self._path, {}, JobTimesBody, timeout_s=TIMES_TIMEOUT_S
-            )
-            self._job.apply_times(detail)
-            self._renderer.update(self._job)
 
 
 class RosterTracker:
@@ -175,7 +157,7 @@ class RosterTracker:
     def _update_job(self, entry: JobBody) -> None:
         job = self._jobs.get(entry.job_id) or WatchedJob(entry.job_id)
         is_shown = entry.job_id in self._jobs
-        job.apply_entry(entry, now_s=self._clock.now_s())
+        job.apply(entry, now_s=self._clock.now_s())
         if is_shown or not job.is_over:
             self._jobs[job.job_id] = job
             self._renderer.update(job)

@@ -14,7 +14,7 @@ from marianne_stream.schemas.job_schemas import (
 )
 from marianne_stream.schemas.log_schemas import LogData
 from marianne_stream.schemas.payload import Payload
-from marianne_stream.schemas.server_schemas import ErrorData
+from marianne_stream.schemas.server_schemas import ErrorData, ReadyData
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,12 @@ from marianne_stream.schemas.server_schemas import ErrorData
     [
         (api_models.JobBody, JobSummary),
         (api_models.JobPageBody, JobPage),
-        (api_models.JobTimesBody, JobDetail),
+        (api_models.JobDetailBody, JobDetail),
         (api_models.StatusBody, JobStatusData),
         (api_models.RosterBody, RosterData),
         (api_models.LogLineBody, LogData),
         (api_models.ErrorBody, ErrorData),
+        (api_models.ReadyBody, ReadyData),
         (api_models.TimelineEventBody, TimelineEventData),
     ],
 )

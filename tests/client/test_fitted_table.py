@@ -60,6 +60,27 @@ def test_note_that_does_not_fit_is_wrapped_below_its_row() -> None:
     assert lines[1] == lines[-1]
 
 
+def test_note_that_is_cut_ends_with_a_mark() -> None:
+    console = Console(file=io.StringIO(), width=30)
+    notes = ["one word after another " * 3, "two\nlines", "x" * 60, "字" * 40, "short"]
+    rows = [make_row(note) for note in notes]
+    table = FittedTable(COLUMNS, rows, note_heading="ERROR", width=30)
+    blocks = [
+        [line.plain for line in block[1:]] for block in table.blocks(console, max_note_rows=1)
+    ]
+    assert blocks == [
+        ["    one word after another o …"],
+        ["    two …"],
+        ["    " + "x" * 24 + " …"],
+        ["    " + "字" * 12 + " …"],
+        ["    short"],
+    ]
+
+
+def test_progress_bar_in_a_note_is_its_last_state() -> None:
+    assert print_table(make_row("10%\r20%\r30%"), width=80)[1].endswith("1    30%")
+
+
 def test_bar_shows_the_span_in_the_time_of_all_rows() -> None:
     rows = [make_row(span=BarSpan(0.0, 10.0)), make_row(span=BarSpan(5.0, 10.0)), make_row()]
     first, second, last = print_table(*rows, width=52, has_bars=True)[1:]

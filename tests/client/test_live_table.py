@@ -6,10 +6,15 @@ import pytest
 from rich.console import Console
 from rich.theme import Theme
 
-from marianne_stream.client.live_table import make_job_table, rank_job
-from marianne_stream.client.output import STYLES
+from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.api_models import WaitingBody
+from marianne_stream.client.live_table import LiveTable, make_job_table, rank_job
+from marianne_stream.client.output import STYLES, Output
 from marianne_stream.client.row_choice import choose_rows, count_statuses
+from marianne_stream.client.sse_client import StreamEvent
 from marianne_stream.client.watched_job import WatchedJob
+from tests.support.screens import Screen
+from tests.support.scripted_server import ScriptedServer, error_response
 
 LONG = "nightly-" + "very-" * 10 + "long-2026-11-28"
 
@@ -74,4 +79,79 @@ def test_failures_and_running_jobs_are_chosen_in_their_order() -> None:
 
 def test_statuses_are_counted_in_words() -> None:
     statuses = ["running", "retry_scheduled", "running"]
-    assert count_statuses(statuses) == "2 running, 1 retry scheduled"
+    assert count_statuses(statuses) == "2 running, 1 retry_scheduled"
+
+
+def draw_display(
+    client: ApiClient, *jobs: WatchedJob, columns: int = 80, **state: bool
+) -> list[str]:
+    """Return the lines of the whole display on 24 rows; `state` sets its attributes."""
+    output = Output(Screen(), environ={"TERM": "xterm"}, colour="never")
+    output.console.width, output.console.height = columns, 24
+    display = LiveTable(output, client, empty_text="No job is running.")
+    display.on_event(StreamEvent("source", {"source": "conductor", "live": True}, ""))
+    for job in jobs:
+        display.update(job)
+    for name, value in state.items():
+        setattr(display, name, value)
+    with output.console.capture() as capture:
+        output.console.print(display.draw())
+    text = capture.get().replace("\x1b[2m", "").replace("\x1b[0m", "").replace("\x1b[1m", "")
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def fail(number: int) -> WatchedJob:
+    return WatchedJob(f"job-{number:02}", "failed", 1, 2, error=f"error {number}")
+
+
+async def test_reasons_of_failures_and_waits_are_below_the_table() -> None:
+    jobs = [
+        WatchedJob("held", "running", waiting=WaitingBody("A person must look.", code="person")),
+        WatchedJob("idle", "paused", waiting=WaitingBody("The job is paused.", code="paused")),
+        WatchedJob("stuck", "running", stalled=[2, 3]),
+        fail(1),
+    ]
+    async with ScriptedServer(error_response(404)).run() as client:
+        assert draw_display(client, *jobs)[4:] == [
+            "job-01: error 1",
+            "held: A person must look.",
+            "stuck: no sign of life from sheets 2, 3",
+        ]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+async def test_errors_that_have_no_room_are_counted(columns: int) -> None:
+    jobs = [fail(number) for number in range(30)]
+    async with ScriptedServer(error_response(404)).run() as client:
+        lines = draw_display(client, *jobs, columns=columns)
+    assert len(lines) == 23
+    assert max(map(len, lines)) <= columns
+    assert [line.split()[:2] for line in lines[:15]] == [
+        [f"job-{number:02}", "failed"] for number in range(15)
+    ]
+    assert lines[15:] == [
+        *(f"job-{number:02}: error {number}" for number in range(6)),
+        "and 24 more errors or waits",
+        "and 15 more: 15 failed",
+    ]
+
+
+async def test_last_display_has_the_errors_of_all_failures() -> None:
+    jobs = [fail(number) for number in range(15)]
+    errors = [f"job-{number:02}: error {number}" for number in range(15)]
+    async with ScriptedServer(error_response(404)).run() as client:
+        assert draw_display(client, *jobs, is_closed=True)[15:] == errors
+        summary = draw_display(client, *jobs, is_closed=True, is_interrupted=True)
+    assert summary[15:] == [*errors, "15 jobs: 15 failed"]
+
+
+async def test_failures_that_a_summary_leaves_out_are_counted() -> None:
+    jobs = [fail(number) for number in range(120)]
+    async with ScriptedServer(error_response(404)).run() as client:
+        lines = draw_display(client, *jobs, is_closed=True)
+    assert lines[199:] == ["job-99: error 99", "and 20 more failures", "120 jobs: 120 failed"]
+
+
+async def test_display_without_a_job_says_so() -> None:
+    async with ScriptedServer(error_response(404)).run() as client:
+        assert draw_display(client) == ["No job is running."]

@@ -11,6 +11,7 @@ from marianne_stream.client.sanitize import (
     encode_json_line,
     strip_all_but_colours,
     strip_controls,
+    strip_to_lines,
     strip_to_one_line,
 )
 
@@ -90,3 +91,19 @@ def test_json_line_round_trips_without_controls(text: str) -> None:
 
 def test_json_line_escapes_lone_surrogate() -> None:
     assert encode_json_line({"text": "\ud800"}).encode() == b'{"text":"\\ud800"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one\r\ntwo\n", ["one", "two"]),
+        ("10%\r20%\r100%\ndone", ["100%", "done"]),
+        ("\x1b[2K10%\x1b[2K\x1b[31m20%\x1b[0m", ["20%"]),
+        ("a\x0bb\x0cc\x85d\u2028e", ["a␋b␌c�d�e"]),
+        ("", [""]),
+        ("\n\n", ["", ""]),
+        ("\ud800", ["?"]),
+    ],
+)
+def test_lines_are_those_that_a_terminal_finally_shows(text: str, lines: list[str]) -> None:
+    assert strip_to_lines(text) == lines

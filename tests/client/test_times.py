@@ -7,6 +7,7 @@ import pytest
 from marianne_stream.client.times import (
     format_date_time,
     format_duration,
+    format_near_time,
     format_time,
     parse_iso_time,
     parse_since,
@@ -42,6 +43,15 @@ def test_times_are_formatted_in_local_time(monkeypatch: pytest.MonkeyPatch) -> N
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_time_of_another_day_has_its_date() -> None:
+    now_s = time.mktime((2026, 11, 28, 12, 0, 0, 0, 0, -1))
+    assert format_near_time(now_s - 3600, now_s) == "11:00:00"
+    assert format_near_time(now_s - 24 * 3600, now_s) == "2026-11-27 12:00:00"
+    assert format_near_time(now_s + 24 * 3600, now_s) == "2026-11-29 12:00:00"
+    assert format_near_time(now_s, None) == "2026-11-28 12:00:00"
+    assert format_near_time(None, now_s) == ""
 
 
 @pytest.mark.parametrize("text", [None, "", "yesterday", "9999-99-99"])

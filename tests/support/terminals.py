@@ -141,10 +141,14 @@ class Terminal:
         return CONTROL_SEQUENCE_RE.sub("", self.raw)
 
     @property
+    def frames(self) -> list[str]:
+        """Return the drawings of a live display: the text between erased lines (ECMA-48)."""
+        return [CONTROL_SEQUENCE_RE.sub("", frame) for frame in self.raw.split("\x1b[2K")]
+
+    @property
     def last_frame(self) -> list[str]:
-        """Return the lines that a live display has drawn last, behind the erased ones (ECMA-48)."""
-        frame = self.raw.rpartition("\x1b[2K")[2]
-        return CONTROL_SEQUENCE_RE.sub("", frame).splitlines()
+        """Return the lines that a live display has drawn last; there may be more to come."""
+        return self.frames[-1].splitlines()
 
     def _read(self) -> None:
         try:

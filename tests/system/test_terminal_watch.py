@@ -89,7 +89,8 @@ async def test_watch_of_three_jobs_through_a_pipe_ends_with_them(
         ended = await watching.wait()
     assert ended.exit_code == 1
     assert "\x1b" not in ended.stdout
-    last = {line.split()[1]: line.split()[2:] for line in ended.lines}
+    # Date and time come first.
+    last = {line.split()[2]: line.split()[3:] for line in ended.lines}
     assert last == {
         "completed": ["completed", "3/3"],
         "failed": ["failed", "1/3", "The", "wind", "took", "it"],
@@ -202,7 +203,7 @@ async def test_dumb_terminal_gets_lines(
         play(conductor, "a", "completed")
         assert await screen.wait() == 0
     assert "\x1b" not in screen.raw
-    assert screen.text.splitlines()[-1].split()[1:] == ["a", "completed", "3/3"]
+    assert screen.text.splitlines()[-1].split()[2:] == ["a", "completed", "3/3"]
 
 
 async def test_watch_json_prints_events(

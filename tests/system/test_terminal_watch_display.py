@@ -56,7 +56,7 @@ async def test_watch_of_one_job_shows_its_sheets_and_newest_lines(
     assert head.split()[:2] == ["logged", "failed"]
     assert "1/2" in head
     assert "The wind took it" in "".join(rest)
-    assert not any("log" in line for line in rest)
+    assert not any(line.startswith("── log") for line in rest)
 
 
 async def test_watch_of_many_sheets_shows_failed_and_running_ones(
