@@ -44,7 +44,9 @@ COMMANDS = {
     "jobs": LazyCommand("jobs", "List the jobs."),
     "show": LazyCommand("show", "Show a job with its sheets, or one sheet in full."),
     "runs": LazyCommand("runs", "List the recorded runs of a job."),
-    "conductor": LazyCommand("show_conductor", "Show what explains why jobs wait."),
+    "conductor": LazyCommand(
+        "show_conductor", "Show the conductor's load and limits, and the jobs that wait."
+    ),
     "watch": LazyCommand("watch", "Show the progress of jobs until they end."),
     "logs": LazyCommand("logs", "Print or follow the logs of jobs."),
     "events": LazyCommand("events", "Print the conductor's events as they happen."),

@@ -1,4 +1,4 @@
-"""`conductor`: show what explains why jobs wait."""
+"""`conductor`: show version, load and limits of the conductor, and the jobs that wait."""
 
 from argparse import ArgumentParser, Namespace
 from functools import partial

@@ -1,4 +1,4 @@
-"""`conductor`: what explains why jobs wait."""
+"""`conductor`: version, load and limits of the conductor, and the jobs that wait."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import msgspec
 from rich.text import Text
 
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.api_models import ConductorBody
-from marianne_stream.client.job_view import format_moment, plain, print_facts
+from marianne_stream.client.api_models import ConductorBody, RateLimitBody
+from marianne_stream.client.facts import format_moment, format_wait, plain, print_facts
 from marianne_stream.client.output import Output
 
 
@@ -21,7 +21,10 @@ async def print_conductor(client: ApiClient, output: Output, *, as_json: bool) -
     if as_json:
         output.write_objects([body])
         return 0
-    print_facts(output, conductor_facts(msgspec.convert(body, ConductorBody)))
+    facts = conductor_facts(msgspec.convert(body, ConductorBody))
+    if not facts:
+        client.reporter.report("the conductor tells nothing of itself")
+    print_facts(output, facts)
     return 0
 
 
@@ -39,15 +42,21 @@ def conductor_facts(conductor: ConductorBody) -> list[tuple[str, Text]]:
         ("load", plain(" ".join(f"{value:.2f}" for value in conductor.load_averages))),
     ]
     if conductor.shutting_down:
-        facts.append(("state", Text("is shutting down", style="fault")))
+        facts.append(("state", plain("is shutting down", "fault")))
     elif conductor.accepting_work is False:
-        facts.append(("state", Text("starts no new jobs", style="fault")))
+        facts.append(("state", plain("starts no new jobs", "fault")))
+    facts += [("rate limit", plain(format_rate_limit(limit))) for limit in conductor.rate_limits]
     facts += [
-        ("rate limit", plain(f"{limit.instrument}, until {format_moment(limit.until)}"))
-        for limit in conductor.rate_limits
+        ("waits", plain(f"{job.job_id}: {format_wait(job.waiting, None)}"))
+        for job in conductor.waiting
     ]
-    facts += [("waits", plain(f"{job.job_id}: {job.waiting.detail}")) for job in conductor.waiting]
     return [(name, value) for name, value in facts if value.plain]
+
+
+def format_rate_limit(limit: RateLimitBody) -> str:
+    """Format the instrument of a rate limit, and its end if that is known."""
+    until = format_moment(limit.until)
+    return f"{limit.instrument}, until {until}" if until else limit.instrument
 
 
 def format_count(value: int | None) -> str:

@@ -11,16 +11,12 @@ from rich.text import Text
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import JobBody, JobPageBody
+from marianne_stream.client.facts import format_span
 from marianne_stream.client.output import Output, status_style, truncate_middle
 from marianne_stream.client.progress_bar import format_sheet_count, make_progress_bar
+from marianne_stream.client.readiness import find_known_time
 from marianne_stream.client.sanitize import strip_to_one_line
-from marianne_stream.client.times import (
-    format_date_time,
-    format_duration,
-    format_time,
-    parse_iso_time,
-)
-from marianne_stream.client.watched_job import EXIT_CODES
+from marianne_stream.client.times import format_near_time, parse_iso_time
 from marianne_stream.errors import SettingsError
 
 JOBS_PER_PAGE = 1000
@@ -75,7 +71,8 @@ async def print_jobs(client: ApiClient, output: Output, query: JobQuery, *, as_j
     if not jobs:
         client.reporter.report("no such job" if query.status or query.name else "no jobs yet")
         return 0
-    output.console.print(make_table(jobs, output, now_s=client.clock.now_s()))
+    now_s = await find_known_time(client, [job.status for job in jobs])
+    output.console.print(make_table(jobs, output, now_s=now_s))
     return 0
 
 
@@ -114,15 +111,15 @@ class TableRow(NamedTuple):
     duration: str
 
     @classmethod
-    def from_job(cls, job: JobBody, *, now_s: float, today: str) -> "TableRow":
-        """Return the row of a job; start times of `today` are shown without the date."""
-        started_s = parse_iso_time(job.started_at)
+    def from_job(cls, job: JobBody, *, now_s: float | None, today_s: float | None) -> "TableRow":
+        """Return the row of a job; start times of the day of `today_s` have no date."""
+        duration = format_span(job.status, job.started_at, job.completed_at, now_s)
         return cls(
             strip_to_one_line(job.job_id),
             strip_to_one_line(job.status),
             format_sheet_count(job.completed_sheets, job.total_sheets) or UNKNOWN_TEXT,
-            format_start(started_s, today) or UNKNOWN_TEXT,
-            format_job_duration(job, started_s, now_s) or UNKNOWN_TEXT,
+            format_near_time(parse_iso_time(job.started_at), today_s) or UNKNOWN_TEXT,
+            duration or UNKNOWN_TEXT,
         )
 
 
@@ -152,10 +149,10 @@ class ColumnLayout(NamedTuple):
         return cls(max(1, min(name, room)), bars, has_start)
 
 
-def make_table(jobs: list[JobBody], output: Output, *, now_s: float) -> Table:
+def make_table(jobs: list[JobBody], output: Output, *, now_s: float | None) -> Table:
     """Return the table of the jobs, with bars on a terminal."""
-    today = format_date_time(now_s)[:10] if output.can_redraw else ""
-    rows = [TableRow.from_job(job, now_s=now_s, today=today) for job in jobs]
+    today_s = now_s if output.can_redraw else None
+    rows = [TableRow.from_job(job, now_s=now_s, today_s=today_s) for job in jobs]
     columns = ColumnLayout.from_rows(rows, width=output.console.width, animated=output.can_redraw)
     table = Table(box=None, pad_edge=False, padding=(0, GAP_COLUMNS, 0, 0), header_style="quiet")
     table.add_column(HEADINGS.name, no_wrap=True)
@@ -181,22 +178,6 @@ def make_table(jobs: list[JobBody], output: Output, *, now_s: float) -> Table:
             Text(row.duration),
         )
     return table
-
-
-def format_start(started_s: float | None, today: str) -> str:
-    """Format the start time of a job, without the date if it is today."""
-    if started_s is None:
-        return ""
-    text = format_date_time(started_s)
-    return format_time(started_s) if today and text.startswith(today) else text
-
-
-def format_job_duration(job: JobBody, started_s: float | None, now_s: float) -> str:
-    """Format how long a job has run; "" if it is unknown."""
-    ended_s = parse_iso_time(job.completed_at)
-    if started_s is None or (job.status in EXIT_CODES and ended_s is None):
-        return ""
-    return format_duration((now_s if ended_s is None else ended_s) - started_s)
 
 
 async def fetch_job_ids(client: ApiClient, prefix: str) -> list[str]:

@@ -1,6 +1,6 @@
 """`show --sheet`: everything that is known of one sheet, and the end of its output."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -8,13 +8,20 @@ from rich.text import Text
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.job_view import format_amounts, format_moment, plain, print_facts
+from marianne_stream.client.facts import (
+    format_amounts,
+    format_moment,
+    format_span,
+    plain,
+    print_facts,
+)
 from marianne_stream.client.output import Output
-from marianne_stream.client.sanitize import strip_controls
+from marianne_stream.client.readiness import find_known_time
+from marianne_stream.client.sanitize import strip_to_lines
 from marianne_stream.client.sheet_table import sheet_style
-from marianne_stream.client.times import format_duration, parse_iso_time
+from marianne_stream.client.times import format_duration
 
-# Fields whose name does not say enough, and that of others is formed from.
+# Names of fields whose own name does not say enough, or has words that need an explanation.
 NAMES = {
     "job_id": "job",
     "number": "sheet",
@@ -22,20 +29,33 @@ NAMES = {
     "completed_at": "ended",
     "last_activity_at": "last activity",
     "waiting_until": "waits until",
-    "work_s": "at work",
-    "execution_duration_s": "last execution",
+    "work_s": "duration without waits",
+    "execution_duration_s": "duration of last attempt",
     "timeout_s": "timeout",
     "instrument_name": "instrument",
-    "instrument_model": "model of instrument",
+    "instrument_model": "instrument's model",
+    "display_status": "conductor's status",
+    "healing_attempts": "repair attempts",
+    "max_completion": "completion attempts at most",
+    "last_pass_percentage": "validations passed in percent",
+    "confidence_score": "confidence",
+    "outcome_category": "outcome",
+    "fallback_chain": "other instruments to try",
+    "fallback_attempts": "attempts with other instruments",
+    "instrument_fallback_history": "earlier instruments",
+    "omitted": "too long to be shown",
 }
 REMARKS = {
     "observed": ("times", "seen by the server, not told by the conductor"),
-    "estimated": ("start", "computed from the end and the time at work"),
+    "estimated": ("start", "computed from the end and the duration without waits"),
 }
-# Fields that another one includes, or that are printed below.
+# Fields that are shown with another one: a limit with the attempt, cost and tokens together.
 ATTEMPT_FIELDS = frozenset({"max_retries"})
 AMOUNT_FIELDS = ("estimated_cost", "input_tokens", "output_tokens")
+OUTPUT_FIELDS = frozenset({"stdout_tail", "stderr_tail", "output_truncated"})
+# Fields that are printed below the others, with their headings.
 TEXTS = {"error_message": "error", "stdout_tail": "output", "stderr_tail": "error output"}
+HIDDEN_FIELDS = {*TEXTS, *ATTEMPT_FIELDS, *AMOUNT_FIELDS, *OUTPUT_FIELDS}
 
 NO_OUTPUT_TEXT = "This conductor keeps no output of this sheet."
 OMITTED_OUTPUT_TEXT = "The output is too long to be shown here."
@@ -56,51 +76,65 @@ async def print_sheet(
     if as_json:
         output.write_objects([body])
         return 0
-    print_facts(output, sheet_facts(body, client.clock.now_s()))
+    is_running = bool(body.get("started_at")) and not body.get("completed_at")
+    known_s = await find_known_time(client, [str(body.get("status"))] if is_running else [])
+    print_facts(output, sheet_facts(body, known_s))
     for field, heading in TEXTS.items():
         if text := body.get(field):
             output.console.print()
             output.console.print(Text(heading, style="quiet"))
-            for line in str(text).splitlines():
-                style = "fault" if field == "error_message" else ""
-                output.console.print(Text(strip_controls(line), style=style), soft_wrap=True)
+            style = "fault" if field == "error_message" else ""
+            for line in strip_to_lines(str(text)):
+                output.console.print(Text(line, style=style), soft_wrap=True)
     if sentence := describe_output(body):
         output.console.print()
         output.console.print(Text(sentence, style="quiet"))
     return 0
 
 
-def sheet_facts(sheet: Mapping[str, Any], now_s: float) -> list[tuple[str, Text]]:
-    """Return the names and values of what is known of a sheet, on a line or a few each."""
+def sheet_facts(sheet: Mapping[str, Any], now_s: float | None) -> list[tuple[str, Text]]:
+    """Return the names and values of what is known of a sheet, on a line or a few each.
+
+    `now_s` is the time up to which that is known, or None.
+    """
     facts: list[tuple[str, Text]] = []
     for field, value in sheet.items():
-        if field in TEXTS or field in ATTEMPT_FIELDS or field in AMOUNT_FIELDS or value is None:
+        if field in HIDDEN_FIELDS or value in (None, "", [], {}):
             continue
-        name = NAMES.get(field, field.replace("_", " "))
+        name = field_name(field)
         if field == "status":
-            facts.append((name, Text(plain(str(value)).plain, style=sheet_style(str(value)))))
+            facts.append((name, plain(str(value), sheet_style(str(value)))))
         elif field in REMARKS:
             facts.append((REMARKS[field][0], plain(REMARKS[field][1])))
         elif field == "attempt":
             facts.append((name, plain(format_attempt(sheet))))
-        elif isinstance(value, list) and value:
+        elif field == "omitted":
+            facts.append((name, plain(format_omitted(value))))
+        elif isinstance(value, list):
             names = [name, *[""] * (len(value) - 1)]
             facts += zip(names, map(format_item, value), strict=True)
         else:
             facts.append((name, plain(format_field(field, value))))
-        if field == "completed_at" or (field == "started_at" and "completed_at" not in sheet):
+        if field == "completed_at" or (field == "started_at" and not sheet.get("completed_at")):
             facts.append(("duration", plain(format_sheet_duration(sheet, now_s))))
     facts.append(("cost", plain(format_amounts(*(sheet.get(field) for field in AMOUNT_FIELDS)))))
     return [(name, value) for name, value in facts if value.plain]
 
 
-def format_sheet_duration(sheet: Mapping[str, Any], now_s: float) -> str:
-    """Format the time from the start of a sheet to its end, or until now."""
-    started_s = parse_iso_time(sheet.get("started_at"))
-    ended_s = parse_iso_time(sheet.get("completed_at"))
-    if started_s is None:
-        return ""
-    return format_duration((now_s if ended_s is None else ended_s) - started_s)
+def format_sheet_duration(sheet: Mapping[str, Any], now_s: float | None) -> str:
+    """Format the duration of a sheet; "" if its start or its end is unknown."""
+    times = (sheet.get("started_at"), sheet.get("completed_at"))
+    return format_span(str(sheet.get("status")), *times, now_s)
+
+
+def format_omitted(fields: Iterable[str]) -> str:
+    """Format the names of fields that the server has left out, without those of the output."""
+    return ", ".join(field_name(field) for field in fields if field not in OUTPUT_FIELDS)
+
+
+def field_name(field: str) -> str:
+    """Return the name of a field in words."""
+    return NAMES.get(field, field.replace("_", " "))
 
 
 def format_attempt(sheet: Mapping[str, Any]) -> str:

@@ -4,13 +4,15 @@ import io
 from typing import Any
 
 import msgspec
+import pytest
 from aiohttp import web
 
 from marianne_stream.client.api_models import JobDetailBody
 from marianne_stream.client.job_view import job_facts, print_job, print_runs
 from marianne_stream.client.output import Output
+from marianne_stream.client.retry import RetryPolicy
 from marianne_stream.client.sheet_view import print_sheet
-from tests.support.scripted_server import ScriptedServer
+from tests.support.scripted_server import ScriptedServer, error_response
 
 JOB = {
     "job_id": "nightly",
@@ -106,3 +108,142 @@ async def test_runs_are_listed_with_their_errors() -> None:
     assert stream.getvalue().splitlines()[1].split() == [
         *("2026-11-28T12:00:00Z", "failed", "Exit", "code", "1"),
     ]
+
+
+START = "2026-11-21T00:00:00Z"
+AWAY = {"source": "registry", "live": False}
+
+
+async def show(*bodies: dict[str, Any], sheet: int | None = None) -> tuple[str, list[str]]:
+    """Show a job or a sheet; return the output, and the messages of the client."""
+    stream = io.StringIO()
+    scripted = ScriptedServer(*map(answer, bodies))
+    async with scripted.run() as client:
+        output = Output(stream, environ={})
+        if sheet is None:
+            assert await print_job(client, output, "nightly", as_json=False) == 0
+        else:
+            assert await print_sheet(client, output, "nightly", sheet, as_json=False) == 0
+    return stream.getvalue(), scripted.messages
+
+
+async def show_runs(*bodies: dict[str, Any]) -> tuple[str, list[str]]:
+    """List runs; return the output, and the messages of the client."""
+    stream = io.StringIO()
+    scripted = ScriptedServer(*map(answer, bodies))
+    async with scripted.run() as client:
+        output = Output(stream, environ={})
+        assert await print_runs(client, output, "nightly", 10, as_json=False) == 0
+    return stream.getvalue(), scripted.messages
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+async def test_ended_job_without_an_end_has_no_duration(status: str) -> None:
+    sheets = [{"number": 1, "status": "stopped", "started_at": START}]
+    job = {"job_id": "nightly", "status": status, "started_at": START, "sheets": sheets}
+    shown, messages = await show(job)
+    facts, table = shown.split("\n\n")
+    assert "duration" not in facts
+    heading, row = table.splitlines()
+    assert heading.split() == ["SHEET", "STATUS", "TRY", "STARTED", "DURATION", "ERROR"]
+    assert row.split()[:2] == ["1", "stopped"]
+    assert not row.endswith(("s", "m", "h"))
+    assert messages == []
+
+
+async def test_stopped_sheet_without_an_end_has_no_duration() -> None:
+    shown, _ = await show({"number": 1, "status": "stopped", "started_at": START}, sheet=1)
+    assert "started" in shown
+    assert "duration" not in shown
+
+
+async def test_run_without_an_end_has_no_duration() -> None:
+    run = {"run": START, "status": "failed", "started_at": START}
+    shown, messages = await show_runs({"runs": [run]})
+    assert not shown.splitlines()[1].endswith(("s", "m", "h"))
+    assert messages == []
+
+
+async def test_running_job_of_a_conductor_that_is_away_is_not_live() -> None:
+    sheets = [{"number": 1, "status": "dispatched", "started_at": START}]
+    job = {"job_id": "nightly", "status": "running", "started_at": START, "sheets": sheets}
+    shown, _ = await show({**job, **AWAY})
+    facts, table = shown.split("\n\n")
+    assert "not live  the state is from the registry, not from the conductor, and" in facts
+    assert "duration" not in facts
+    assert not table.splitlines()[1].endswith(("s", "m", "h"))
+    shown, _ = await show({**job, "source": "conductor", "live": True})
+    assert "not live" not in shown
+    assert "duration" in shown
+
+
+async def test_ended_job_from_the_registry_is_not_called_out_of_date() -> None:
+    shown, _ = await show({"job_id": "nightly", "status": "failed", **AWAY})
+    assert "not live" not in shown
+
+
+READY_FROM_REGISTRY = {"ready": True, **AWAY, "reasons": ["State comes from the registry."]}
+
+
+async def test_running_sheet_and_run_are_not_live_while_the_conductor_is_away() -> None:
+    sheet = {"number": 1, "status": "dispatched", "started_at": START}
+    shown, messages = await show(sheet, READY_FROM_REGISTRY, sheet=1)
+    assert "duration" not in shown
+    assert messages == ["marianne-stream: State comes from the registry"]
+    run = {"run": START, "status": "running", "started_at": START}
+    shown, messages = await show_runs({"runs": [run]}, READY_FROM_REGISTRY)
+    assert not shown.splitlines()[1].endswith(("s", "m", "h"))
+    assert messages == ["marianne-stream: State comes from the registry"]
+    live = {"ready": True, "source": "conductor", "live": True, "reasons": []}
+    shown, messages = await show_runs({"runs": [run]}, live)
+    assert shown.splitlines()[1].endswith(("s", "m", "h"))
+    assert messages == []
+
+
+async def test_error_of_a_job_keeps_its_lines() -> None:
+    error = "Traceback:\n  File x\nValueError\r\n"
+    shown, _ = await show({"job_id": "nightly", "status": "failed", "error_message": error})
+    assert [line.rstrip() for line in shown.splitlines()[2:]] == [
+        "error   Traceback:",
+        "          File x",
+        "        ValueError",
+    ]
+
+
+async def test_progress_bar_in_the_output_of_a_sheet_is_its_last_state() -> None:
+    sheet = {"number": 1, "status": "failed", "stdout_tail": "10%\r20%\r100%\ndone\n"}
+    shown, _ = await show({**sheet, "error_message": "1\r2"}, sheet=1)
+    _, *texts = shown.split("\n\n")
+    assert [text.splitlines() for text in texts] == [["error", "2"], ["output", "100%", "done"]]
+
+
+async def test_empty_fields_and_field_names_of_the_api_are_not_shown() -> None:
+    sheet = {
+        "number": 1,
+        "status": "failed",
+        "attempt": 1,
+        "passed_validations": [],
+        "instrument_model": "large",
+        "omitted": ["stdout_tail", "error_history"],
+    }
+    shown, _ = await show(sheet, sheet=1)
+    facts, sentence = shown.split("\n\n")
+    assert [line.rstrip().split(maxsplit=2) for line in facts.splitlines()][3:] == [
+        ["instrument's", "model", "large"],
+        ["too", "long", "to be shown  error history"],
+    ]
+    assert sentence == "The output is too long to be shown here.\n"
+
+
+async def test_server_that_is_busy_is_asked_again() -> None:
+    job = {"job_id": "nightly", "status": "failed"}
+    scripted = ScriptedServer(error_response(503), answer(job))
+    stream = io.StringIO()
+    async with scripted.run(RetryPolicy(60, 60)) as client:
+        assert await print_job(client, Output(stream, environ={}), "nightly", as_json=False) == 0
+    assert len(scripted.requests) == 2
+    assert scripted.messages == [
+        "marianne-stream: No; trying again",
+        "marianne-stream: connected again",
+    ]
+    assert "failed" in stream.getvalue()

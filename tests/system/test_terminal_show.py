@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.ports import free_port
 from tests.support.processes import ManagedProcess, run_server
-from tests.support.terminals import open_terminal, run_command
+from tests.support.terminals import open_terminal, run_command, start_command
 from tests.support.waiting import wait_for_value
 
 EVIL = "\x1b]0;owned\x07\x1b[31mred\x1b[0m"
@@ -84,13 +85,92 @@ async def test_runs_are_listed(
     assert json.loads(as_json.stdout)["job_id"] == "weekly"
 
 
-async def test_conductor_is_shown(server: ManagedProcess, tmp_path: Path) -> None:
-    shown = await run_command(tmp_path, "conductor", "--url", server.address)
+@pytest.mark.parametrize("columns", [40, 80, 200])
+async def test_runs_fit_the_terminal_and_keep_status_and_count(
+    server: ManagedProcess, conductor: SimulatedConductor, tmp_path: Path, columns: int
+) -> None:
+    conductor.launch("weekly", 3)
+    verb = ("runs", "weekly", "--url", server.address)
+    runs = partial(run_command, tmp_path, *verb)
+    await wait_for_value(runs, lambda found: "running" in found.stdout, timeout_s=15)
+    conductor.fail_sheet("weekly", 1, "The tide came in, and took all the boats along with it")
+    conductor.finish("weekly", "failed")
+    await wait_for_value(runs, lambda found: "tide" in found.stdout, timeout_s=15)
+    async with open_terminal(tmp_path, *verb, columns=columns) as screen:
+        assert await screen.wait() == 0
+    heading, row, *error = screen.text.splitlines()
+    assert max(map(len, (heading, row, *error))) <= columns
+    assert ("STARTED" in heading, "DURATION" in heading) == (columns >= 80, columns >= 80)
+    assert {"failed", "0/3"} <= set(row.split())
+    assert "The tide came in, and took all the boats" in " ".join(" ".join([row, *error]).split())
+
+
+async def test_conductor_is_shown(
+    server: ManagedProcess, conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("weekly", 2)
+    conductor.dispatch("weekly", 1)
+    conductor.limit_rate("weekly", 1, 3600)
+    show = partial(run_command, tmp_path, "conductor", "--url", server.address)
+    # The server asks the conductor every 10 s.
+    shown = await wait_for_value(
+        show, lambda found: "rate limit" in found.stdout and "waits" in found.stdout, timeout_s=25
+    )
     assert (shown.exit_code, shown.stderr) == (0, "")
-    facts = dict(line.split(maxsplit=1) for line in shown.stdout.splitlines())
-    assert "version" in facts
+    facts = dict(line.split("  ", maxsplit=1) for line in shown.stdout.splitlines())
+    facts = {name: value.strip() for name, value in facts.items()}
+    assert {"version", "started", "memory", "load", "pressure"} <= set(facts)
+    assert facts["running jobs"] == "1 of at most 15"
+    assert (facts["sheets at once"], facts["connections"]) == ("25", "5")
+    assert facts["rate limit"].startswith("cli, until 20")
+    assert facts["waits"].startswith("weekly: ")
     as_json = await run_command(tmp_path, "conductor", "--json", "--url", server.address)
-    assert json.loads(as_json.stdout)["version"] == facts["version"].strip()
+    assert json.loads(as_json.stdout)["version"] == facts["version"]
+
+
+VERBS = [("show", "nightly"), ("show", "nightly", "--sheet", "2"), ("conductor",)]
+
+
+@pytest.mark.parametrize("verb", VERBS[:2])
+@pytest.mark.parametrize(
+    ("variables", "has_colours"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+async def test_colours_depend_on_the_terminal(
+    server: ManagedProcess,
+    tmp_path: Path,
+    verb: tuple[str, ...],
+    variables: dict[str, str],
+    has_colours: bool,  # noqa: FBT001
+) -> None:
+    place = ("--url", server.address)
+    async with open_terminal(
+        tmp_path, *verb, *place, columns=80, program="", **variables
+    ) as screen:
+        assert await screen.wait() == 0
+    assert ("31m" in screen.raw) is has_colours
+    assert ("\x1b" in screen.raw) is ("TERM" not in variables)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_closed_pipe_exits_141(
+    server: ManagedProcess, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    async with start_command(tmp_path, *verb, "--url", server.address) as running:
+        await running.close_stdout()
+        ended = await running.wait()
+    assert (ended.exit_code, ended.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("verb", [*VERBS, ("runs", "nightly")])
+async def test_unreachable_server_is_retried_for_the_time_of_the_option(
+    tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    ended = await run_command(tmp_path, *verb, "--url", url, "--retry-timeout", "0.1")
+    sentence = f"marianne-stream: {url} cannot be reached: Connection refused"
+    assert (ended.exit_code, ended.stdout) == (5, "")
+    assert ended.stderr == f"{sentence}; trying again\n{sentence}\n"
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
