@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from marianne_stream.cli.commands import COMMANDS
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.external import require_program
 from tests.support.processes import CHECKOUT, ManagedProcess
@@ -53,18 +54,33 @@ async def test_tab_completes_commands_and_jobs(
     assert "paper-boats" not in screen.text
 
 
-async def test_fish_completes_commands_and_jobs(
-    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, bin_path: str
-) -> None:
-    conductor.launch("tide-tables", 1)
-    asked = "marianne-stream completion fish | source; complete -C'marianne-stream watch '"
+async def complete_in_fish(line: str, bin_path: str, **variables: str) -> list[str]:
+    """Return the words that fish offers at the end of a line."""
+    asked = f"marianne-stream completion fish | source; complete -C'{line}'"
     shell = await asyncio.create_subprocess_exec(
         *(require_program("fish"), "-c", asked),
-        env={"PATH": bin_path, "MARIANNE_STREAM_URL": server.address, "HOME": str(tmp_path)},
+        env={"PATH": bin_path, **variables},
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await shell.communicate()
-    assert output.decode().split() == ["tide-tables"]
+    return [line.split("\t")[0] for line in output.decode().splitlines()]
+
+
+@pytest.mark.parametrize("verb", ["watch", "show", "runs", "logs", "events"])
+async def test_fish_completes_jobs(
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, bin_path: str, verb: str
+) -> None:
+    conductor.launch("tide-tables", 1)
+    variables = {"MARIANNE_STREAM_URL": server.address, "HOME": str(tmp_path)}
+    words = await complete_in_fish(f"marianne-stream {verb} ", bin_path, **variables)
+    assert words == ["tide-tables"]
+
+
+async def test_fish_completes_commands_and_options(tmp_path: Path, bin_path: str) -> None:
+    commands = await complete_in_fish("marianne-stream ", bin_path, HOME=str(tmp_path))
+    assert set(COMMANDS) <= set(commands)
+    options = await complete_in_fish("marianne-stream show --s", bin_path, HOME=str(tmp_path))
+    assert options == ["--sheet"]
 
 
 async def test_slow_server_completes_nothing(tmp_path: Path) -> None:
