@@ -52,3 +52,12 @@ async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
     workspace.mkdir()
     conductor.launch("lantern", 4, workspace=str(workspace))
     return workspace / "marianne.log"
+
+
+@pytest.fixture
+async def other_log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+    """Path of the log of the running job `tide`; the file does not exist yet."""
+    workspace = tmp_path / "other"
+    workspace.mkdir()
+    conductor.launch("tide", 2, workspace=str(workspace))
+    return workspace / "marianne.log"

@@ -1,6 +1,7 @@
 """The page's log view."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from playwright.async_api import Locator, Page, expect
@@ -12,6 +13,23 @@ def append_numbered(log: Path, first: int, last: int) -> None:
         file.writelines(
             f"2026-11-24T03:00:00.119 [info] line {number} of many\n"
             for number in range(first, last + 1)
+        )
+
+
+def append_at(log: Path, *seconds: int) -> None:
+    """Append a line for each of some seconds."""
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(f"2026-11-24T03:00:{second:02}Z [info] at {second}\n" for second in seconds)
+
+
+def append_series(log: Path, count: int, word: str, *, start_s: int = 0) -> None:
+    """Append numbered lines, two seconds apart."""
+    begin = datetime(2026, 11, 24, 3, tzinfo=UTC) + timedelta(seconds=start_s)
+    times = (begin + timedelta(seconds=2 * number) for number in range(count))
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(
+            f"{time:%Y-%m-%dT%H:%M:%SZ} [info] {word} {number}\n"
+            for number, time in enumerate(times, 1)
         )
 
 

@@ -21,6 +21,16 @@ export class LineSelection {
     this.#focus = serial;
   }
 
+  /**
+   * Keep the selected lines after a merge.
+   *
+   * @param {(serial: number) => number} moved returns the new serial of a row.
+   */
+  move(moved) {
+    this.#anchor = moved(this.#anchor);
+    this.#focus = moved(this.#focus);
+  }
+
   clear() {
     this.#anchor = this.#focus = NaN;
   }

@@ -13,7 +13,7 @@
  * @property {boolean} [isOpen] the reader's choice; undefined for that of all entries.
  */
 
-const MAX_LINES = 200;
+export const MAX_LINES = 200;
 const MAX_CHARS = 64 * 1024;
 
 /**

@@ -26,7 +26,7 @@ export const PAGE_LINES = 1000;
 export const CONTEXT_LINES = 600;
 
 /** After a failed request, pause loading while scrolling for this long. */
-const RETRY_DELAY_MS = 2_000;
+export const RETRY_DELAY_MS = 2_000;
 
 export class LogPager {
   #window;
@@ -183,8 +183,12 @@ export class LogPager {
   }
 }
 
-/** @param {any} error an `ApiError`. */
-function describeError(error) {
+/**
+ * Return the message of a failed request.
+ *
+ * @param {any} error an `ApiError`.
+ */
+export function describeError(error) {
   return error.code === "cursor_expired"
     ? "The log does not have this line, or no longer has it."
     : String(error.message);

@@ -5,7 +5,8 @@
 /**
  * @typedef {object} LogRow a line, or a marker of what happened at this place of the log. Rows have
  *   serials: consecutive integers, never reused, negative for rows that were prepended.
- * @property {"line" | "rotated" | "gap" | "missing" | "end"} kind
+ * @property {"line" | "rotated" | "gap" | "missing" | "end" | "untimed"} kind `untimed` in a view of
+ *   several jobs: older lines of the job give no times.
  * @property {string} text
  * @property {number} number of the line in its file.
  * @property {string} cursor

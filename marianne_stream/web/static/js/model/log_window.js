@@ -17,6 +17,15 @@ import {
 /** @typedef {import("./log_rows.js").LogRow} LogRow */
 /** @typedef {import("./log_rows.js").LogPage} LogPage */
 
+/**
+ * @typedef {object} MergeChange rows that were merged into others.
+ * @property {number} added number of rows.
+ * @property {number[]} insertedAt serials that rows had before which others were inserted, in order:
+ *   these and later rows have other serials now. Rows at the end are not among them.
+ * @property {(serial: number) => number} moved returns the new serial of a row.
+ * @property {LogRow[]} dropped rows at the start.
+ */
+
 /** Limits of a window; beyond them, a tenth of the rows is dropped at the other end. */
 export const MAX_ROWS = 100_000;
 export const MAX_CHARS = 15_000_000;
@@ -153,7 +162,7 @@ export class LogWindow {
       this.#push(row);
       change.added += 1;
     }
-    if (!keepRows) change.dropped = this.#trimStart();
+    if (!keepRows) change.dropped = this.#trimStart().length;
     return change;
   }
 
@@ -167,12 +176,8 @@ export class LogWindow {
     const rows = this.#newRows(page);
     const [last, first] = [rows.at(-1), this.rows.find(({ kind }) => kind === "line")];
     if (last && first && first.number <= last.number) rows.push(makeMarker("rotated", {}));
-    this.rows = rows.concat(this.rows);
-    this.#firstSerial -= rows.length;
-    this.#joinEntries(rows.length);
-    this.#chars += countChars(rows);
+    this.prependRows(rows);
     this.before = page.before;
-    this.#trimEnd();
     return { added: rows.length };
   }
 
@@ -188,26 +193,51 @@ export class LogWindow {
     if (last && rows[0] && rows[0].number <= last.number) rows.unshift(makeMarker("rotated", {}));
     for (const row of rows) this.#push(row);
     this.after = page.after ?? this.after;
-    return { added: rows.length, dropped: this.#trimStart() };
+    return { added: rows.length, dropped: this.#trimStart().length };
   }
 
   /**
-   * Add rows of several jobs in the order of their times, behind rows of the same time.
+   * Add older rows of several jobs at the start.
    *
    * @param {LogRow[]} rows in the order of their times.
-   * @returns {{added: number, dropped: number, isInOrder: boolean}} `isInOrder` if all rows were added
-   *   at the end; otherwise the serials of others have changed.
+   * @returns {LogRow[]} rows dropped at the end.
    */
-  merge(rows) {
+  prependRows(rows) {
+    this.rows = rows.concat(this.rows);
+    this.#firstSerial -= rows.length;
+    this.#joinEntries(rows.length);
+    this.#chars += countChars(rows);
+    return this.#trimEnd();
+  }
+
+  /**
+   * Add newer rows of several jobs in the order of their times, behind rows of the same time.
+   *
+   * @param {LogRow[]} rows in the order of their times.
+   * @param {{keepRows?: boolean}} [options] `keepRows` to drop none.
+   * @returns {MergeChange}
+   */
+  merge(rows, { keepRows = false } = {}) {
     const from = this.rows.findLastIndex((row) => rowTime(row) <= rowTime(rows[0])) + 1;
     const later = this.rows.splice(from);
-    for (const row of later) {
-      leaveEntry(row);
-      this.#chars -= row.text.length;
+    const laterSerial = this.nextSerial;
+    /** @type {number[]} */
+    const insertedAt = [];
+    let next = 0;
+    for (const row of rows) {
+      while (next < later.length && rowTime(later[next]) <= rowTime(row)) {
+        this.rows.push(later[next++]);
+      }
+      if (next < later.length) insertedAt.push(laterSerial + next);
+      this.#push(row);
     }
-    const merged = [...later, ...rows].sort((a, b) => rowTime(a) - rowTime(b));
-    for (const row of merged) this.#push(row);
-    return { added: rows.length, dropped: this.#trimStart(), isInOrder: !later.length };
+    this.rows = this.rows.concat(later.slice(next));
+    return {
+      added: rows.length,
+      insertedAt,
+      moved: (serial) => serial + insertedAt.filter((before) => before <= serial).length,
+      dropped: keepRows ? [] : this.#trimStart(),
+    };
   }
 
   /**
@@ -280,18 +310,24 @@ export class LogWindow {
     return makePageRows({ ...page, lines });
   }
 
+  get isFull() {
+    return this.rows.length >= this.#maxRows || this.#chars >= this.#maxChars;
+  }
+
   /** Stop appending new lines if the window is full. */
   #closeIfFull() {
-    const isFull = this.rows.length >= this.#maxRows || this.#chars >= this.#maxChars;
-    if (!this.atEnd || !isFull) return;
+    if (!this.atEnd || !this.isFull) return;
     this.atEnd = false;
     this.after = this.lastCursor;
   }
 
+  /** Drop rows at the start if there are too many; return them. */
   #trimStart() {
     const count = this.#excessRows();
-    if (!count) return 0;
-    this.#chars -= countChars(this.rows.slice(0, count));
+    if (!count) return [];
+    const dropped = this.rows.slice(0, count);
+    for (const row of dropped) row.entry = undefined;
+    this.#chars -= countChars(dropped);
     this.rows = this.rows.slice(count);
     this.#firstSerial += count;
     // The first lines of these entries are gone.
@@ -299,17 +335,20 @@ export class LogWindow {
       this.rows[at].entry = undefined;
     }
     this.before = this.rows.find(({ kind }) => kind === "line")?.cursor ?? "";
-    return count;
+    return dropped;
   }
 
+  /** Drop rows at the end if there are too many; return them. */
   #trimEnd() {
     const count = this.#excessRows();
-    if (!count) return;
-    for (const row of this.rows.slice(-count)) leaveEntry(row);
-    this.#chars -= countChars(this.rows.slice(-count));
+    if (!count) return [];
+    const dropped = this.rows.slice(-count);
+    for (const row of dropped) leaveEntry(row);
+    this.#chars -= countChars(dropped);
     this.rows.length -= count;
     this.atEnd = false;
     this.after = this.lastCursor;
+    return dropped;
   }
 
   /** Return how many rows to drop: 0, or as many as leave nine tenths of the limit. */

@@ -35,23 +35,43 @@ export function parseJobPath(path) {
 export const MAX_LOG_JOBS = 8;
 
 /**
+ * @typedef {object} LogsAddress what the address of the view of several jobs' logs names.
+ * @property {string[]} jobIds
+ * @property {string} level lowest level to show; "" for all.
+ * @property {string} text text of the lines to show; "" for all.
+ * @property {string} time time at which the view opens, ISO 8601; "" for the newest lines.
+ * @property {number} leftOut number of jobs that are too many.
+ */
+
+/**
  * Return the URL of the view of several jobs' logs.
  *
- * @param {string[]} jobIds
+ * @param {{jobIds: string[], level?: string, text?: string, time?: string}} address
  */
-export function logsUrl(jobIds) {
+export function logsUrl({ jobIds, level, text, time }) {
   const query = new URLSearchParams(jobIds.map((jobId) => ["job", jobId]));
+  for (const [name, value] of Object.entries({ level, text, time })) {
+    if (value) query.set(name, value);
+  }
   return `/logs?${query}`;
 }
 
 /**
- * Return the jobs of the view of several jobs' logs; null for any other view.
+ * Return what the address of the view of several jobs' logs names; null for any other view.
  *
  * @param {string} path
  * @param {string} search query of the address.
+ * @returns {LogsAddress | null}
  */
-export function parseLogJobs(path, search) {
+export function parseLogsUrl(path, search) {
   if (path !== "/logs") return null;
-  const jobIds = new URLSearchParams(search).getAll("job").filter(Boolean);
-  return [...new Set(jobIds)].slice(0, MAX_LOG_JOBS);
+  const query = new URLSearchParams(search);
+  const jobIds = [...new Set(query.getAll("job").filter(Boolean))];
+  return {
+    jobIds: jobIds.slice(0, MAX_LOG_JOBS),
+    level: query.get("level") ?? "",
+    text: query.get("text") ?? "",
+    time: query.get("time") ?? "",
+    leftOut: Math.max(0, jobIds.length - MAX_LOG_JOBS),
+  };
 }

@@ -1,100 +1,86 @@
 /** View of several jobs' logs: `/logs?job=a&job=b`. */
 
 import { plainText } from "../model/ansi.js";
+import { loggedTime } from "../model/job_lines.js";
 import { LineSelection } from "../model/line_selection.js";
 import { highlightPattern, searchParameters } from "../model/log_query.js";
 import { LogWindow } from "../model/log_window.js";
 import { COLOUR_COUNT, MergedLog } from "../model/merged_log.js";
-import { jobUrl, logsUrl, MAX_LOG_JOBS } from "../model/page_urls.js";
-import { isTerminal } from "../model/status.js";
+import { END, MergedPager, START } from "../model/merged_pager.js";
+import { logsUrl } from "../model/page_urls.js";
 import { getJson, jobPath, withQuery } from "../wire/api.js";
-import { h, setAttribute, setChildren } from "./dom.js";
-import { makeIcon } from "./icons.js";
+import { h, setAttribute } from "./dom.js";
+import { JobsLogHead } from "./jobs_log_head.js";
+import { JobsLogStreams } from "./jobs_log_streams.js";
 import { LogControls } from "./log_controls.js";
+import { LogJumpBar } from "./log_jump_bar.js";
 import { LogNotes } from "./log_notes.js";
-import { makeJobName } from "./log_row.js";
-import { LogSelector } from "./log_selector.js";
-import { LogStream } from "./log_stream.js";
+import { MAX_NAME_CHARS } from "./log_row.js";
+import { countLines, LogSelector } from "./log_selector.js";
+import { makeLogShortcuts } from "./log_shortcuts.js";
+import { NewLinesButton } from "./new_lines_button.js";
 import { VirtualLog } from "./virtual_log.js";
 
 /** @typedef {import("../model/log_rows.js").LogJob} LogJob */
-
-/** Number of lines of each job with which the view opens. */
-const TAIL_LINES = 300;
+/** @typedef {import("../model/merged_pager.js").LogPlace} LogPlace */
 
 /** Number of rows that the view keeps. */
 const MAX_ROWS = 20_000;
-
-/** Time for which lines wait for those of other jobs. */
-const MERGE_DELAY_MS = 250;
 
 export class JobsLogView {
   #page;
   /** @type {LogJob[]} */
   #jobs;
   #window = new LogWindow({ maxRows: MAX_ROWS });
-  #log = new MergedLog(this.#window);
+  #log;
+  #pager;
   #selection = new LineSelection(this.#window);
   #notes = new LogNotes();
+  /** Sentences that stay while the reader selects lines. */
+  #problems = new LogNotes();
   #rows;
   #selector;
+  #head;
   #controls;
-  /** @type {Map<LogJob, LogStream>} */
+  #jumpBar;
+  #toEnd = new NewLinesButton(() => this.#goToEnd());
   #streams;
-  /** @type {Set<LogJob>} jobs that have not ended. */
-  #active = new Set();
-  /** @type {Map<LogJob, string>} sentence of a job whose log cannot be followed. */
-  #errors = new Map();
-  /** Ends the requests of the first lines. */
-  #abort = new AbortController();
+  #address;
   #isLoading = true;
-  /** @type {ReturnType<typeof setTimeout> | null} */
-  #mergeTimer = null;
-  #addSelect = h("select", {
-    "aria-label": "Add the log of a job",
-    onchange: () => this.#go([...this.#ids, this.#addSelect.value]),
-  });
-  #filter = h("input", {
-    type: "search",
-    placeholder: "Only lines with …",
-    "aria-label": "Only lines with this text",
-    onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onFilterKey(event),
-    oninput: () => this.#filter.value || this.#restart(),
-  });
+  #loadMessage = "";
+  /** Number of lines received while the reader did not follow. */
+  #newLines = 0;
 
   /**
    * @param {import("./page.js").Page} page
-   * @param {string[]} jobIds
+   * @param {import("../model/page_urls.js").LogsAddress} address
    */
-  constructor(page, jobIds) {
+  constructor(page, address) {
     this.#page = page;
-    this.#jobs = jobIds.map((id, index) => ({ id, colour: index % COLOUR_COUNT }));
-    this.#streams = new Map(this.#jobs.map((job) => [job, this.#makeStream(job)]));
-    this.#rows = new VirtualLog(this.#window, this.#selection, {
-      times: page.times,
-      onNearStart: () => {},
-      onNearEnd: () => {},
-      onFollowChange: () => this.#update(),
-      onSelect: (serial, extend) => this.#selector.select(serial, { extend }),
-    });
+    this.#address = address;
+    this.#jobs = address.jobIds.map((id, index) => ({ id, colour: index % COLOUR_COUNT }));
+    this.#log = new MergedLog(this.#window, this.#jobs);
+    this.#pager = this.#makePager();
+    this.#streams = this.#makeStreams();
+    this.#rows = this.#makeRows();
     this.#controls = new LogControls(null, {
-      onFollow: () => this.#rows.setFollowing(!this.#rows.isFollowing),
+      onFollow: () => this.#toggleFollowing(),
       onCopy: () => this.#selector.copy(),
-      onLevelChange: () => this.#restart(),
+      onJump: () => this.#jumpBar.open(),
+      onLevelChange: () => this.#filter({ level: this.#controls.level }),
       onLayoutChange: () => this.#updateLayout(),
     });
-    this.#selector = new LogSelector({
-      window: this.#window,
-      selection: this.#selection,
-      rows: this.#rows,
-      notes: this.#notes,
-      onSelect: () => this.#update(),
-      onSelectAll: () => this.#update(),
-      onCopied: (sentence) => {
-        page.announcer.announce(`${sentence}.`);
-        this.#controls.showStatus(sentence);
-      },
+    this.#controls.level = address.level;
+    this.#jumpBar = this.#makeJumpBar();
+    this.#selector = this.#makeSelector();
+    this.#head = new JobsLogHead({
+      ...address,
+      jobs: this.#jobs,
+      levelSelect: this.#controls.levelSelect,
+      onJobsChange: (ids) => this.#changeJobs(ids),
+      onFilter: (text) => this.#filter({ text }),
     });
+    this.#showJobColumn();
     this.element = this.#makeElement();
     this.shortcuts = this.#makeShortcuts();
   }
@@ -102,15 +88,15 @@ export class JobsLogView {
   /** Load and follow the logs; the element is in the page. */
   open() {
     this.#page.tab.setTitle("Logs");
+    this.#rows.setPattern(highlightPattern(this.#address.text));
     this.#updateLayout();
-    this.#restart();
+    this.#open(placeAt(this.#address.time));
     this.onRosterChange();
   }
 
   close() {
-    clearTimeout(this.#mergeTimer ?? undefined);
-    this.#abort.abort();
-    for (const stream of this.#streams.values()) stream.close();
+    this.#pager.cancel();
+    this.#streams.close();
     this.#selector.close();
     this.#rows.close();
   }
@@ -128,226 +114,289 @@ export class JobsLogView {
 
   /** Follow the logs of jobs that run again, and offer the jobs that the view does not show. */
   onRosterChange() {
-    for (const job of this.#jobs) this.#followIfActive(job);
-    this.#updateChoice();
+    this.#streams.onRosterChange();
+    this.#head.offer(this.#page.roster.all().map(({ job_id: id }) => id));
   }
 
-  /** @param {LogJob} job */
-  #followIfActive(job) {
-    const entry = this.#page.roster.get(job.id);
-    if (!entry || isTerminal(entry.status)) {
-      this.#active.delete(job);
-      return;
-    }
-    const stream = this.#streams.get(job);
-    if (!this.#active.has(job) && stream?.hasEnded) stream.resume();
-    this.#active.add(job);
+  #makeJumpBar() {
+    return new LogJumpBar({
+      times: this.#page.times,
+      getRows: () => [...this.#rows.visibleLines, ...this.#window.rows],
+      onJump: (time) => this.#goToTime(time),
+      onClose: () => this.#rows.element.focus(),
+    });
   }
 
-  #updateChoice() {
-    const shown = new Set(this.#ids);
-    const others = this.#page.roster.all().filter(({ job_id: id }) => !shown.has(id) && jobUrl(id));
-    const ids = others.map(({ job_id: id }) => id).sort((a, b) => a.localeCompare(b));
-    const known = [...this.#addSelect.options].map(({ value }) => value);
-    this.#addSelect.hidden = !ids.length || this.#jobs.length >= MAX_LOG_JOBS;
-    if (["", ...ids].join("\n") === known.join("\n")) return;
-    const first = h("option", { value: "" }, "Add a job …");
-    setChildren(this.#addSelect, [
-      first,
-      ...ids.map((id) => h("option", { value: id }, plainText(id))),
-    ]);
+  #makeRows() {
+    return new VirtualLog(this.#window, this.#selection, {
+      times: this.#page.times,
+      onNearStart: () => this.#pager.loadOlder(),
+      onNearEnd: () => this.#pager.loadNewer(),
+      onFollowChange: () => this.#onFollowChange(),
+      onSelect: (serial, extend) => this.#selector.select(serial, { extend }),
+    });
   }
 
-  get #ids() {
-    return this.#jobs.map(({ id }) => id);
+  #makePager() {
+    return new MergedPager({
+      jobs: this.#jobs,
+      log: this.#log,
+      fetchPage: (job, query, signal) => {
+        const path = jobPath(job.id, "logs", "lines");
+        return getJson(withQuery(path, { ...this.#query, ...query }), { signal });
+      },
+      // The server's time is not known before the first answer of the stream.
+      now: () => this.#page.clock.now() || Date.now(),
+      onOlder: ({ added }) => {
+        this.#rows.onInsert({ prepended: added });
+        if (!this.#log.isAtEnd) this.#streams.end();
+        this.#update();
+      },
+      onNewer: (change) => this.#onMerged(change),
+      onEndReached: () => this.#streams.follow(),
+      onExpired: () => this.#open(this.#currentPlace),
+      onMessage: (sentence) => {
+        this.#loadMessage = sentence;
+        this.#update();
+        // A window too small to be scrolled loads more by drawing.
+        if (sentence) this.#rows.draw();
+      },
+    });
+  }
+
+  #makeSelector() {
+    return new LogSelector({
+      window: this.#window,
+      selection: this.#selection,
+      rows: this.#rows,
+      notes: this.#notes,
+      onSelect: () => this.#update(),
+      onSelectAll: () => this.#update(),
+      onCopied: (sentence) => {
+        this.#page.announcer.announce(`${sentence}.`);
+        this.#controls.showStatus(sentence);
+      },
+    });
   }
 
   #makeElement() {
-    const chips = this.#jobs.map((job) =>
-      h(
-        "span.log-job",
-        {},
-        h("a", { href: jobUrl(job.id), "data-page": true }, makeJobName(job)),
-        h(
-          "button.quiet.icon-only",
-          {
-            type: "button",
-            title: `Remove ${plainText(job.id)}`,
-            "aria-label": `Remove ${plainText(job.id)}`,
-            onclick: () => this.#go(this.#ids.filter((id) => id !== job.id)),
-          },
-          makeIcon("close"),
-        ),
-      ),
-    );
     return h(
       "section.panel.log.logs-view",
       { "aria-labelledby": "logs-heading" },
-      h(
-        "div.bar",
-        {},
-        h("h1", { id: "logs-heading" }, "Logs"),
-        chips,
-        this.#addSelect,
-        h("label.search-field", {}, makeIcon("search"), this.#filter),
-        this.#controls.levelSelect,
-      ),
+      this.#head.element,
+      this.#jumpBar.element,
+      this.#problems.note,
       this.#notes.note,
-      h("div.log-body", {}, this.#rows.element, this.#notes.message),
+      h("div.log-body", {}, this.#rows.element, this.#notes.message, this.#toEnd.element),
       this.#controls.element,
     );
   }
 
-  /** @returns {import("./shortcuts.js").Shortcut[]} */
+  #showJobColumn() {
+    const { element } = this.#rows;
+    setAttribute(element, "data-jobs", true);
+    const chars = Math.max(...this.#jobs.map(({ id }) => plainText(id).length), 0);
+    element.style.setProperty("--job-chars", String(Math.min(chars, MAX_NAME_CHARS)));
+  }
+
   #makeShortcuts() {
-    const rows = this.#rows;
     return [
-      { key: "j", label: "Next line", run: () => rows.step(1) },
-      { key: "k", label: "Previous line", run: () => rows.step(-1) },
-      { key: "Enter", label: "Open or close a line", run: () => rows.toggleCurrent() },
-      { key: "x", label: "Select the line", run: () => this.#selector.select(rows.current) },
-      { key: "X", label: "Extend the selection", run: () => this.#selector.extend() },
-      { key: " ", label: "Page down; with Shift, page up", run: (event) => rows.page(event) },
-      { key: "/", label: "Filter the lines", run: () => this.#filter.focus() },
-      { key: "f", label: "Follow new lines", run: () => rows.setFollowing(!rows.isFollowing) },
-      { key: "g", label: "Oldest line", run: () => rows.scrollToStart() },
-      { key: "G", label: "Newest line", run: () => rows.setFollowing(true) },
-      { key: "e", label: "Fold or open all entries", run: () => this.#controls.toggle("fold") },
-      { key: "w", label: "Wrap long lines", run: () => this.#controls.toggle("wrap") },
-      { key: "s", label: "Show times", run: () => this.#controls.toggle("times") },
-      { key: "c", label: "Copy the selected lines", run: () => this.#selector.copy() },
-      { key: "Escape", label: "Clear the selection", run: () => this.#selector.select(NaN) },
+      { key: "/", label: "Filter the lines", run: () => this.#head.filter.focus() },
+      ...makeLogShortcuts(
+        {
+          copy: () => this.#selector.copy(),
+          extendSelection: () => this.#selector.extend(),
+          goToEnd: () => this.#goToEnd(),
+          goToStart: () => this.#goToStart(),
+          openJump: () => this.#jumpBar.open(),
+          select: (serial) => this.#selector.select(serial),
+          toggleFollowing: () => this.#toggleFollowing(),
+        },
+        { rows: this.#rows, controls: this.#controls },
+      ),
     ];
   }
 
-  /** @param {string[]} jobIds */
-  #go(jobIds) {
-    this.#page.go(logsUrl(jobIds));
-  }
-
-  /** @param {KeyboardEvent} event */
-  #onFilterKey(event) {
-    if (event.key === "Enter") this.#restart();
-    else if (event.key !== "Escape") return;
-    else {
-      this.#filter.value = "";
-      this.#filter.blur();
-      this.#restart();
-    }
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  /** @param {LogJob} job */
-  #makeStream(job) {
-    return new LogStream({
+  #makeStreams() {
+    return new JobsLogStreams({
       page: this.#page,
-      jobId: job.id,
+      jobs: this.#jobs,
+      log: this.#log,
       getFilter: () => this.#query,
-      onEvents: (events) => {
-        this.#log.addEvents(job, events);
-        this.#scheduleMerge();
-      },
-      onState: (state) => this.#onStreamState(job, state),
+      onMerge: () => this.#merge(),
+      onReplaced: (job) => this.#onReplaced(job),
+      onProblems: (sentences) => this.#problems.showNote(sentences),
     });
   }
 
   /** Parameters of the lines to show. */
   get #query() {
-    const text = this.#filter.value;
+    const { text } = this.#address;
     return { level: this.#controls.level, ...(text ? searchParameters(text) : {}) };
   }
 
-  /** Load the newest lines of all logs anew, and follow. */
-  async #restart() {
-    this.#abort.abort();
-    const { signal } = (this.#abort = new AbortController());
-    for (const stream of this.#streams.values()) stream.end();
-    this.#errors.clear();
-    this.#notes.showNote("");
+  /**
+   * Place of what the reader sees: the end, or the time of the line in the middle.
+   *
+   * @returns {LogPlace}
+   */
+  get #currentPlace() {
+    const lines = this.#rows.visibleLines;
+    const at = lines[Math.floor(lines.length / 2)]?.at;
+    if (this.#rows.isFollowing || at === undefined) return END;
+    return { time: new Date(at).toISOString(), at };
+  }
+
+  /**
+   * Show other jobs at the same place.
+   *
+   * @param {string[]} jobIds
+   */
+  #changeJobs(jobIds) {
+    this.#page.go(logsUrl({ ...this.#address, jobIds, time: this.#currentPlace.time }));
+    // The element that had the focus is gone.
+    const add = this.#page.main.querySelector(".add-job button");
+    if (add instanceof HTMLElement) add.focus({ preventScroll: true });
+  }
+
+  /** @param {{level?: string, text?: string}} choice of lines to show. */
+  #filter(choice) {
+    this.#setAddress(choice);
+    this.#rows.setPattern(highlightPattern(this.#address.text));
+    this.#open(END);
+  }
+
+  /** @param {{level?: string, text?: string, time?: string}} change */
+  #setAddress(change) {
+    this.#address = { ...this.#address, ...change };
+    history.replaceState(null, "", logsUrl(this.#address));
+  }
+
+  /**
+   * Open the logs at a place.
+   *
+   * @param {LogPlace} place
+   */
+  async #open(place) {
+    this.#streams.end();
     this.#log.clear();
     this.#selection.clear();
-    this.#rows.setPattern(highlightPattern(this.#filter.value));
+    this.#newLines = 0;
+    this.#rows.current = NaN;
     this.#rows.reset();
-    this.#rows.setFollowing(true);
+    this.#rows.setFollowing(place === END);
     this.#isLoading = true;
     this.#update();
-    await Promise.all(this.#jobs.map((job) => this.#openLog(job, signal)));
-    if (signal.aborted) return;
+    if (!(await this.#pager.open(place))) return;
     this.#isLoading = false;
-    this.#merge();
+    this.#rows.reset();
+    this.#showPlace(place);
+    if (this.#log.isAtEnd) this.#streams.follow();
+    // Rows that are drawn load more by themselves.
+    if (!this.#window.rows.length) this.#pager.loadOlder();
     this.#update();
   }
 
-  /**
-   * Load the newest lines of a log, and follow it from there.
-   *
-   * @param {LogJob} job
-   * @param {AbortSignal} signal
-   */
-  async #openLog(job, signal) {
-    const query = { limit: TAIL_LINES, ...this.#query };
-    /** @type {import("../model/log_rows.js").LogPage | null} */
-    let page = null;
-    try {
-      page = await getJson(withQuery(jobPath(job.id, "logs", "lines"), query), { signal });
-    } catch {
-      // The stream waits for a log that does not exist yet, and tells why there is none.
+  /** @param {LogPlace} place */
+  #showPlace(place) {
+    if (place === START) this.#rows.scrollToStart();
+    if (!place.time) return;
+    const { rows, firstSerial } = this.#window;
+    const index = rows.findIndex(({ kind, at = 0 }) => kind === "line" && at >= place.at);
+    if (index >= 0) this.#rows.scrollToRow(firstSerial + index);
+    else {
+      this.#rows.setFollowing(true);
+      this.#notes.showNote("No line is of this time or later: this is the end.");
     }
-    if (signal.aborted) return;
-    // The server's time is not known before the first answer of the stream.
-    const receivedAt = this.#page.clock.now() || Date.now();
-    if (page) this.#log.addPage(job, page, receivedAt);
-    this.#scheduleMerge();
-    this.#streams.get(job)?.follow(page?.after ?? "");
   }
 
-  /**
-   * @param {LogJob} job
-   * @param {import("../wire/event_stream.js").StreamState} state
-   */
-  #onStreamState(job, { detail, status }) {
-    const isError = Boolean(detail) && status !== 401;
-    const sentence = isError ? `${plainText(job.id)}: ${plainText(detail ?? "")}` : "";
-    // A note that the reader has closed does not come back without a change.
-    if (sentence === (this.#errors.get(job) ?? "")) return;
-    this.#errors.set(job, sentence);
-    this.#notes.showNote([...this.#errors.values()].filter(Boolean).join(" "));
+  #goToStart() {
+    if (this.#window.before === null) this.#rows.scrollToStart();
+    else this.#open(START);
   }
 
-  #scheduleMerge() {
-    if (this.#log.hasPending) this.#mergeTimer ??= setTimeout(() => this.#merge(), MERGE_DELAY_MS);
+  /** Go to the ends of the logs, and follow them. */
+  #goToEnd() {
+    if (!this.#log.isAtEnd) this.#open(END);
+    else this.#rows.setFollowing(true);
+  }
+
+  /** @param {string} time the server's parameter `time`. */
+  #goToTime(time) {
+    this.#setAddress({ time });
+    this.#notes.showNote("");
+    this.#open(placeAt(time));
+  }
+
+  #toggleFollowing() {
+    if (this.#rows.isFollowing) this.#rows.setFollowing(false);
+    else this.#goToEnd();
+  }
+
+  #onFollowChange() {
+    if (this.#rows.isFollowing) {
+      this.#newLines = 0;
+      if (this.#address.time) this.#setAddress({ time: "" });
+    }
+    this.#update();
+  }
+
+  /** @param {LogJob} job */
+  #onReplaced({ id }) {
+    this.#open(this.#currentPlace);
+    this.#notes.showNote(`${plainText(id)}: the lines shown before are no longer in its log.`);
   }
 
   #merge() {
-    clearTimeout(this.#mergeTimer ?? undefined);
-    this.#mergeTimer = null;
-    if (!this.#log.hasPending) return;
-    const change = this.#log.flush();
-    if (change.isInOrder) this.#rows.onAppend(change);
-    else this.#rows.reset();
+    const change = this.#log.flush(Date.now(), { keepRows: !this.#rows.isFollowing });
+    if (!this.#log.isAtEnd) this.#streams.end();
+    if (change && !this.#rows.isFollowing) this.#newLines += change.added;
+    if (change) this.#onMerged(change);
+    this.#update();
+  }
+
+  /** @param {import("../model/log_window.js").MergeChange} change */
+  #onMerged(change) {
+    if (change.insertedAt.length) {
+      this.#selection.move(change.moved);
+      this.#rows.onInsert(change);
+    } else this.#rows.onAppend({ added: change.added, dropped: change.dropped.length });
     this.#update();
   }
 
   #updateLayout() {
-    const { wrap, times, fold } = this.#controls;
-    setAttribute(this.#rows.element, "data-wrap", wrap ? "on" : "off");
-    setAttribute(this.#rows.element, "data-times", times ? "on" : "off");
-    setAttribute(this.#rows.element, "data-jobs", true);
-    this.#rows.setLayout({ wrap, fold });
+    this.#controls.applyTo(this.#rows);
     this.#update();
   }
 
   #update() {
     const { isFollowing } = this.#rows;
-    const count = this.#selection.lines.length;
-    const selected = `${count.toLocaleString("en")} ${count === 1 ? "line" : "lines"} selected`;
-    const state = isFollowing ? "Following" : "Paused";
-    const status = count ? selected : state;
-    const { hasEntries } = this.#window;
-    this.#controls.update({ isFollowing, hasEntries, status });
-    const isEmpty = !this.#window.rows.length;
-    const none = this.#jobs.length ? "No lines yet." : "Add a job to see its log here.";
-    this.#notes.showMessage(isEmpty && !this.#isLoading ? none : "");
+    const { hasEntries, atEnd } = this.#window;
+    this.#toEnd.update({ isFollowing, atEnd, count: this.#newLines });
+    this.#controls.update({ isFollowing, hasEntries, status: this.#statusText() });
+    const isEmpty = !this.#window.rows.length && !this.#isLoading;
+    this.#notes.showMessage(this.#loadMessage || (isEmpty ? this.#emptyText() : ""));
   }
+
+  #emptyText() {
+    if (!this.#jobs.length) return "Add a job to see its log here.";
+    if (this.#window.before !== null) return "Searching older lines …";
+    return this.#address.text || this.#address.level ? "No line matches." : "No lines yet.";
+  }
+
+  #statusText() {
+    const count = this.#selection.lines.length;
+    if (count) return `${countLines(count)} selected`;
+    return this.#rows.isFollowing ? "Following" : "Paused";
+  }
+}
+
+/**
+ * Return the place of a time in the logs: the end for an invalid time, or none.
+ *
+ * @param {string} time
+ */
+function placeAt(time) {
+  const at = loggedTime({ loggedAt: time });
+  return Number.isNaN(at) ? END : { time, at };
 }

@@ -71,19 +71,20 @@ export class LogControls {
     return this.levelSelect.value;
   }
 
-  /** True if long lines are wrapped. */
-  get wrap() {
-    return this.#layout.wrap;
+  set level(level) {
+    if (level in LEVELS) this.levelSelect.value = level;
   }
 
-  /** True if times are shown. */
-  get times() {
-    return this.#layout.times;
-  }
-
-  /** True if entries are folded. */
-  get fold() {
-    return this.#layout.fold;
+  /**
+   * Lay out the rows of a log as chosen.
+   *
+   * @param {import("./virtual_log.js").VirtualLog} rows
+   */
+  applyTo(rows) {
+    const { wrap, times, fold } = this.#layout;
+    setAttribute(rows.element, "data-wrap", wrap ? "on" : "off");
+    setAttribute(rows.element, "data-times", times ? "on" : "off");
+    rows.setLayout({ wrap, fold });
   }
 
   /**
@@ -148,7 +149,7 @@ function makeJobLinks(jobId) {
   const others = h(
     "a.quiet",
     {
-      href: logsUrl([jobId]),
+      href: logsUrl({ jobIds: [jobId] }),
       "data-page": true,
       title: "Show the logs of other jobs as well",
       "aria-label": "Add a job",

@@ -86,10 +86,21 @@ export function makeRow(row, options) {
   return element;
 }
 
-/** @param {import("../model/log_rows.js").LogJob} job */
+/** Number of characters of a job's name that are shown. */
+export const MAX_NAME_CHARS = 24;
+
+/**
+ * Make the name of a job in its colour. A long one is cut in the middle: names of runs often differ at
+ * the end.
+ *
+ * @param {import("../model/log_rows.js").LogJob} job
+ */
 export function makeJobName({ id, colour }) {
   const name = plainText(id);
-  return h("span.job-name", { title: name, "data-colour": colour }, name);
+  const half = MAX_NAME_CHARS / 2;
+  const shown =
+    name.length > MAX_NAME_CHARS ? `${name.slice(0, half - 1)}…${name.slice(-half)}` : name;
+  return h("span.job-name", { title: name, "data-colour": colour }, shown);
 }
 
 /**
@@ -291,6 +302,7 @@ function markerText({ kind, data }) {
     const lost = data.lost_bytes ? `, ${formatBytes(data.lost_bytes)} lost` : "";
     return `${GAP_LABELS[data.reason] ?? "Lines are missing here"}${lost}`;
   }
+  if (kind === "untimed") return "Older lines give no times: see the log of this job alone";
   if (kind === "missing") return plainText(data.detail ?? "This job has no log");
   if (data.missing) return "End: the job has finished without writing a log";
   return "End of log: the job has finished";

@@ -62,30 +62,30 @@ export class LogRowLayout {
     this.#heights.reset(this.#window.rows.map((row) => this.#metrics.estimate(row)));
   }
 
-  /**
-   * Take all rows of the window anew, and keep the heights of those that are drawn.
-   *
-   * @param {number} [added] number of new rows at the start.
-   */
-  rebuild(added = 0) {
+  /** Take all rows of the window anew, and keep the heights of those that are drawn. */
+  rebuild() {
     this.firstSerial = this.#window.firstSerial;
     const heights = this.#window.rows.map((row, index) => {
       if (this.#metrics.isHidden(row)) return 0;
-      const known = index >= added && this.#elements.drawnHeight(this.firstSerial + index);
+      const known = this.#elements.drawnHeight(this.firstSerial + index);
       return known || this.#metrics.estimate(row);
     });
     this.#heights.reset(heights);
   }
 
   /**
-   * Take rows that were added at the start.
+   * Take rows that were added at any place.
    *
-   * @param {number} added
-   * @returns {number} their height.
+   * @param {number} top of the viewport.
+   * @param {(serial: number) => number} moved returns the new serial of a row.
+   * @returns {number} top at which the same rows are in the viewport.
    */
-  prepend(added) {
-    this.rebuild(added);
-    return this.#heights.offset(added);
+  insert(top, moved) {
+    const index = Math.max(0, this.indexAt(top));
+    const hiddenHeight = top - this.offset(index);
+    const serial = moved(this.firstSerial + index);
+    this.rebuild();
+    return this.offset(serial - this.firstSerial) + hiddenHeight;
   }
 
   /**

@@ -27,10 +27,7 @@ export class LogSelector {
     this.#clipboard = new LogClipboard({
       ...options,
       onSelectAll: () => this.#selectAll(),
-      onCopied: (count) => {
-        const lines = `${count.toLocaleString("en")} ${count === 1 ? "line" : "lines"}`;
-        options.onCopied(`${lines} copied`);
-      },
+      onCopied: (count) => options.onCopied(`${countLines(count)} copied`),
     });
   }
 
@@ -82,4 +79,13 @@ export class LogSelector {
     if (window.before !== null) notes.showNote("Only the lines that are loaded are selected.");
     onSelectAll();
   }
+}
+
+/**
+ * Return a number of lines in words: `1,200 lines`.
+ *
+ * @param {number} count
+ */
+export function countLines(count) {
+  return `${count.toLocaleString("en")} ${count === 1 ? "line" : "lines"}`;
 }

@@ -19,7 +19,7 @@
  * @param {LogActions} actions
  * @param {object} parts
  * @param {import("./virtual_log.js").VirtualLog} parts.rows
- * @param {import("./log_search_bar.js").LogSearchBar} parts.search
+ * @param {import("./log_search_bar.js").LogSearchBar} [parts.search]
  * @param {import("./log_controls.js").LogControls} parts.controls
  * @returns {Shortcut[]}
  */
@@ -35,10 +35,7 @@ export function makeLogShortcuts(actions, { rows, search, controls }) {
     { key: "x", label: "Select the line", run: () => actions.select(rows.current) },
     { key: "X", label: "Extend the selection to the line", run: () => actions.extendSelection() },
     { key: " ", label: "Page down; with Shift, page up", run: (event) => rows.page(event) },
-    { key: "/", label: "Search the whole log", run: () => search.input.focus() },
-    { key: "n", label: "Next match, towards the start of the log", run: () => search.step(1) },
-    { key: "N", label: "Previous match, towards its end", run: () => search.step(-1) },
-    { key: "m", label: "Show matches only", run: () => search.toggleFilter() },
+    ...(search ? makeSearchShortcuts(search) : []),
     { key: "f", label: "Follow new lines", run: () => actions.toggleFollowing() },
     { key: "g", label: "Start of the log", run: () => actions.goToStart() },
     { key: "G", label: "End of the log", run: () => actions.goToEnd() },
@@ -48,5 +45,15 @@ export function makeLogShortcuts(actions, { rows, search, controls }) {
     { key: "s", label: "Show times", run: () => controls.toggle("times") },
     { key: "c", label: "Copy the selected lines", run: () => actions.copy() },
     { key: "Escape", label: "Clear the selection", run: () => actions.select(NaN) },
+  ];
+}
+
+/** @param {import("./log_search_bar.js").LogSearchBar} search */
+function makeSearchShortcuts(search) {
+  return [
+    { key: "/", label: "Search the whole log", run: () => search.input.focus() },
+    { key: "n", label: "Next match, towards the start of the log", run: () => search.step(1) },
+    { key: "N", label: "Previous match, towards its end", run: () => search.step(-1) },
+    { key: "m", label: "Show matches only", run: () => search.toggleFilter() },
   ];
 }

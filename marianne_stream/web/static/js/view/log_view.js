@@ -4,15 +4,16 @@ import { LineSelection } from "../model/line_selection.js";
 import { LogPager } from "../model/log_pager.js";
 import { LogWindow } from "../model/log_window.js";
 import { getJson, jobPath, withQuery } from "../wire/api.js";
-import { h, setAttribute, setText } from "./dom.js";
+import { h, setAttribute } from "./dom.js";
 import { LogControls } from "./log_controls.js";
 import { LogJumpBar } from "./log_jump_bar.js";
 import { LogJumps } from "./log_jumps.js";
 import { LogNotes } from "./log_notes.js";
 import { LogSearchBar } from "./log_search_bar.js";
-import { LogSelector } from "./log_selector.js";
+import { countLines, LogSelector } from "./log_selector.js";
 import { makeLogShortcuts } from "./log_shortcuts.js";
 import { LogStream } from "./log_stream.js";
+import { NewLinesButton } from "./new_lines_button.js";
 import { VirtualLog } from "./virtual_log.js";
 
 /** @typedef {import("../wire/event_stream.js").StreamState} StreamState */
@@ -31,11 +32,7 @@ export class LogView {
   #jumpBar;
   /** @type {import("./log_search_bar.js").LogFilter | null} matches to show only. */
   #filter = null;
-  #newLinesButton = h("button.new-lines-button", {
-    type: "button",
-    hidden: true,
-    onclick: () => this.#goToEnd(),
-  });
+  #toEnd = new NewLinesButton(() => this.#goToEnd());
   #notes = new LogNotes();
   #source = h("span.log-source", { hidden: true }, "Lines of this job in the conductor's log");
   #stream;
@@ -151,7 +148,7 @@ export class LogView {
 
   #makePager() {
     return new LogPager(this.#window, (query, signal) => this.#fetchRows(query, signal), {
-      onOlder: (change) => this.#rows.onPrepend(change),
+      onOlder: ({ added }) => this.#rows.onInsert({ prepended: added }),
       onNewer: (change) => this.#rows.onAppend(change),
       onReplaced: () => this.#onReplaced(),
       onNewest: (cursor) => this.#onNewest(cursor),
@@ -225,7 +222,7 @@ export class LogView {
       ),
       this.#jumpBar.element,
       this.#notes.note,
-      h("div.log-body", {}, this.#rows.element, this.#notes.message, this.#newLinesButton),
+      h("div.log-body", {}, this.#rows.element, this.#notes.message, this.#toEnd.element),
       this.#controls.element,
     );
   }
@@ -353,10 +350,7 @@ export class LogView {
   }
 
   #updateLayout() {
-    const { wrap, times, fold } = this.#controls;
-    setAttribute(this.#rows.element, "data-wrap", wrap ? "on" : "off");
-    setAttribute(this.#rows.element, "data-times", times ? "on" : "off");
-    this.#rows.setLayout({ wrap, fold });
+    this.#controls.applyTo(this.#rows);
     this.#update();
   }
 
@@ -365,10 +359,7 @@ export class LogView {
     const { atEnd, partial, isFromConductor } = this.#window;
     this.#rows.showPartial(atEnd ? partial : null);
     this.#source.hidden = !isFromConductor;
-    const count = this.#newLines;
-    this.#newLinesButton.hidden = isFollowing || (atEnd && count === 0);
-    const newLines = count === 1 ? "1 new line" : `${count.toLocaleString("en")} new lines`;
-    setText(this.#newLinesButton, count ? `↓ ${newLines}` : "↓ Go to the end");
+    this.#toEnd.update({ isFollowing, atEnd, count: this.#newLines });
     const { hasEntries } = this.#window;
     this.#controls.update({ isFollowing, hasEntries, status: this.#statusText() });
   }
@@ -379,7 +370,7 @@ export class LogView {
     }
     if (this.#window.isMissing) return "No log";
     const count = this.#selection.lines.length;
-    if (count) return `${count} ${count === 1 ? "line" : "lines"} selected`;
+    if (count) return `${countLines(count)} selected`;
     if (this.#phase === "ended") return "End of log";
     if (this.#filter && this.#rows.isFollowing) return "Following matches";
     return this.#rows.isFollowing ? "Following" : "Paused";

@@ -1,7 +1,7 @@
 /** Page: its parts, and the view that the address names. */
 
 import { plainText } from "../model/ansi.js";
-import { jobUrl, parseJobPath, parseLogJobs } from "../model/page_urls.js";
+import { jobUrl, parseJobPath, parseLogsUrl } from "../model/page_urls.js";
 import { Roster } from "../model/roster.js";
 import { SeenFailures } from "../model/seen_failures.js";
 import { ServerClock } from "../model/server_clock.js";
@@ -123,8 +123,8 @@ export class Page {
   #makeView() {
     const jobId = parseJobPath(location.pathname);
     if (jobId !== null) return new JobView(this, jobId);
-    const jobIds = parseLogJobs(location.pathname, location.search);
-    return jobIds === null ? new JobsView(this) : new JobsLogView(this, jobIds);
+    const logs = parseLogsUrl(location.pathname, location.search);
+    return logs === null ? new JobsView(this) : new JobsLogView(this, logs);
   }
 
   /**

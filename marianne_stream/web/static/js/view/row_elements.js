@@ -6,6 +6,7 @@ import { makeRow } from "./log_row.js";
 
 /**
  * @typedef {object} DrawnRow
+ * @property {import("../model/log_rows.js").LogRow} row
  * @property {HTMLElement} element
  * @property {number} height in pixels; 0 before it is measured.
  * @property {HTMLElement | null} toggle of the fields of a JSON line, of an entry, or of a long line.
@@ -54,7 +55,7 @@ export class RowElements {
   get(serial) {
     const known = this.#rows.get(serial);
     const row = this.#window.getRow(serial);
-    if (known && row && known.lineCount === headLineCount(row)) return known;
+    if (known && known.row === row && known.lineCount === headLineCount(row)) return known;
     const drawn = this.#make(serial);
     this.#rows.set(serial, drawn);
     return drawn;
@@ -116,6 +117,21 @@ export class RowElements {
   }
 
   /**
+   * Give the elements the new serials of their rows.
+   *
+   * @param {number[]} insertedAt serials that rows had before which others were added.
+   * @param {(serial: number) => number} moved returns the new serial of a row.
+   */
+  move(insertedAt, moved) {
+    // Rows of the same day may be above them now.
+    for (const serial of insertedAt) {
+      if (this.#rows.get(serial)?.element.querySelector(".day")) this.#rows.delete(serial);
+    }
+    this.#rows = new Map([...this.#rows].map(([serial, drawn]) => [moved(serial), drawn]));
+    for (const [serial, { element }] of this.#rows) element.dataset.serial = String(serial);
+  }
+
+  /**
    * Drop the first row with a date, to draw it anew: rows before it may have the same date now.
    *
    * @param {number} from index of a row.
@@ -136,22 +152,24 @@ export class RowElements {
     const { times, metrics, onSelect, onToggle, onToggleEntry } = this.#options;
     const index = serial - this.#window.firstSerial;
     const row = this.#window.rows[index];
+    const ownSerial = () => Number(element.dataset.serial);
     const element = makeRow(row, {
       pattern: this.pattern,
       times,
       day: dayHeading((other) => this.#dayAt(other), index, times.today),
       isLong: metrics.isLong(row),
       isEntryOpen: row.entry?.isOpen ?? !metrics.areEntriesFolded,
-      onNumberClick: (event) => onSelect(serial, event.shiftKey),
+      onNumberClick: (event) => onSelect(ownSerial(), event.shiftKey),
       onToggle: () => {
-        this.#rows.delete(serial);
+        this.#rows.delete(ownSerial());
         onToggle();
       },
-      onToggleEntry: () => onToggleEntry(serial),
+      onToggleEntry: () => onToggleEntry(ownSerial()),
     });
     element.dataset.serial = String(serial);
     element.classList.toggle("apart", this.#isApart(index));
     return {
+      row,
       element,
       height: 0,
       toggle: element.querySelector(TOGGLES),

@@ -10,8 +10,6 @@ import { LogRowLayout } from "./log_row_layout.js";
 import { RowMetrics } from "./row_metrics.js";
 import { ScrollTracker } from "./scroll_tracker.js";
 
-/** @typedef {import("../model/log_rows.js").LogRow} Row */
-
 /**
  * @typedef {object} VirtualLogOptions
  * @property {import("../model/time_format.js").TimeFormat} times
@@ -114,14 +112,20 @@ export class VirtualLog {
   }
 
   /**
-   * Draw rows that were added at the start, and keep the viewport.
+   * Draw rows that were added at the start or between others, and keep the viewport.
    *
-   * @param {{added: number}} change
+   * @param {object} change
+   * @param {number} [change.prepended] number of rows added at the start.
+   * @param {number[]} [change.insertedAt] serials that rows had before which others were added.
+   * @param {(serial: number) => number} [change.moved] returns the new serial of a row.
    */
-  onPrepend({ added }) {
-    const height = this.#layout.prepend(added);
-    if (added) this.#elements.dropFirstDay(added);
-    this.#scrollTo(this.element.scrollTop + height);
+  onInsert({ prepended = 0, insertedAt = [], moved = (serial) => serial }) {
+    if (prepended) this.#elements.dropFirstDay(prepended);
+    this.current = moved(this.current);
+    this.#pinned = this.#pinned.map(moved);
+    this.#elements.move(insertedAt, moved);
+    const top = this.#layout.insert(this.element.scrollTop, moved);
+    if (!this.isFollowing) this.#scrollTo(top);
     if (this.#updateColumns()) this.#onResize();
     this.draw();
   }
@@ -221,12 +225,9 @@ export class VirtualLog {
     const [first, last] = this.visibleRange;
     const isVisible = this.current >= first && this.current <= last;
     const next = isVisible ? this.current + by : by > 0 && !this.isFollowing ? first : last;
-    const end = this.#layout.firstSerial + this.#layout.length - 1;
-    this.current = this.#layout.skipHidden(
-      Math.max(this.#layout.firstSerial, Math.min(next, end)),
-      by,
-    );
-    this.#moveTo(this.current);
+    const { firstSerial, length } = this.#layout;
+    const shown = Math.max(firstSerial, Math.min(next, firstSerial + length - 1));
+    this.#moveTo(this.#layout.skipHidden(shown, by));
   }
 
   /**
@@ -276,9 +277,7 @@ export class VirtualLog {
   /** Lines in the viewport. */
   get visibleLines() {
     const [first, last] = this.visibleRange;
-    return this.#window.rows
-      .slice(first - this.#layout.firstSerial, last - this.#layout.firstSerial + 1)
-      .filter(({ kind }) => kind === "line");
+    return this.#window.linesBetween(first, last);
   }
 
   /** Serials of the first and the last row in the viewport. */

@@ -1,0 +1,212 @@
+/**
+ * Pages of several logs for a merged log: those of a place, and older and newer ones as the reader
+ * scrolls near its ends. Pages of several jobs are loaded at once; opening a place replaces any other
+ * request.
+ */
+
+import { CONTEXT_LINES, describeError, PAGE_LINES, RETRY_DELAY_MS } from "./log_pager.js";
+
+/** @typedef {import("./log_rows.js").LogJob} LogJob */
+/** @typedef {import("./log_rows.js").LogPage} LogPage */
+/** @typedef {import("./log_pager.js").PageQuery} PageQuery */
+
+/**
+ * @typedef {object} MergedPagerOptions
+ * @property {LogJob[]} jobs
+ * @property {import("./merged_log.js").MergedLog} log
+ * @property {(job: LogJob, query: PageQuery, signal: AbortSignal) => Promise<LogPage>} fetchPage
+ * @property {() => number} now returns the server's time.
+ * @property {(change: {added: number}) => void} onOlder rows were added at the start of the window.
+ * @property {(change: import("./log_window.js").MergeChange) => void} onNewer rows were added at its
+ *   end.
+ * @property {() => void} onEndReached the window reaches the ends of the logs: streams can continue.
+ * @property {() => void} onExpired lines behind the window are gone: the logs have to be opened anew.
+ * @property {(sentence: string) => void} onMessage show a message; "" removes it.
+ */
+
+/**
+ * @typedef {object} LogPlace
+ * @property {string} time the server's parameter `time`; "" for an end of the logs.
+ * @property {number} at the same, epoch milliseconds.
+ */
+
+/** Beginning of the logs. */
+export const START = { time: "", at: -Infinity };
+
+/** End of the logs. */
+export const END = { time: "", at: Infinity };
+
+/** Number of lines of each job with which the view opens. */
+const FIRST_PAGE_LINES = 300;
+
+export class MergedPager {
+  #options;
+  /** @type {AbortController | null} */
+  #abort = null;
+  #pausedUntil = 0;
+
+  /** @param {MergedPagerOptions} options */
+  constructor(options) {
+    this.#options = options;
+  }
+
+  /**
+   * Open the logs at a place. Requests are repeated while the server does not respond.
+   *
+   * @param {LogPlace} place
+   * @returns {Promise<boolean>} false if another request has replaced this one.
+   */
+  async open(place) {
+    const { jobs, log, now, onMessage } = this.#options;
+    this.cancel();
+    const { signal } = (this.#abort = new AbortController());
+    const query = placeQuery(place);
+    while (!signal.aborted) {
+      try {
+        const pages = await Promise.all(jobs.map((job) => this.#fetchFirst(job, query, signal)));
+        if (signal.aborted) break;
+        this.#abort = null;
+        const isAtEnd = (/** @type {LogPage} */ page) => isLastPage(page, place);
+        log.open(pages, { from: place.at, isAtEnd, receivedAt: now() });
+        onMessage("");
+        return true;
+      } catch (error) {
+        if (signal.aborted) break;
+        onMessage(describeError(error));
+        await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY_MS));
+      }
+    }
+    return false;
+  }
+
+  /** Show older lines, loading them if necessary, until some are shown or there are none. */
+  loadOlder() {
+    const { log, onOlder } = this.#options;
+    return this.#load(async (signal) => {
+      for (;;) {
+        const change = log.showOlder();
+        if (change) onOlder(change);
+        const pages = log.olderPages;
+        if (change || !pages.length) return;
+        await Promise.all(pages.map(({ job, before }) => this.#loadOlderPage(job, before, signal)));
+        if (signal.aborted) return;
+      }
+    });
+  }
+
+  /** Show newer lines, loading them if necessary, if the window does not reach the ends of the logs. */
+  loadNewer() {
+    const { log, onNewer, onEndReached } = this.#options;
+    return this.#load(async (signal) => {
+      while (!log.isAtEnd) {
+        const pages = log.newerPages;
+        await Promise.all(pages.map(({ job, after }) => this.#loadNewerPage(job, after, signal)));
+        if (signal.aborted) return;
+        const change = log.showNewer();
+        if (change) onNewer(change);
+        if (log.isAtEnd) onEndReached();
+        if (change) return;
+      }
+    });
+  }
+
+  /** Cancel the requests in progress; their pages are not used. */
+  cancel() {
+    this.#abort?.abort();
+    this.#abort = null;
+  }
+
+  /**
+   * Return the page of a job with which the view opens; null if the job has no log: its stream tells
+   * why.
+   *
+   * @param {LogJob} job
+   * @param {PageQuery} query
+   * @param {AbortSignal} signal
+   */
+  async #fetchFirst(job, query, signal) {
+    try {
+      return await this.#options.fetchPage(job, query, signal);
+    } catch (error) {
+      const { status } = /** @type {import("../wire/api.js").ApiError} */ (error);
+      if (status >= 400 && status < 500 && status !== 429) return null;
+      throw error;
+    }
+  }
+
+  /**
+   * @param {LogJob} job
+   * @param {string} before
+   * @param {AbortSignal} signal
+   */
+  async #loadOlderPage(job, before, signal) {
+    const { log, fetchPage, onMessage } = this.#options;
+    /** @type {LogPage | null} */
+    let page = null;
+    try {
+      page = await fetchPage(job, { before, limit: PAGE_LINES }, signal);
+    } catch (error) {
+      if (!isExpired(error)) throw error;
+    }
+    if (signal.aborted) return;
+    log.addOlder(job, before, page);
+    onMessage(page && !page.lines.length && page.before !== null ? "Searching older lines …" : "");
+  }
+
+  /**
+   * @param {LogJob} job
+   * @param {string} after
+   * @param {AbortSignal} signal
+   */
+  async #loadNewerPage(job, after, signal) {
+    const { log, fetchPage, now } = this.#options;
+    const page = await fetchPage(job, { after, limit: PAGE_LINES }, signal);
+    if (!signal.aborted) log.addNewer(job, after, page, now());
+  }
+
+  /**
+   * Load pages, unless a request is in progress or one has failed just now.
+   *
+   * @param {(signal: AbortSignal) => Promise<void>} load
+   */
+  async #load(load) {
+    if (this.#abort || Date.now() < this.#pausedUntil) return;
+    const abort = (this.#abort = new AbortController());
+    try {
+      await load(abort.signal);
+    } catch (error) {
+      if (this.#abort !== abort) return;
+      this.#pausedUntil = Date.now() + RETRY_DELAY_MS;
+      if (isExpired(error)) this.#options.onExpired();
+      else this.#options.onMessage(describeError(error));
+    } finally {
+      if (this.#abort === abort) this.#abort = null;
+    }
+  }
+}
+
+/**
+ * Return the query of the first page at a place.
+ *
+ * @param {LogPlace} place
+ * @returns {PageQuery}
+ */
+function placeQuery(place) {
+  if (place.time) return { time: place.time, limit: CONTEXT_LINES };
+  return { from: place === START ? "start" : null, limit: FIRST_PAGE_LINES };
+}
+
+/**
+ * Return true if a page of a place reaches the end of the log.
+ *
+ * @param {LogPage} page
+ * @param {LogPlace} place
+ */
+function isLastPage({ stopped_by: stoppedBy, target }, { time, at }) {
+  return at === Infinity || stoppedBy === "end" || (time !== "" && !target);
+}
+
+/** @param {any} error */
+function isExpired({ code }) {
+  return code === "cursor_expired";
+}
