@@ -2,9 +2,9 @@
 
 import { plainText } from "../model/ansi.js";
 import { jobUrl, MAX_LOG_JOBS } from "../model/page_urls.js";
-import { h, setChildren } from "./dom.js";
+import { h, setAttribute, setChildren } from "./dom.js";
 import { makeIcon } from "./icons.js";
-import { makeJobName } from "./log_row.js";
+import { makeJobName, MAX_NAME_CHARS } from "./log_row.js";
 
 /** @typedef {import("../model/log_rows.js").LogJob} LogJob */
 
@@ -122,4 +122,16 @@ export class JobsLogHead {
     this.#text = this.filter.value;
     this.#options.onFilter(this.#text);
   }
+}
+
+/**
+ * Show a column with the names of jobs, as wide as the longest.
+ *
+ * @param {HTMLElement} element of log rows.
+ * @param {LogJob[]} jobs
+ */
+export function showJobColumn(element, jobs) {
+  setAttribute(element, "data-jobs", true);
+  const chars = Math.max(...jobs.map(({ id }) => plainText(id).length), 0);
+  element.style.setProperty("--job-chars", String(Math.min(chars, MAX_NAME_CHARS)));
 }

@@ -9,13 +9,12 @@ import { COLOUR_COUNT, MergedLog } from "../model/merged_log.js";
 import { END, MergedPager, START } from "../model/merged_pager.js";
 import { logsUrl } from "../model/page_urls.js";
 import { getJson, jobPath, withQuery } from "../wire/api.js";
-import { h, setAttribute } from "./dom.js";
-import { JobsLogHead } from "./jobs_log_head.js";
+import { h } from "./dom.js";
+import { JobsLogHead, showJobColumn } from "./jobs_log_head.js";
 import { JobsLogStreams } from "./jobs_log_streams.js";
 import { LogControls } from "./log_controls.js";
 import { LogJumpBar } from "./log_jump_bar.js";
 import { LogNotes } from "./log_notes.js";
-import { MAX_NAME_CHARS } from "./log_row.js";
 import { countLines, LogSelector } from "./log_selector.js";
 import { makeLogShortcuts } from "./log_shortcuts.js";
 import { NewLinesButton } from "./new_lines_button.js";
@@ -80,7 +79,7 @@ export class JobsLogView {
       onJobsChange: (ids) => this.#changeJobs(ids),
       onFilter: (text) => this.#filter({ text }),
     });
-    this.#showJobColumn();
+    showJobColumn(this.#rows.element, this.#jobs);
     this.element = this.#makeElement();
     this.shortcuts = this.#makeShortcuts();
   }
@@ -190,13 +189,6 @@ export class JobsLogView {
       h("div.log-body", {}, this.#rows.element, this.#notes.message, this.#toEnd.element),
       this.#controls.element,
     );
-  }
-
-  #showJobColumn() {
-    const { element } = this.#rows;
-    setAttribute(element, "data-jobs", true);
-    const chars = Math.max(...this.#jobs.map(({ id }) => plainText(id).length), 0);
-    element.style.setProperty("--job-chars", String(Math.min(chars, MAX_NAME_CHARS)));
   }
 
   #makeShortcuts() {
