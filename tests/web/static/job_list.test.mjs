@@ -243,6 +243,12 @@ test("note tells the first line of the error, the wait, or the sheet at work", (
     note(wide).text,
     "Started 24 Nov 2023, 12:05. 4 sheets are at work, from sheet 7 on.",
   );
+  const until = new Date(context.clock.now() + 4.5 * MINUTE).toISOString();
+  const limited = { code: "rate_limited", detail: "The limit is reached.", until };
+  assert.match(
+    note(makeJob("a", "running", { waiting: limited })).text,
+    /^Goes on at .*\d\d:\d\d, in 4 min \d\d s\. The limit is reached\.$/,
+  );
   const paused = { code: "paused", detail: "The job is paused." };
   assert.match(
     note(makeJob("a", "paused", { waiting: paused })).text,

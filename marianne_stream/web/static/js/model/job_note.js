@@ -2,7 +2,7 @@
 
 import { plainText } from "./ansi.js";
 import { formatDuration } from "./time_format.js";
-import { stalledSentence, waitingSentence } from "./job_facts.js";
+import { stalledSentence } from "./job_facts.js";
 import { isTerminal } from "./status.js";
 
 /** @typedef {import("./roster.js").RosterEntry} RosterEntry */
@@ -40,10 +40,24 @@ export function jobNote(job, { clock, times, queueReason }) {
     const isQueued = job.waiting.code === "queued" && queueReason;
     // The status says that it is paused.
     const isPaused = job.waiting.code === "paused";
-    const reason = isPaused ? PAUSED_HINT : waitingSentence(job.waiting, clock, times);
+    const reason = isPaused ? PAUSED_HINT : waitText(job.waiting, clock, times);
     return { text: isQueued ? queueReason : reason, kind: "wait" };
   }
   return { text: workText(job, times), kind: "work" };
+}
+
+/**
+ * Return what a job waits for. The end of the wait stands first: a narrow row cuts the rest.
+ *
+ * @param {import("./job.js").Waiting} waiting
+ * @param {ServerClock} clock
+ * @param {TimeFormat} times
+ */
+function waitText({ detail, until }, clock, times) {
+  const at = Date.parse(until ?? "");
+  if (Number.isNaN(at)) return detail;
+  const rest = clock.isLive && at > clock.now() ? `, in ${formatDuration(at - clock.now())}` : "";
+  return `Goes on at ${times.shortDateTime(at)}${rest}. ${detail}`;
 }
 
 /**
