@@ -273,6 +273,10 @@ async def test_summary_is_requested_again_after_a_failure(
     await wait_until(lambda: len(requests) == 1)
     await page.clock.run_for(31_000)
     await expect(page.locator(".visit-summary")).to_contain_text("nothing ended")
+    # It is not requested again once the visit has lasted a while.
+    await page.clock.run_for(91_000)
+    await wait_until(lambda: len(requests) >= 2)
+    assert len(requests) <= 3
 
 
 async def count_recorded_ends(page: Page) -> int:

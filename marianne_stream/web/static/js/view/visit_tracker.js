@@ -48,18 +48,21 @@ export class VisitTracker {
     this.#savedAt = now;
     this.visit = continueVisit(load(KEY, null), now);
     save(KEY, this.visit);
-    if (this.visit.since !== this.#requested) this.#load(this.visit);
+    // Again after the first interval: an end may be recorded a moment after the visit began.
+    const isFirst = now - this.visit.began < 2 * SAVE_MS;
+    if (isFirst || this.visit.since !== this.#requested) this.#load(this.visit);
   }
 
   /** @param {Visit} visit */
   async #load({ since, began }) {
+    if (since !== this.#requested) this.summary = null;
     this.#requested = since;
-    this.summary = null;
     if (since === null) return;
     const path = withQuery("/api/summary", { since: new Date(since).toISOString() });
     try {
       const summary = summaryUntil(await getJson(path), began);
-      if (this.#requested === since) this.summary = summary;
+      const isChanged = JSON.stringify(summary) !== JSON.stringify(this.summary);
+      if (this.#requested === since && isChanged) this.summary = summary;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status !== NOT_IMPLEMENTED && this.#requested === since) this.#requested = null;
