@@ -234,10 +234,12 @@ class CombinedFeed:
                 # A log may have nothing to send for long; all other feeds begin with an event.
                 await self._hand_over(part, part.make_start())
             async for frames in feed.frames():
-                if frames:
-                    await self._hand_over(part, part.mark(frames))
-                # The next may be a long time coming; do not keep these.
+                marked = part.mark(frames)
+                # The client may be slow, and the next frames may be a long time coming.
                 del frames
+                if marked:
+                    await self._hand_over(part, marked)
+                del marked
         except MarianneStreamError as error:
             return error
         except Exception:

@@ -142,6 +142,27 @@ async def test_ten_windows_are_live_in_one_stream(
     assert sum((await fetch_open_streams(user.address)).values()) == 1
 
 
+async def test_invalid_filter_of_one_window_ends_no_other_stream(
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
+) -> None:
+    append(log_path, 1, 5)
+    conductor.launch("a", 2)
+    other = await user.open_page("/jobs/a")
+    await expect(other.locator("#connection")).to_contain_text("Live")
+    page = await user.open_page("/jobs/lantern")
+    await expect(page.locator(".row.line")).to_have_count(5)
+    await page.get_by_label("Regular expression").click()
+    await page.get_by_label("Search the whole log").fill("(")
+    await page.get_by_role("button", name="Only matches").click()
+    await page.get_by_label("Search the whole log").press("Enter")
+    await expect(page.locator(".log")).to_contain_text("regex is invalid")
+    conductor.complete_sheet("a", 1)
+    await expect(other.locator(".job-header .count")).to_have_text("1 / 2")
+    await expect(other.locator("#connection")).to_contain_text("Live")
+    conductor.complete_sheet("lantern", 1)
+    await expect(page.locator(".job-header .count")).to_have_text("1 / 4")
+
+
 async def test_page_connects_without_shared_workers(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:

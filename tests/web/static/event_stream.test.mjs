@@ -105,7 +105,7 @@ test("errors are retried, and a client that is not signed in fails", async () =>
   assert.equal(requests.length, 5);
   assert.equal(stream.state.status, 401);
   assert.equal(stream.state.detail, "Sign in.");
-  const reasons = states.filter(({ phase }) => phase === "waiting").map(({ detail }) => detail);
+  const reasons = states.filter(({ phase }) => phase === "waiting").map(({ reason }) => reason);
   assert.deepEqual(reasons, [
     undefined,
     undefined,

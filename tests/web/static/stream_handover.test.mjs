@@ -156,7 +156,8 @@ test("rejected request is repeated, and the windows stay live meanwhile", async 
   server.responses.push(new Response("Not Found", { status: 404 }));
   const log = view("log:a");
   await until(() => log.phase === "waiting");
-  assert.deepEqual([log.state.status, roster.phase, status.phase], [404, "live", "live"]);
+  assert.equal(log.state.reason, "The server responded with status 404.");
+  assert.deepEqual([roster.phase, status.phase], ["live", "live"]);
   first.send("status:a", "job_status", "s1");
   await until(() => status.events.length === 2);
   const second = await server.connected(2);

@@ -107,12 +107,12 @@ export class ConnectionStatus {
   }
 
   /** @param {StreamState} state */
-  #phaseText({ phase, retryAt = NaN, detail, status = 0 }) {
+  #phaseText({ phase, retryAt = NaN, detail, reason }) {
     if (phase === "paused") return "Not live: too many windows are open. Close one to go on here.";
     if (phase === "failed") return plainText(detail || "The server rejected the request");
     const seconds = Math.ceil((retryAt - Date.now()) / 1000);
     if (phase === "waiting" && seconds > 0) {
-      if (status) return `${plainText(detail ?? "")} Trying again in ${seconds} s.`;
+      if (reason) return `${plainText(reason)} Trying again in ${seconds} s.`;
       return `${this.#notLiveText()}, reconnecting in ${seconds} s`;
     }
     const { isLive } = this.#page.clock;

@@ -20,6 +20,7 @@ import { EventParser } from "./event_parser.js";
  * @property {number} [status] of the response.
  * @property {string} [code] of the error.
  * @property {string} [detail] of the error.
+ * @property {string} [reason] why the whole request was rejected, which is repeated.
  * @property {ClockOffset} [offset] of the server's clock, from the first response on.
  */
 
@@ -159,8 +160,9 @@ export class EventStream {
     }
     if (isRetryable(response.status)) return { phase: "waiting" };
     const { status, code, message: detail } = await readError(response);
-    // Parts have errors of their own: the reason of any other status may pass, as with a new release.
-    return { phase: status === 401 ? "failed" : "waiting", status, code, detail };
+    if (status === 401) return { phase: "failed", status, code, detail };
+    // Parts have errors of their own: what rejects the request may pass, as a proxy's error does.
+    return { phase: "waiting", reason: detail };
   }
 
   /**
