@@ -75,6 +75,20 @@ test("window that waits for its line goes on after the log was cut", async () =>
   closeAll(first, ahead);
 });
 
+test("window that has the last line is told of the end of the log", async () => {
+  const [first, second] = [view("log:a", line(3)), view("log:a", line(3))];
+  const connection = await server.connected(1);
+  connection.send("log:a", "log_rotated", line(3), { log_file: "a.log" });
+  connection.send("log:a", "log_complete", line(3).replace("l", "c"));
+  await until(() => first.phase === "ended" && second.phase === "ended");
+  assert.deepEqual(
+    first.events.map(({ event }) => event),
+    ["log_rotated", "log_complete"],
+  );
+  assert.deepEqual(second.ids, first.ids);
+  closeAll(first, second);
+});
+
 test("window that opens late misses no line of a burst", async () => {
   const first = view("log:a", line(0));
   const connection = await server.connected(1);

@@ -23,14 +23,15 @@ export function parseLogPosition(cursor) {
 }
 
 /**
- * Return the index of the last event at or before a position; -1 for none.
+ * Return the index of the last line at or before a position; -1 for none. Other events may have the
+ * cursor of the line before them.
  *
  * @param {ServerSentEvent[]} events
  * @param {LogPosition} position
  */
 export function indexOfPosition(events, { file, number }) {
-  return events.findLastIndex(({ id }) => {
-    const found = parseLogPosition(id);
+  return events.findLastIndex(({ event, id }) => {
+    const found = event === "log" ? parseLogPosition(id) : null;
     return found !== null && found.file === file && found.number <= number;
   });
 }
