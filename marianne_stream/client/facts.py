@@ -2,16 +2,19 @@
 
 import shlex
 from collections.abc import Sequence
+from itertools import zip_longest
 
-from rich.table import Table
 from rich.text import Text
 
 from marianne_stream.client.api_models import WaitingBody
-from marianne_stream.client.output import Output
+from marianne_stream.client.output import Output, pad
 from marianne_stream.client.sanitize import strip_to_lines, strip_to_one_line
 from marianne_stream.client.times import format_duration, format_near_time, parse_iso_time
 
 GAP_COLUMNS = 2
+# Part of a terminal's width that names get at most, if it is more than the minimum.
+MAX_NAME_SHARE = 3
+MIN_NAME_COLUMNS = 14
 
 # Statuses of jobs and sheets that have ended.
 ENDED_STATUSES = frozenset({"completed", "failed", "cancelled", "stopped", "skipped"})
@@ -21,13 +24,18 @@ MAX_STALLED = 8
 
 
 def print_facts(output: Output, facts: Sequence[tuple[str, Text]]) -> None:
-    """Print names and values in two columns."""
-    table = Table(box=None, pad_edge=False, padding=(0, GAP_COLUMNS, 0, 0), show_header=False)
-    table.add_column(no_wrap=True, style="quiet")
-    table.add_column(overflow="fold")
+    """Print names and values in two columns, each wrapped between words."""
+    console, width = output.console, output.console.width
+    longest = max((len(name) for name, _ in facts), default=0)
+    columns = min(longest, max(MIN_NAME_COLUMNS, width // MAX_NAME_SHARE))
+    room = max(1, width - columns - GAP_COLUMNS)
     for name, value in facts:
-        table.add_row(name, value)
-    output.console.print(table)
+        names = [row.plain.rstrip() for row in Text(name).wrap(console, columns)]
+        for left, right in zip_longest(names, value.wrap(console, room)):
+            line = Text(pad(left or "", columns + GAP_COLUMNS), style="quiet")
+            line.append_text(Text(style="none").append_text(right or Text()))
+            line.rstrip()
+            console.print(line, soft_wrap=True)
 
 
 def plain(text: str | None, style: str = "") -> Text:

@@ -32,7 +32,7 @@ from marianne_stream.client.output import Output, status_style
 from marianne_stream.client.progress_bar import format_sheet_count
 from marianne_stream.client.readiness import find_known_time
 from marianne_stream.client.sanitize import strip_to_one_line
-from marianne_stream.client.sheet_table import make_sheet_table
+from marianne_stream.client.sheet_table import has_own_error, make_sheet_table
 
 # Sheets whose error is requested because the list of sheets has cut it.
 MAX_FULL_ERRORS = 20
@@ -95,6 +95,7 @@ def job_facts(job: JobDetailBody, now_s: float | None, note: str = "") -> list[t
     status = plain(job.status, status_style(job.status))
     if count := format_sheet_count(job.completed_sheets, job.total_sheets):
         status.append(f", {count} sheets", style="none")
+    error = job.error_message if has_own_error(job.error_message, job.sheets) else ""
     amounts = format_amounts(job.estimated_cost, job.input_tokens, job.output_tokens)
     duration = format_span(job.status, job.started_at, job.completed_at, now_s)
     facts = [
@@ -107,7 +108,7 @@ def job_facts(job: JobDetailBody, now_s: float | None, note: str = "") -> list[t
         ("duration", plain(duration)),
         ("ends about", plain(format_moment(job.eta_at))),
         ("cost", plain(amounts)),
-        ("error", plain_lines(job.error_message, "fault")),
+        ("error", plain_lines(error, "fault")),
         ("resume with", plain(job.resume_command)),
         *(("hook", plain(format_hook(hook))) for hook in job.hooks),
     ]

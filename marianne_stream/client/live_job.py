@@ -19,7 +19,7 @@ from marianne_stream.client.newest_lines import NewestLines
 from marianne_stream.client.output import Output, truncate_line
 from marianne_stream.client.row_choice import choose_rows, count_statuses
 from marianne_stream.client.sanitize import strip_to_one_line
-from marianne_stream.client.sheet_table import make_sheet_table
+from marianne_stream.client.sheet_table import has_own_error, make_sheet_table
 from marianne_stream.client.times import format_near_time, parse_iso_time
 from marianne_stream.client.watched_job import WatchedJob
 
@@ -80,16 +80,16 @@ class LiveJob(LiveDisplay):
     def draw_state(self, room: int) -> Sequence[RenderableType]:
         """Return head, sheets and log; at the end the head and all that has failed."""
         head = make_job_table([self._job], self.now_s, width=self.columns)
-        notes = [truncate_line(note, self.columns) for note in self._notes()]
         if self.is_closed:
-            return [head, *notes, *self._draw_end()]
+            return [head, *self._notes(), *self._draw_end()]
+        notes = [truncate_line(note, self.columns) for note in self._notes()]
         room -= 1 + len(notes)
         sheets = self._draw_sheets(room - min(MIN_LOG_ROWS, room // 3) - 1)
         log = self._draw_log(min(MAX_LOG_ROWS, room - len(sheets) - 1))
         return [head, *notes, *sheets, *log]
 
     def _notes(self) -> list[Text]:
-        """Return lines about the job, each of which may be cut; at the end, errors are below."""
+        """Return lines about the job; at the end, its error and its command are further below."""
         job, notes = self._job, []
         if job.waiting is not None:
             notes.append(Text(f"waits: {format_wait(job.waiting, self.now_s)}"))
@@ -110,12 +110,7 @@ class LiveJob(LiveDisplay):
         return notes
 
     def _has_own_error(self) -> bool:
-        """Return whether the error of the job is not that of a failed sheet, which is shown."""
-        sheets = self._job.sheets.values()
-        shown = [sheet.error_message for sheet in sheets if sheet.status == "failed"]
-        return bool(self._job.error) and not any(
-            message and self._job.error.startswith(message) for message in shown
-        )
+        return has_own_error(self._job.error, self._job.sheets.values())
 
     def _draw_sheets(self, room: int) -> list[Text]:
         """Return the table of the sheets, those that have failed or run first if room is short."""

@@ -1,6 +1,6 @@
 """Live table of watched jobs on a terminal: one row and bar for each job."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.facts import format_stalled, format_wait
+from marianne_stream.client.fitted_table import wrap_lines
 from marianne_stream.client.live_display import LiveDisplay
 from marianne_stream.client.output import Output, status_style, truncate_line, truncate_middle
 from marianne_stream.client.progress_bar import (
@@ -30,8 +31,10 @@ MIN_BAR_COLUMNS = 6
 MIN_NAME_COLUMNS = 12
 MAX_NAME_COLUMNS = 32
 
-# Part of the rows that notes get at most.
+# Part of the rows that notes get at most, and of a note that the name of its job gets.
 MAX_NOTE_SHARE = 3
+# Rows of a note in the last display.
+MAX_NOTE_ROWS = 8
 # Failures that a summary lists.
 MAX_FAILURES = 100
 
@@ -69,8 +72,7 @@ class LiveTable(LiveDisplay):
             return self._draw_live(jobs, room)
         if len(jobs) > 1 and (self.is_interrupted or len(jobs) > room):
             return self._draw_summary(jobs)
-        lines = [truncate_line(note, self.columns) for note in self._make_notes(jobs)]
-        return [self._make_table(jobs), *lines]
+        return [self._make_table(jobs), *self._wrap_notes(jobs)]
 
     def _draw_live(self, jobs: Sequence[WatchedJob], room: int) -> list[RenderableType]:
         """Return the jobs and notes that have room, and the number of the others."""
@@ -92,7 +94,7 @@ class LiveTable(LiveDisplay):
         """Return the failures, and the number of jobs by status."""
         failed = [job for job in jobs if rank_job(job) == 0]
         shown = failed[:MAX_FAILURES]
-        lines = [truncate_line(note, self.columns) for note in self._make_notes(shown)]
+        lines = self._wrap_notes(shown)
         if len(failed) > len(shown):
             lines.append(Text(f"and {len(failed) - len(shown)} more failures", style="quiet"))
         lines.append(Text(f"{len(jobs)} jobs: {count_statuses(map(status_word, jobs))}"))
@@ -101,21 +103,35 @@ class LiveTable(LiveDisplay):
     def _make_table(self, jobs: Sequence[WatchedJob]) -> Table:
         return make_job_table(jobs, self.now_s, width=self.columns)
 
-    def _make_notes(self, jobs: Sequence[WatchedJob]) -> list[Text]:
-        """Return a line for each job with a note, those of failures first."""
-        return [note for job in sorted(jobs, key=rank_job) if (note := self._make_note(job))]
+    def _wrap_notes(self, jobs: Sequence[WatchedJob]) -> list[Text]:
+        """Return the notes of jobs in as many rows as they need, but for very long ones."""
+        return [
+            row
+            for note in self._make_notes(jobs)
+            for row in wrap_lines(
+                note.plain, str(note.style), self._console, self.columns, max_rows=MAX_NOTE_ROWS
+            )
+        ]
 
-    def _make_note(self, job: WatchedJob) -> Text | None:
-        """Return the error of a job, or the reason why it does not go on; None if there is none."""
-        if job.error:
-            text, style = strip_to_one_line(job.error), "fault"
-        elif job.stalled:
-            text, style = format_stalled(job.stalled), "fault"
-        elif job.waiting is not None and job.waiting.code not in PLAIN_WAITS:
-            text, style = format_wait(job.waiting, self.now_s), ""
-        else:
-            return None
-        return Text(f"{strip_to_one_line(job.job_id)}: {text}", style=style)
+    def _make_notes(self, jobs: Sequence[WatchedJob]) -> list[Text]:
+        """Return why jobs have failed or do not go on, a line each, those of failures first."""
+        columns = max(MIN_NAME_COLUMNS, self.columns // MAX_NOTE_SHARE)
+        notes = []
+        for job in sorted(jobs, key=rank_job):
+            name = truncate_middle(strip_to_one_line(job.job_id), columns)
+            for text, style in describe_job(job, self.now_s):
+                notes.append(Text(f"{name}: {text}", style=style))
+        return notes
+
+
+def describe_job(job: WatchedJob, now_s: float | None) -> Iterator[tuple[str, str]]:
+    """Yield the error of a job, and the reasons why it does not go on, with their styles."""
+    if job.error:
+        yield strip_to_one_line(job.error), "fault"
+    if job.stalled:
+        yield format_stalled(job.stalled), "fault"
+    if job.waiting is not None and job.waiting.code not in PLAIN_WAITS:
+        yield format_wait(job.waiting, now_s), ""
 
 
 def rank_job(job: WatchedJob) -> int:

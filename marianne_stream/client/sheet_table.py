@@ -76,6 +76,14 @@ def make_sheet_row(sheet: SheetBody, now_s: float | None, *, is_stalled: bool) -
     )
 
 
+def has_own_error(error: str | None, sheets: Iterable[SheetBody]) -> bool:
+    """Return whether the error of a job is not that of a failed sheet, which the table shows."""
+    if not error:
+        return False
+    shown = [sheet.error_message for sheet in sheets if sheet.status == "failed"]
+    return not any(message and error.startswith(message) for message in shown)
+
+
 def sheet_style(status: str) -> str:
     """Return the name of the style of a sheet's status; "" for an unknown status."""
     return SHEET_STYLES.get(status) or status_style(status)

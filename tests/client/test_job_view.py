@@ -210,6 +210,16 @@ async def test_error_of_a_job_keeps_its_lines() -> None:
     ]
 
 
+async def test_error_that_a_failed_sheet_has_is_shown_once() -> None:
+    sheets = [{"number": 1, "status": "failed", "error_message": "Exit code 1"}]
+    job = {"job_id": "nightly", "status": "failed", "error_message": "Exit code 1"}
+    shown, _ = await show({**job, "sheets": sheets})
+    assert shown.count("Exit code 1") == 1
+    sheets[0]["status"] = "stopped"
+    shown, _ = await show({**job, "sheets": sheets})
+    assert shown.count("Exit code 1") == 2
+
+
 async def test_progress_bar_in_the_output_of_a_sheet_is_its_last_state() -> None:
     sheet = {"number": 1, "status": "failed", "stdout_tail": "10%\r20%\r100%\ndone\n"}
     shown, _ = await show({**sheet, "error_message": "1\r2"}, sheet=1)

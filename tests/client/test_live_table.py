@@ -106,7 +106,12 @@ def fail(number: int) -> WatchedJob:
 
 async def test_reasons_of_failures_and_waits_are_below_the_table() -> None:
     jobs = [
-        WatchedJob("held", "running", waiting=WaitingBody("A person must look.", code="person")),
+        WatchedJob(
+            "held",
+            "running",
+            error="error 2",
+            waiting=WaitingBody("A person must look.", code="person"),
+        ),
         WatchedJob("idle", "paused", waiting=WaitingBody("The job is paused.", code="paused")),
         WatchedJob("stuck", "running", stalled=[2, 3]),
         fail(1),
@@ -114,6 +119,7 @@ async def test_reasons_of_failures_and_waits_are_below_the_table() -> None:
     async with ScriptedServer(error_response(404)).run() as client:
         assert draw_display(client, *jobs)[4:] == [
             "job-01: error 1",
+            "held: error 2",
             "held: A person must look.",
             "stuck: no sign of life from sheets 2, 3",
         ]
@@ -143,6 +149,15 @@ async def test_last_display_has_the_errors_of_all_failures() -> None:
         assert draw_display(client, *jobs, is_closed=True)[15:] == errors
         summary = draw_display(client, *jobs, is_closed=True, is_interrupted=True)
     assert summary[15:] == [*errors, "15 jobs: 15 failed"]
+
+
+async def test_long_name_leaves_room_for_the_reason_and_the_last_display_cuts_none() -> None:
+    job = WatchedJob("cathedral-of-moss-nightly-2026-11-28", "failed", error="word " * 12)
+    async with ScriptedServer(error_response(404)).run() as client:
+        live = draw_display(client, job, columns=40)
+        assert live[1:] == ["cathed…11-28: word word word word wor…"]
+        last = draw_display(client, job, columns=40, is_closed=True)
+    assert " ".join(" ".join(last[1:]).split()) == "cathed…11-28:" + " word" * 12
 
 
 async def test_failures_that_a_summary_leaves_out_are_counted() -> None:
