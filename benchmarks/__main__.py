@@ -20,7 +20,6 @@ from benchmarks.combined_case import combined
 from benchmarks.freshness_case import freshness
 from benchmarks.history_cases import estimate, recorder
 from benchmarks.hostile_case import hostile
-from benchmarks.job_list_case import job_list
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
 from benchmarks.nginx_case import nginx_cost, through_nginx
 from benchmarks.page_case import page
@@ -191,7 +190,7 @@ NAMED_CASES: tuple[BenchmarkCase, ...] = (
 )
 
 # Run only when named: they take long and end with pass or fail.
-TRIALS: tuple[TrialCase, ...] = (torture, soak, restart, page, job_list)
+TRIALS: tuple[TrialCase, ...] = (torture, soak, restart, page)
 
 
 async def main() -> int:
