@@ -36,12 +36,11 @@ from marianne_stream.server.memory import trim_heap_periodically
 from marianne_stream.server.tasks import TaskSupervisor
 from marianne_stream.web import app_keys, openapi
 from marianne_stream.web.auth_middleware import AuthMiddleware
-from marianne_stream.web.frontend import Frontend, Templates
+from marianne_stream.web.frontend import add_frontend
 from marianne_stream.web.host_policy import Cors, TrustedHosts, add_security_headers
 from marianne_stream.web.http_server import LimitedAppRunner
 from marianne_stream.web.job_metrics import ConductorCollector, HistoryCollector, JobCollector
 from marianne_stream.web.limits import ClientLimiter, DownloadLimiter
-from marianne_stream.web.login_handlers import LoginPages
 from marianne_stream.web.metrics import Metrics, ServerCollector
 from marianne_stream.web.middleware import (
     add_response_headers,
@@ -211,7 +210,12 @@ def create_app(settings: Settings) -> web.Application:
     app.on_response_prepare.extend((add_security_headers, cors.add_headers, add_response_headers))
     set_app_keys(app, components, settings)
     add_routes(app.router)
-    add_frontend(app, auth, settings)
+    add_frontend(
+        app,
+        auth,
+        session_max_age_s=settings.session_max_age_s,
+        form_timeout_s=min(FORM_TIMEOUT_S, settings.idle_timeout_s),
+    )
     app.cleanup_ctx.append(components.lifespan)
     app.on_shutdown.append(components.close_streams)
     return app
@@ -235,18 +239,6 @@ def set_app_keys(app: web.Application, components: Components, settings: Setting
     app[app_keys.SOURCE_NAMES] = edge.public_names if edge is not None else ()
     app[app_keys.STREAM_REGISTRY] = components.stream_registry
     app[TASKS] = components.tasks
-
-
-def add_frontend(app: web.Application, auth: AuthMiddleware, settings: Settings) -> None:
-    """Add the routes of the page and of the login form."""
-    templates = Templates()
-    LoginPages(
-        auth,
-        templates,
-        max_age_s=settings.session_max_age_s,
-        form_timeout_s=min(FORM_TIMEOUT_S, settings.idle_timeout_s),
-    ).add_routes(app.router)
-    Frontend(auth, templates).add_routes(app.router)
 
 
 def make_runner(app: web.Application, settings: Settings) -> LimitedAppRunner:

@@ -1,76 +1,32 @@
-"""Pages and static files."""
+"""The page, its static files and the login form."""
 
-import hashlib
-import html
-from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.resources import files
-from importlib.resources.abc import Traversable
-from string import Template
 
-from aiohttp import ETag, web
+from aiohttp import web
 
-from marianne_stream.errors import MarianneStreamError
 from marianne_stream.web.auth_middleware import AuthMiddleware
-from marianne_stream.web.host_policy import PAGE_CONTENT_SECURITY_POLICY
-from marianne_stream.web.responses import NO_STORE
+from marianne_stream.web.login_handlers import LoginPages
+from marianne_stream.web.static_files import StaticFiles
+from marianne_stream.web.templates import Templates
 
 STATIC_DIR = files("marianne_stream.web") / "static"
-
-# Templates, which are not served as static files.
-TEMPLATE_SUFFIX = ".html"
-
-# Browsers revalidate on each use, so that an upgrade takes effect at once.
-FILE_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": PAGE_CONTENT_SECURITY_POLICY,
-}
 
 SIGN_OUT_FORM = '<form method="post" action="/logout"><button>Sign out</button></form>'
 
 
-@dataclass(frozen=True, slots=True)
-class StaticFile:
-    """Static file."""
-
-    body: bytes
-    content_type: str
-    etag: ETag
-
-
-class Templates:
-    """Templates of pages, read once at the start."""
-
-    def __init__(self) -> None:
-        self._texts = {
-            entry.name: Template(entry.read_text(encoding="utf-8"))
-            for entry in STATIC_DIR.iterdir()
-            if entry.name.endswith(TEMPLATE_SUFFIX)
-        }
-
-    def render(
-        self, name: str, *, status: int = 200, trusted: dict[str, str] | None = None, **values: str
-    ) -> web.Response:
-        """Return a page. The values in `trusted` are HTML; all others are text, and are escaped."""
-        safe = {key: html.escape(value) for key, value in values.items()}
-        return web.Response(
-            text=self._texts[name].substitute(safe | (trusted or {})),
-            status=status,
-            content_type="text/html",
-            headers={**NO_STORE, "Content-Security-Policy": PAGE_CONTENT_SECURITY_POLICY},
-        )
-
-
 class Frontend:
-    """Handlers of the page and of its static files, which are read once at the start."""
+    """Handlers of the page and of the static files."""
 
-    def __init__(self, auth: AuthMiddleware, templates: Templates) -> None:
+    def __init__(self, auth: AuthMiddleware, templates: Templates, static: StaticFiles) -> None:
         self._templates = templates
-        self._sign_out_form = "" if auth.authenticator is None else SIGN_OUT_FORM
-        self._files = dict(load_static_files(STATIC_DIR))
-        # Pages of one release share a worker; another release has its own.
-        etags = "".join(file.etag.value for _, file in sorted(self._files.items()))
-        self._content_hash = hashlib.sha256(etags.encode()).hexdigest()[:16]
+        self._static = static
+        self._trusted = {
+            "sign_out": "" if auth.authenticator is None else SIGN_OUT_FORM,
+            # A browser would find them one import after the other.
+            "preloads": "\n".join(
+                f'<link rel="modulepreload" href="{path}">' for path in static.module_paths
+            ),
+        }
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the routes to a router."""
@@ -78,51 +34,26 @@ class Frontend:
         # The API decides whether the job exists and the client may see it.
         router.add_get("/jobs/{shown_job_id:[^/]+}", self.app_shell)
         router.add_get("/logs", self.app_shell)
-        router.add_get("/static/{name:.+}", self.static_file)
+        router.add_get("/static/{release:[0-9a-f]{16}}/{name:.+}", self._static.get)
 
     async def app_shell(self, _request: web.Request) -> web.Response:
         """`GET /`, `/jobs/{job_id}` and `/logs`: the page; its script reads the path."""
-        trusted = {"sign_out": self._sign_out_form}
-        return self._templates.render("index.html", trusted=trusted, release=self._content_hash)
-
-    async def static_file(self, request: web.Request) -> web.Response:
-        """`GET /static/…`: a static file."""
-        found = self._files.get(request.match_info["name"])
-        if found is None:
-            raise web.HTTPNotFound
-        if request.if_none_match and found.etag in request.if_none_match:
-            response = web.Response(status=304, headers=FILE_HEADERS)
-        else:
-            response = web.Response(
-                body=found.body, content_type=found.content_type, headers=FILE_HEADERS
-            )
-            if found.content_type.startswith("text/"):
-                response.charset = "utf-8"
-        response.etag = found.etag
-        return response
+        return self._templates.render("index.html", trusted=self._trusted)
 
 
-def load_static_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, StaticFile]]:
-    """Yield all files in a directory and below it, by their paths."""
-    for entry in folder.iterdir():
-        name = prefix + entry.name
-        if entry.is_dir():
-            yield from load_static_files(entry, f"{name}/")
-        elif not name.endswith(TEMPLATE_SUFFIX):
-            body = entry.read_bytes()
-            digest = hashlib.sha256(body).hexdigest()[:32]
-            yield name, StaticFile(body, guess_content_type(name), ETag(digest))
+def add_frontend(
+    app: web.Application, auth: AuthMiddleware, *, session_max_age_s: int, form_timeout_s: float
+) -> None:
+    """Add the routes of the page and of the login form.
 
-
-def guess_content_type(name: str) -> str:
-    """Return the media type for a file name; raise MarianneStreamError if none is known.
-
-    The system's own table of media types is not used.
+    Args:
+        app: the application.
+        auth: checks tokens.
+        session_max_age_s: time until a browser has to sign in again.
+        form_timeout_s: time limit for the body of the form.
     """
-    content_type = CONTENT_TYPES.get(name.rpartition(".")[2])
-    if content_type is None:
-        raise MarianneStreamError(f"{name} in the pages' folder is of no kind that is served")
-    return content_type
-
-
-CONTENT_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+    static = StaticFiles(STATIC_DIR)
+    templates = Templates(STATIC_DIR, static.root)
+    login = LoginPages(auth, templates, max_age_s=session_max_age_s, form_timeout_s=form_timeout_s)
+    login.add_routes(app.router)
+    Frontend(auth, templates, static).add_routes(app.router)

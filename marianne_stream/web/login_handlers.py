@@ -9,9 +9,9 @@ from yarl import URL
 from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.errors import BadRequestError, InvalidTokenError
 from marianne_stream.web.auth_middleware import CLIENT_INFO, AuthMiddleware, session_cookie_name
-from marianne_stream.web.frontend import Templates
 from marianne_stream.web.host_policy import require_same_origin
 from marianne_stream.web.responses import NO_STORE
+from marianne_stream.web.templates import Templates
 
 INVALID_TOKEN_MESSAGE = "That token is not known here."  # noqa: S105 - a message, not a token
 EXPIRED_LINK_MESSAGE = (

@@ -30,12 +30,28 @@ BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
 
 # Parts of requests: valid, slightly wrong, and garbage.
 METHODS = (b"GET", b"HEAD", b"POST", b"OPTIONS", b"CONNECT", b"TRACE", b"PRI", b"get", b"G\0T", b"")
+STATIC = b"/static/0123456789abcdef"
 TARGETS = (
-    *(b"/health", b"/ready", b"/metrics", b"/login", b"/logout", b"/static/style.css"),
+    *(
+        b"/health",
+        b"/ready",
+        b"/metrics",
+        b"/login",
+        b"/logout",
+        STATIC + b"/css/page.css",
+    ),
     *(b"/api/jobs", b"/api/jobs?limit=-1", b"/api/jobs?after=%ff", b"/api/jobs/lantern"),
     *(b"/api/jobs/lantern/stream", b"/api/jobs/lantern/logs", b"/api/jobs/lantern/logs/raw"),
     *(b"/api/events/stream?limit=200", b"/api/roster/stream", b"/api/jobs/%2e%2e%2f/logs/raw"),
-    *(b"/../../etc/passwd", b"/static/..%2f..%2fapp.py", b"//a/health", b"*", b"?", b"", b"/%"),
+    *(
+        b"/../../etc/passwd",
+        STATIC + b"/..%2f..%2fapp.py",
+        b"//a/health",
+        b"*",
+        b"?",
+        b"",
+        b"/%",
+    ),
     *(b"http://a/health", b"http://[::1/health", b"/api/jobs/\xff\xfe/logs", b"/" + b"a" * 40_000),
 )
 VERSIONS = (

@@ -4,6 +4,7 @@ import { plainText } from "../model/ansi.js";
 import { NotifyRules } from "../model/notify_rules.js";
 import { statusLabel } from "../model/status.js";
 import { load, save } from "./local_storage.js";
+import { iconUrl } from "./tab.js";
 
 /** @typedef {import("../model/notify_rules.js").NotifyKind} NotifyKind */
 /** @typedef {import("../model/notify_rules.js").NotifiableJob} NotifiableJob */
@@ -90,7 +91,7 @@ export class Notifier {
     const notification = this.#make(`${plainText(job.job_id)}: ${words}`, {
       // All tabs notify: those with the same tag replace each other, silently.
       tag: `marianne-stream ${job.job_id} ${kind} ${job.completed_at ?? job.last_progress_at}`,
-      icon: `/static/icons/${kind === "failed" ? "failed" : "idle"}.svg`,
+      icon: iconUrl(kind === "failed" ? "failed" : "idle"),
     });
     if (!notification) return;
     notification.onclick = () => {

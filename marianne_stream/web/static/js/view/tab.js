@@ -2,6 +2,15 @@
 
 const NAME = "Marianne";
 
+/**
+ * Return the address of an icon of the page.
+ *
+ * @param {string} name
+ */
+export function iconUrl(name) {
+  return new URL(`../../icons/${name}.svg`, import.meta.url).pathname;
+}
+
 export class Tab {
   #icon;
   #title = NAME;
@@ -30,7 +39,7 @@ export class Tab {
    */
   setBadge(failed, icon) {
     this.#failed = failed;
-    const href = `/static/icons/${icon}.svg`;
+    const href = iconUrl(icon);
     if (this.#icon.getAttribute("href") !== href) this.#icon.setAttribute("href", href);
     this.#update();
   }

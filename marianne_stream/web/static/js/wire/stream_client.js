@@ -150,10 +150,10 @@ export class StreamClient {
  */
 function openWorkerPort(onError) {
   if (typeof SharedWorker === "undefined") return null;
-  const { release = "" } = document.documentElement.dataset;
   try {
-    const url = new URL(`worker.js?${release}`, import.meta.url);
-    const worker = new SharedWorker(url, { type: "module", name: `marianne-stream ${release}` });
+    // The address has the release in it.
+    const url = new URL("worker.js", import.meta.url);
+    const worker = new SharedWorker(url, { type: "module", name: "marianne-stream" });
     worker.onerror = onError;
     const lock = `marianne-stream tab ${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
     // The lock is held until the tab is gone, however it goes.
