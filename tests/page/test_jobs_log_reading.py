@@ -1,5 +1,6 @@
 """Reading and copying in the view of several jobs' logs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -178,8 +179,10 @@ async def test_select_all_copies_the_lines_of_all_jobs(
     append_series(other_log_path, 200, "odd", start_s=1)
     page = await open_logs(user)
     await expect(page.get_by_text("odd 200", exact=True)).to_be_in_viewport()
-    await page.locator(".log-rows").focus()
-    await page.keyboard.press("Control+a")
+    # Wherever the focus is, but not in a field.
+    await page.get_by_label("Only lines with this text").press("Control+a")
+    await expect(page.locator(".log-status")).to_have_text("Following")
+    await page.get_by_role("button", name="Wrap").press("Control+a")
     await expect(page.locator(".log-status")).to_have_text("400 lines selected")
     await page.keyboard.press("Control+c")
     copied = (await page.evaluate(READ_CLIPBOARD)).splitlines()
@@ -215,6 +218,13 @@ async def test_name_of_the_job_and_time_are_shown_on_narrow_screens(
         for part in (".job-name", "time")
     ]
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+    # A line of an entry has neither on a phone.
+    with log_path.open("a", encoding="utf-8") as file:
+        file.write("Traceback\n")
+    continued = page.locator(".row.continued")
+    await expect(continued).to_have_text(re.compile("Traceback"))
+    if width == 390:
+        await expect(continued.locator(".job-name")).to_be_hidden()
     toggle = page.get_by_role("button", name="Times")
     await toggle.click()
     await expect(page.locator(".row.line time").first).to_be_hidden()

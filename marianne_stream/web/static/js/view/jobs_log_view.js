@@ -169,6 +169,7 @@ export class JobsLogView {
       selection: this.#selection,
       rows: this.#rows,
       notes: this.#notes,
+      isMainPart: true,
       onSelect: () => this.#update(),
       onSelectAll: () => this.#update(),
       onCopied: (sentence) => {

@@ -13,6 +13,8 @@ import { isTextInput } from "./dom.js";
  * @property {import("../model/log_window.js").LogWindow} window
  * @property {import("../model/line_selection.js").LineSelection} selection
  * @property {import("./virtual_log.js").VirtualLog} rows
+ * @property {boolean} [isMainPart] the log is what the page is for: Ctrl+A is for it wherever the focus
+ *   is, except in fields.
  * @property {() => void} onSelectAll
  * @property {(lineCount: number) => void} onCopied
  */
@@ -25,10 +27,10 @@ export class LogClipboard {
   constructor(options) {
     this.#options = options;
     const { signal } = this.#closing;
-    const { element } = options.rows;
+    const target = options.isMainPart ? document : options.rows.element;
     document.addEventListener("selectionchange", () => this.#onSelectionChange(), { signal });
     document.addEventListener("copy", (event) => this.#onCopy(event), { signal });
-    element.addEventListener("keydown", (event) => this.#onKeyDown(event), { signal });
+    target.addEventListener("keydown", (event) => this.#onKeyDown(event), { signal });
   }
 
   close() {
@@ -95,11 +97,11 @@ export class LogClipboard {
       : null;
   }
 
-  /** @param {KeyboardEvent} event */
+  /** @param {Event} event */
   #onKeyDown(event) {
-    if (event.key.toLowerCase() !== "a" || !(event.ctrlKey || event.metaKey) || event.altKey) {
-      return;
-    }
+    const { key, ctrlKey, metaKey, altKey } = /** @type {KeyboardEvent} */ (event);
+    if (key.toLowerCase() !== "a" || !(ctrlKey || metaKey) || altKey) return;
+    if (isTextInput(event) || document.querySelector("dialog[open]")) return;
     event.preventDefault();
     document.getSelection()?.removeAllRanges();
     this.#options.onSelectAll();

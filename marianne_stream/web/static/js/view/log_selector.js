@@ -12,6 +12,7 @@ import { LogClipboard } from "./log_clipboard.js";
 
 /**
  * @typedef {object} SelectorCallbacks
+ * @property {boolean} [isMainPart] the log is what the page is for.
  * @property {() => void} onSelect the reader has selected other lines, or none.
  * @property {() => void} onSelectAll all loaded lines are selected.
  * @property {(sentence: string) => void} onCopied

@@ -168,6 +168,7 @@ export class RowElements {
     });
     element.dataset.serial = String(serial);
     element.classList.toggle("apart", this.#isApart(index));
+    element.classList.toggle("continued", row.entry !== undefined && row.entry.head !== row);
     return {
       row,
       element,
