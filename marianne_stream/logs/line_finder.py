@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from marianne_stream.errors import ReadLimitError
 from marianne_stream.logs.blocks import Block, ForwardBlocks
@@ -28,7 +28,7 @@ class LineTime:
     """Time to find in a log.
 
     Attributes:
-        moment: with a zone, a moment, and lines without a zone are taken to be in UTC. Without a
+        moment: with a zone, a moment, and lines without a zone are taken for local time. Without a
             zone, a time as the lines show it.
     """
 
@@ -39,7 +39,7 @@ class LineTime:
         time = datetime.fromisoformat(logged_at)
         if self.moment.tzinfo is None:
             return time.replace(tzinfo=None) >= self.moment
-        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)) >= self.moment
+        return (time if time.tzinfo is not None else time.astimezone()) >= self.moment
 
 
 def find_number(

@@ -21,6 +21,7 @@ from marianne_stream.web.params import JOB_ID_SEGMENT_INDEX
 from marianne_stream.web.request_ids import REQUEST_ID, loggable_path, make_request_id
 from marianne_stream.web.responses import NO_STORE, error_response, response_from_error
 from marianne_stream.wire import job_ids
+from marianne_stream.wire.log_levels import ZONE_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -65,13 +66,14 @@ def make_request_context(metrics: Metrics) -> Middleware:
 
 
 async def add_response_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Set `X-Request-ID`, and a `Server` header without a version.
+    """Set `X-Request-ID`, the offset of local time, and a `Server` header without a version.
 
     While the server drains, no connection is kept open, so that the next server gets the next
     request.
     """
     response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
     response.headers["Server"] = SERVER_HEADER
+    response.headers[ZONE_HEADER] = time.strftime("%z")
     if request.app[STREAM_REGISTRY].is_draining:
         response.headers["Connection"] = "close"
         response.force_close()

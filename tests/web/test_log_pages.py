@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import threading
 from pathlib import Path
+from time import tzset
 from typing import Any
 
 import pytest
@@ -528,6 +529,23 @@ async def test_page_around_time_begins_at_first_line_of_that_time(
     late = await get_page(client, time="2026-11-25T00:00:00", limit="1")
     assert (page_texts(late), late["target"]) == (timed_lines(6, 100)[-1:], None)
     assert (await client.get(LINES, params={"time": "yesterday"})).status == 400
+
+
+async def test_line_without_an_offset_is_found_by_the_servers_local_time(
+    log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_lines(log_path, *timed_lines(3, 100))
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    tzset()
+    try:
+        response = await client.get(LINES, params={"time": "2026-11-23T21:45:00Z"})
+    finally:
+        monkeypatch.undo()
+        tzset()
+    page = await response.json()
+    found = next(line["line"] for line in page["lines"] if line["cursor"] == page["target"])
+    assert found == "2026-11-24T03:30:00 [info] line 30"
+    assert response.headers["Local-Time-Offset"] == "+0545"
 
 
 async def test_page_around_time_in_zone_compares_moments(log_path: Path, client: Client) -> None:
