@@ -6,7 +6,7 @@ Only `error_for_status` and `connection_error` decide whether a retry makes sens
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from types import TracebackType
@@ -49,6 +49,9 @@ PERMANENT_ERRORS: dict[int, type[MarianneStreamError]] = {
 }
 
 CONNECTION_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
+
+# Parameters of a request; a sequence is a repeated parameter.
+QueryParams = Mapping[str, str | Sequence[str]]
 
 BodyT = TypeVar("BodyT")
 
@@ -96,7 +99,7 @@ class ApiClient:
     async def open(
         self,
         path: str,
-        params: Mapping[str, str],
+        params: QueryParams,
         *,
         last_event_id: str = "",
         timeout_s: float | None = None,
@@ -137,7 +140,7 @@ class ApiClient:
     async def get_json(
         self,
         path: str,
-        params: Mapping[str, str],
+        params: QueryParams,
         body_type: type[BodyT],
         *,
         timeout_s: float = RESPONSE_TIMEOUT_S,
@@ -153,7 +156,7 @@ class ApiClient:
             ) from error
 
     async def get_json_with_retry(
-        self, path: str, params: Mapping[str, str], body_type: type[BodyT]
+        self, path: str, params: QueryParams, body_type: type[BodyT]
     ) -> BodyT:
         """Request a JSON response, with retries; raises as `open` does."""
         retrier = self.make_retrier()

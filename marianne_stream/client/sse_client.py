@@ -1,7 +1,7 @@
 """Client of one event stream: reconnects and resumes, without repeated or lost events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 
-from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.api_client import ApiClient, QueryParams
 from marianne_stream.errors import CliError, ServerUnreachableError
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 
@@ -46,9 +46,9 @@ class SSEClient:
         self,
         client: ApiClient,
         path: str,
-        params: Mapping[str, str],
+        params: QueryParams,
         *,
-        resume_params: Mapping[str, str] | None = None,
+        resume_params: QueryParams | None = None,
         cursor: str = "",
     ) -> None:
         self._client = client

@@ -48,6 +48,11 @@ def format_time(epoch_s: float) -> str:
     return format_local_time(epoch_s, "%H:%M:%S")
 
 
+def format_date(epoch_s: float) -> str:
+    """Format the date; "" if the time is outside of the calendar."""
+    return format_local_time(epoch_s, "%Y-%m-%d")
+
+
 def format_date_time(epoch_s: float) -> str:
     """Format the date and the time of day; "" if the time is outside of the calendar."""
     return format_local_time(epoch_s, "%Y-%m-%d %H:%M:%S")

@@ -1,6 +1,8 @@
 """Tests of the columns of events."""
 
 import io
+import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -9,23 +11,32 @@ from marianne_stream.client.event_printer import EventLayout, EventQuery
 from marianne_stream.client.output import Output
 from tests.support.screens import Screen
 
+NOW_S = time.time()
 EVENTS = (
-    TimelineEventBody("job.started", "nightly-build-2026-11-28", data={"sheet_count": 5}),
     TimelineEventBody(
-        "observer.process_spawned", "a", 12, {"pid": 7443, "name": "a name with words " * 6}
+        "job.started", "nightly-build-2026-11-28", data={"sheet_count": 5}, timestamp=NOW_S
     ),
-    TimelineEventBody("sheet.completed", "a", 3),
+    TimelineEventBody(
+        *("observer.process_spawned", "a", 12, {"pid": 7443, "name": "a name with words " * 6}),
+        timestamp=NOW_S,
+    ),
+    TimelineEventBody("sheet.completed", "a", 3, timestamp=NOW_S),
 )
 
 
-def lay_out(columns: int | None, job_id: str | None = None, term: str = "xterm") -> list[str]:
-    """Return the rows of the events on a terminal, or in a pipe for None columns."""
+def lay_out(
+    columns: int | None,
+    job_id: str | None = None,
+    term: str = "xterm",
+    events: Sequence[TimelineEventBody] = EVENTS,
+) -> list[str]:
+    """Return the rows of events on a terminal, or in a pipe for None columns."""
     stream = io.StringIO() if columns is None else Screen()
     output = Output(stream, environ={"TERM": term})
     if columns is not None:
         output.console.width = columns
     layout = EventLayout(output, EventQuery(job_id, 10))
-    return [row for event in EVENTS for row in layout.format(event).plain.splitlines()]
+    return [row for event in events for row in layout.format(event).plain.split("\n")]
 
 
 @pytest.mark.parametrize(("columns", "job"), [(80, "nightl…11-28"), (200, "nightly-bu…026-11-28")])
@@ -55,7 +66,28 @@ def test_narrow_terminal_shows_the_rest_below() -> None:
 
 @pytest.mark.parametrize(("columns", "term"), [(None, "xterm"), (40, "dumb")])
 def test_pipe_and_dumb_terminal_get_one_line_for_each_event(columns: int | None, term: str) -> None:
-    first, second, last = (row[10:] for row in lay_out(columns, term=term))
+    first, second, last = (row[21:] for row in lay_out(columns, term=term))
     assert first.startswith("nightly-build-2026-11-28  job.started")
     assert second.startswith("a                     observer.process_spawned  sheet 12   pid=7443")
     assert last == "a                     sheet.completed           sheet 3"
+
+
+@pytest.mark.parametrize("columns", [64, 66, 70, 80])
+def test_event_with_a_long_name_and_no_details_has_one_row(columns: int) -> None:
+    event = TimelineEventBody("observer.rate_limit.cleared_by_hand", "a", timestamp=NOW_S)
+    (row,) = lay_out(columns, events=[event])
+    assert row.endswith("a             observer.rate_limit.cleared_by_hand")
+
+
+def test_date_is_shown_where_the_day_changes_and_in_each_line_of_a_pipe() -> None:
+    day_s = 86_400
+    times_s = [1_795_521_600.0, 1_795_521_600.0, 1_795_521_600.0 + day_s, NOW_S, NOW_S]
+    events = [TimelineEventBody("job.note", "a", timestamp=time_s) for time_s in times_s]
+    rows = lay_out(80, events=events)
+    today = time.strftime("%Y-%m-%d", time.localtime(NOW_S))
+    dates = ["2026-11-24", "2026-11-25", today]
+    assert [row for row in rows if "job.note" not in row] == [f"── {date}" for date in dates]
+    assert rows[0] == "── 2026-11-24"
+    assert [row for row in lay_out(80) if row.startswith("──")] == []
+    in_pipe = lay_out(None, events=events)
+    assert [row[:10] for row in in_pipe] == ["2026-11-24", "2026-11-24", *dates[1:], today]

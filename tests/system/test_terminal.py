@@ -242,12 +242,51 @@ async def test_events_are_printed_immediately(
         await wait_until(lambda: "job.note" in one.stdout)
         one.send_signal(signal.SIGINT)
         ended = await one.wait()
-    assert all(line.split()[1] == "a" for line in ended.lines)
+    assert all(line.split()[2] == "a" for line in ended.lines)
     line = next(line for line in ended.lines if "job.note" in line)
-    assert line.split(maxsplit=1)[1].split() == [
+    assert line.split(maxsplit=2)[2].split() == [
         *("a", "job.note", "sheet", "3"),
         *('text="two', 'words"', "n=1"),
     ]
+
+
+async def test_events_of_a_job_are_its_own_unless_another_group_is_asked_for(
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
+) -> None:
+    await wait_until(lambda: "monitor subscribed" in server.log)
+    conductor.launch("a", 1)
+    conductor.launch("b", 1)
+    url = ("--url", server.address)
+
+    async def read(*options: str) -> tuple[set[str], str]:
+        """Return the names of the events up to the last one, and the messages."""
+        async with start_command(tmp_path, "events", "a", *options, *url) as reading:
+            await wait_until(lambda: "last" in reading.stdout)
+            reading.send_signal(signal.SIGINT)
+            ended = await reading.wait()
+        return {line.split()[3] for line in ended.lines}, ended.stderr
+
+    emitted = {
+        "job": ("sheet.note", "baton.note", "job.note"),
+        "files": ("observer.file_created",),
+        "processes": ("observer.process_spawned",),
+    }
+    for job_id in "ba":
+        for name in sum(emitted.values(), ()):
+            conductor.emit(job_id, name, {"text": "last" if job_id == "a" else "other"})
+    own, messages = await read()
+    assert own >= set(emitted["job"])
+    assert not any(name.startswith("observer.") for name in own)
+    assert messages == ""
+    assert await read("--group", "files") == (set(emitted["files"]), "")
+    processes, messages = await read("--group", "processes")
+    assert processes == set(emitted["processes"])
+    assert "some may not belong to the job" in messages
+    everything, messages = await read("--group", "all")
+    assert everything >= set(sum(emitted.values(), ()))
+    assert "some may not belong to the job" in messages
+    unknown = await run_command(tmp_path, "events", "none", *url)
+    assert (unknown.exit_code, unknown.stdout) == (3, "")
 
 
 async def test_server_does_not_import_rich_nor_terminal_the_server(
