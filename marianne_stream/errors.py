@@ -48,6 +48,7 @@
         ├── CliLogNotFoundError                    (exit code 6)
         ├── ServerUnreachableError                 (exit code 5, after the last retry)
         └── AccessDeniedError                      (exit code 5)
+            └── CliLogForbiddenError               (exit code 5)
 
 `detail` is for the client and contains no path of the host. The message is for the log.
 """
@@ -385,3 +386,7 @@ class AccessDeniedError(CliError):
     """The server rejects the token, asks for one, or does not answer for this host name."""
 
     exit_code = 5
+
+
+class CliLogForbiddenError(AccessDeniedError):
+    """The server does not read the log of this job: for example, it is a link."""

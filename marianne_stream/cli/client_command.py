@@ -33,6 +33,8 @@ RENAMED_DATA_DIR_ENV = "MARIANNE_STREAM_PRIVATE_DIR"
 
 MAX_RETRY_TIMEOUT_S = 604_800.0
 
+MAX_SHEET_NUMBER = 999_999_999
+
 
 def add_client_arguments(parser: ArgumentParser, description: str, examples: str) -> None:
     """Set a parser's description and examples, and add the options of all client commands."""

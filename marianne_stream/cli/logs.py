@@ -1,19 +1,18 @@
-"""`logs`: print or follow the log of a job."""
+"""`logs`: print or follow the logs of jobs."""
 
 from argparse import ArgumentParser, Namespace
 
 from marianne_stream.cli import client_command
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.job_selection import select_jobs
 from marianne_stream.client.log_context import print_matches
 from marianne_stream.client.log_printer import print_log
 from marianne_stream.client.log_query import MAX_TAIL_LINES, LogQuery
 from marianne_stream.client.merged_logs import print_logs
 from marianne_stream.client.output import Output
-from marianne_stream.client.sheet_lines import within_sheet
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_ids import escape
-from marianne_stream.wire.job_patterns import WILDCARD
 from marianne_stream.wire.log_levels import LEVELS
 
 DESCRIPTION = """\
@@ -35,9 +34,7 @@ marianne-stream logs 'nightly*' -f --grep 'sheet (3|4)'
 marianne-stream logs nightly --grep timeout -C 3
 marianne-stream logs nightly --json | tail -n 1 | jq -r .cursor"""
 
-
 MAX_CONTEXT_LINES = 50
-MAX_SHEET_NUMBER = 999_999_999
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -59,6 +56,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         *("-f", "--follow"), action="store_true", help="Print new lines as they are written."
     )
+    add_start_arguments(parser)
+    add_filter_arguments(parser)
+    client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
+
+
+def add_start_arguments(parser: ArgumentParser) -> None:
+    """Add the options that replace the number of past lines."""
     parser.add_argument(
         "--since-cursor",
         metavar="CURSOR",
@@ -75,12 +79,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--sheet",
         metavar="N",
-        type=client_command.make_int_parser(0, MAX_SHEET_NUMBER),
+        type=client_command.make_int_parser(0, client_command.MAX_SHEET_NUMBER),
         help="Print the lines that were written while this sheet ran, by the lines' timestamps; "
         "overrides -n.",
     )
-    add_filter_arguments(parser)
-    client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
 
 
 def add_filter_arguments(parser: ArgumentParser) -> None:
@@ -113,38 +115,34 @@ def run(options: Namespace) -> int:
     for name in names:
         # Report an invalid id before a connection is made.
         job_path(name)
-    is_one = len(names) == 1 and not WILDCARD.search(names[0])
-    require_compatible(options, is_one=is_one)
+    require_compatible(options)
+    if len(names) > 1:
+        require_several_allowed(options)
     query = LogQuery(
         names[0],
         options.lines,
         is_following=options.follow,
         cursor=options.since_cursor,
         since_s=options.since,
+        sheet=options.sheet,
         level=options.level,
         regex=options.grep,
     )
 
     async def command(client: ApiClient, output: Output) -> int:
-        if not is_one:
-            return await print_logs(client, output, query, names, as_json=options.json)
-        chosen: LogQuery | None = query
-        if options.sheet is not None:
-            chosen = await within_sheet(client, query, options.sheet)
-        if chosen is None:
-            client.reporter.report(f"sheet {options.sheet} has not started")
-            return 0
+        jobs = await select_jobs(client, names)
+        if not jobs.is_one_job:
+            require_several_allowed(options)
+            return await print_logs(client, output, query, jobs, as_json=options.json)
         if options.context is not None:
-            return await print_matches(
-                client, output, chosen, options.context, as_json=options.json
-            )
-        return await print_log(client, output, chosen, as_json=options.json)
+            return await print_matches(client, output, query, options.context, as_json=options.json)
+        return await print_log(client, output, query, as_json=options.json)
 
     return client_command.run_client(options, command)
 
 
-def require_compatible(options: Namespace, *, is_one: bool) -> None:
-    """Raise SettingsError if options exclude each other, or need one job, and not several."""
+def require_compatible(options: Namespace) -> None:
+    """Raise SettingsError if options exclude each other."""
     starts = {
         "--since": options.since is not None,
         "--since-cursor": bool(options.since_cursor),
@@ -162,6 +160,13 @@ def require_compatible(options: Namespace, *, is_one: bool) -> None:
             raise SettingsError(
                 "-C needs --grep or --level: it shows lines around those that match"
             )
-    for name, is_given in {**starts, "-C": options.context is not None}.items():
-        if is_given and not is_one and name != "--since":
+
+
+def require_several_allowed(options: Namespace) -> None:
+    """Raise SettingsError if an option needs one job, named by its id."""
+    for name, is_given in {
+        "--since-cursor": bool(options.since_cursor),
+        "-C": options.context is not None,
+    }.items():
+        if is_given:
             raise SettingsError(f"{name} cannot be given with several jobs or a pattern")

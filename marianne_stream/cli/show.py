@@ -19,8 +19,6 @@ marianne-stream show nightly
 marianne-stream show nightly --sheet 3
 marianne-stream show nightly --json | jq .eta_at"""
 
-MAX_SHEET_NUMBER = 999_999_999
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's options to a parser."""
@@ -28,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--sheet",
         metavar="N",
-        type=client_command.make_int_parser(0, MAX_SHEET_NUMBER),
+        type=client_command.make_int_parser(0, client_command.MAX_SHEET_NUMBER),
         help="Number of a sheet to show in full.",
     )
     client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)

@@ -19,12 +19,14 @@ from marianne_stream.client.address import ServerAddress
 from marianne_stream.client.api_models import ErrorBody
 from marianne_stream.client.messages import ConnectionStatus, StderrReporter
 from marianne_stream.client.retry import Retrier, RetryPolicy
-from marianne_stream.client.server_clock import ServerClock, estimate_offset
+from marianne_stream.client.server_clock import ServerClock
 from marianne_stream.errors import (
     AccessDeniedError,
     CliError,
     CliJobNotFoundError,
+    CliLogForbiddenError,
     CliLogNotFoundError,
+    LogForbiddenError,
     LogNotFoundError,
     MarianneStreamError,
     ServerUnreachableError,
@@ -46,6 +48,12 @@ PERMANENT_ERRORS: dict[int, type[MarianneStreamError]] = {
     403: AccessDeniedError,
     404: CliJobNotFoundError,
     421: AccessDeniedError,
+}
+
+# Errors that concern the log of one job, by their code.
+LOG_ERRORS: dict[str, type[MarianneStreamError]] = {
+    LogNotFoundError.code: CliLogNotFoundError,
+    LogForbiddenError.code: CliLogForbiddenError,
 }
 
 CONNECTION_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
@@ -129,8 +137,7 @@ class ApiClient:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                if bounds := estimate_offset(response.headers.get("Date", ""), sent_s, time.time()):
-                    self.clock.narrow(bounds)
+                self.clock.read_headers(response.headers, sent_s, time.time())
                 if response.status not in (200, 204):
                     raise await self._read_error(response)
                 yield response
@@ -194,8 +201,8 @@ class ApiClient:
         if response.status == 401 and self._token is None:
             detail = "A token is needed"
         detail = detail.rstrip(".") or f"{self._address.text} answered {response.status}"
-        if error.code == LogNotFoundError.code:
-            return CliLogNotFoundError(detail)
+        if error.code in LOG_ERRORS:
+            return LOG_ERRORS[error.code](detail)
         return error_for_status(response.status, detail, response.headers.get("Retry-After", ""))
 
 

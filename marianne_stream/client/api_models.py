@@ -188,6 +188,8 @@ class LogPageBody(msgspec.Struct, frozen=True):
 
     lines: list[dict[str, Any]]
     before: str | None = None
+    after: str | None = None
+    target: str | None = None
     source: str = ""
 
 

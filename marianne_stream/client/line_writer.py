@@ -30,7 +30,23 @@ class LineWriter:
 
     def __init__(self, output: Output, job_ids: Sequence[str] = ()) -> None:
         self._output = output
-        self._labels = make_labels(job_ids, output)
+        self._label_columns = self._choose_label_columns(job_ids)
+        self._labels: dict[str, Text] = {}
+        for job_id in job_ids:
+            self.add_job(job_id)
+
+    def add_job(self, job_id: str) -> None:
+        """Give a job a label: its name in the width of the others, and in another colour."""
+        columns = self._label_columns
+        style = LABEL_STYLES[len(self._labels) % len(LABEL_STYLES)]
+        name = strip_to_one_line(job_id)
+        text = pad(truncate_middle(name, columns) if self._output.can_redraw else name, columns)
+        label = Text().append(text, style=style if self._output.has_colours else "none")
+        self._labels[job_id] = label.append(LABEL_END)
+
+    def label_text(self, job_id: str) -> str:
+        """Return the text of a job's label."""
+        return self._labels[job_id].plain
 
     def write(self, lines: Iterable[LogLineBody], job_id: str = "") -> None:
         """Write lines, and flush.
@@ -52,16 +68,9 @@ class LineWriter:
         """Write the line between two groups of lines; raises as `write` does."""
         self._output.write([GROUP_SEPARATOR])
 
-
-def make_labels(job_ids: Sequence[str], output: Output) -> dict[str, Text]:
-    """Return the names of jobs in one width, which a terminal limits, and in different colours."""
-    names = [strip_to_one_line(job_id) for job_id in job_ids]
-    columns = max(map(cell_len, names), default=0)
-    if output.can_redraw:
-        columns = min(columns, max(MIN_LABEL_COLUMNS, output.console.width // MAX_LABEL_SHARE))
-    labels = {}
-    for index, (job_id, name) in enumerate(zip(job_ids, names, strict=True)):
-        style = LABEL_STYLES[index % len(LABEL_STYLES)] if output.has_colours else "none"
-        text = pad(truncate_middle(name, columns), columns)
-        labels[job_id] = Text(text, style=style).append(LABEL_END)
-    return labels
+    def _choose_label_columns(self, job_ids: Sequence[str]) -> int:
+        """Return the width of the longest name, which a terminal limits."""
+        columns = max((cell_len(strip_to_one_line(job_id)) for job_id in job_ids), default=0)
+        if not self._output.can_redraw:
+            return columns
+        return min(columns, max(MIN_LABEL_COLUMNS, self._output.console.width // MAX_LABEL_SHARE))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from datetime import tzinfo
 from typing import Any
 
 import msgspec
@@ -10,8 +11,8 @@ from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import LogLineBody, LogPageBody
 from marianne_stream.client.line_writer import LineWriter
-from marianne_stream.client.log_notices import report_truncated
-from marianne_stream.client.log_query import LogQuery
+from marianne_stream.client.log_notices import LogNotices
+from marianne_stream.client.log_query import LogQuery, resolve_sheet
 from marianne_stream.client.output import Output
 from marianne_stream.client.times import parse_iso_time
 
@@ -26,19 +27,20 @@ async def print_matches(
     Raises:
         MarianneStreamError: the server cannot be reached, or its response is an error.
     """
-    matches = await fetch_matches(client, query, context_lines)
+    resolved = await resolve_sheet(client, query)
+    matches = [] if resolved is None else await fetch_matches(client, resolved, context_lines)
     if as_json:
         output.write_objects(
             {"event": "log", "cursor": line.pop("cursor"), "data": line} for line in matches
         )
         return 0
     lines = msgspec.convert(matches, list[LogLineBody])
+    LogNotices(client.reporter).on_lines(lines)
     writer = LineWriter(output)
     for index, group in enumerate(separate_groups(lines)):
         if index:
             writer.write_separator()
         writer.write(group)
-    report_truncated(client.reporter, lines)
     return 0
 
 
@@ -56,39 +58,52 @@ async def fetch_matches(
     missing_count = query.tail_lines if since_s is None else LINES_PER_PAGE
     while missing_count > 0:
         position = {"before": before} if before else {}
-        page = await client.get_json(
+        page = await client.get_json_with_retry(
             job_path(query.job_id, "/logs/lines"),
             {**params, **position, "limit": str(missing_count)},
             LogPageBody,
         )
+        # In a stream, each line of the conductor's log has this field.
+        source = {"source": page.source} if page.source == "conductor" else {}
         # A context line may come again as a match of the next page.
-        older = {line["cursor"]: known.pop(line["cursor"], line) | line for line in page.lines}
+        older = {
+            line["cursor"]: known.pop(line["cursor"], line) | line | source for line in page.lines
+        }
         known = {**older, **known}
         if since_s is None:
             missing_count -= sum(line.get("match") is True for line in page.lines)
-        if page.before is None or (since_s is not None and begins_before(page.lines, since_s)):
+        elif begins_before(page.lines, since_s, client.clock.zone):
+            break
+        if page.before is None:
             break
         before = page.before
     lines = list(known.values())
-    return lines if since_s is None else list(lines_between(lines, since_s, query.until_s))
+    if since_s is None:
+        return lines
+    return list(lines_between(lines, since_s, query.until_s, client.clock.zone))
 
 
-def begins_before(lines: Sequence[dict[str, Any]], since_s: float) -> bool:
+def begins_before(
+    lines: Sequence[dict[str, Any]], since_s: float, zone: tzinfo | None = None
+) -> bool:
     """Return whether the first line with a time is older."""
-    times = (parse_iso_time(line.get("logged_at")) for line in lines)
+    times = (parse_iso_time(line.get("logged_at"), zone) for line in lines)
     first_s = next((time_s for time_s in times if time_s is not None), since_s)
     return first_s < since_s
 
 
 def lines_between(
-    lines: Sequence[dict[str, Any]], since_s: float, until_s: float | None
+    lines: Sequence[dict[str, Any]],
+    since_s: float,
+    until_s: float | None,
+    zone: tzinfo | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a time.
+    """Yield the lines with a time in a span; a time without an offset is of the zone.
 
     A line without a time has that of the line above, or else of the next line, if it is adjacent.
     """
     last_s = math.inf if until_s is None else until_s
-    times = [parse_iso_time(line.get("logged_at")) for line in lines]
+    times = [parse_iso_time(line.get("logged_at"), zone) for line in lines]
     neighbours = [(index, index - 1) for index in range(1, len(lines))]
     for index, other in [*neighbours, *((other, index) for index, other in neighbours[::-1])]:
         distance = lines[index]["line_number"] - lines[other]["line_number"]

@@ -1,19 +1,30 @@
 """Queries of a job's log: past lines, and new ones."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import math
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.api_models import SheetTimesBody
 from marianne_stream.client.log_since import SincePosition, find_since
 from marianne_stream.client.sse_client import SSEClient, StreamEvent
 from marianne_stream.client.times import parse_iso_time
 from marianne_stream.errors import CliLogNotFoundError
 from marianne_stream.wire.cursors import LogCursor
 
+# Events with a line, complete or not.
+LINE_EVENTS = frozenset({"log", "log_partial"})
+
 # Maximum that the server sends to a client whose cursor has expired.
 MAX_TAIL_LINES = 1000
+
+# Times of a sheet that the server has seen itself may be late by the interval between two visits.
+OBSERVED_SLACK_S = 1.0
+
+# Lines of several writers are out of order by less.
+MAX_DISORDER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +32,8 @@ class LogQuery:
     """Query of log lines.
 
     A `cursor` is the line to start after, and `since_s` the time to start at, by the lines'
-    timestamps, both instead of `tail_lines`. The query ends with the last line of `until_s`.
+    timestamps, both instead of `tail_lines`. With `until_s`, the query has only lines with a time
+    from `since_s` to `until_s`, and ends behind them. A `sheet` stands for the time of its attempt.
     `level` is the minimum level. "" stands for none.
     """
 
@@ -31,6 +43,7 @@ class LogQuery:
     cursor: str = ""
     since_s: float | None = None
     until_s: float | None = None
+    sheet: int | None = None
     level: str = ""
     regex: str = ""
 
@@ -61,22 +74,70 @@ async def read_log(client: ApiClient, query: LogQuery) -> AsyncGenerator[list[St
         CliLogNotFoundError: the job has no log, and the query does not follow it.
         MarianneStreamError: the server cannot be reached, or its response is an error.
     """
-    query, first = await resolve_since(client, query)
+    resolved = await resolve_sheet(client, query)
+    if resolved is None:
+        return
+    query, first = await resolve_since(client, resolved)
+    span = SpanFilter(client, query)
     async with aclosing(batches_after(query.make_stream(client), first)) as batches:
         async for batch in batches:
-            kept = batch if query.until_s is None else list(take_until(batch, query.until_s))
-            yield kept
-            if len(kept) < len(batch):
+            yield span.select(batch)
+            if span.is_over:
                 return
 
 
-def take_until(batch: Sequence[StreamEvent], until_s: float) -> Iterator[StreamEvent]:
-    """Yield events up to the first line that is newer; a line without a time is not."""
-    for event in batch:
-        logged_s = parse_iso_time(event.data.get("logged_at"))
-        if logged_s is not None and logged_s > until_s:
-            return
-        yield event
+class SpanFilter:
+    """Filter of events by the times of their lines; a line without a time belongs to the one above.
+
+    Attributes:
+        is_over: True if no later line can be within the time of the query.
+    """
+
+    def __init__(self, client: ApiClient, query: LogQuery) -> None:
+        self._clock = client.clock
+        self._first_s = query.since_s or -math.inf
+        self._last_s = query.until_s
+        self._is_inside = True
+        self.is_over = False
+
+    def select(self, batch: list[StreamEvent]) -> list[StreamEvent]:
+        """Return the events of a batch that pass."""
+        return batch if self._last_s is None else list(filter(self._passes, batch))
+
+    def _passes(self, event: StreamEvent) -> bool:
+        if self._last_s is None or event.name not in LINE_EVENTS:
+            return True
+        logged_s = parse_iso_time(event.data.get("logged_at"), self._clock.zone)
+        if logged_s is not None:
+            self._is_inside = self._first_s <= logged_s <= self._last_s
+            self.is_over = self.is_over or logged_s > self._last_s + MAX_DISORDER_S
+        return self._is_inside
+
+
+async def resolve_sheet(client: ApiClient, query: LogQuery) -> LogQuery | None:
+    """Resolve `sheet` to the time of its attempt; return None if it has not started.
+
+    Raises:
+        CliJobNotFoundError: the job or the sheet does not exist.
+        MarianneStreamError: the server cannot be reached, or its response is an error.
+    """
+    if query.sheet is None:
+        return query
+    sheet = await client.get_json_with_retry(
+        job_path(query.job_id, f"/sheets/{query.sheet}"), {}, SheetTimesBody
+    )
+    started_s, ended_s = parse_iso_time(sheet.started_at), parse_iso_time(sheet.completed_at)
+    if started_s is None:
+        client.reporter.report(f"{query.job_id}: sheet {query.sheet} has not started")
+        return None
+    slack_s = OBSERVED_SLACK_S if sheet.observed else 0.0
+    # Lines may have a time in whole seconds, rounded down.
+    return replace(
+        query,
+        sheet=None,
+        since_s=math.floor(started_s - slack_s),
+        until_s=math.inf if ended_s is None else ended_s + slack_s,
+    )
 
 
 async def resolve_since(client: ApiClient, query: LogQuery) -> tuple[LogQuery, StreamEvent | None]:
@@ -95,7 +156,7 @@ async def resolve_since(client: ApiClient, query: LogQuery) -> tuple[LogQuery, S
         # The stream waits for the log, and all of its lines will be new.
         position = SincePosition()
     if not position.has_times:
-        client.reporter.report("no line of this log has a timestamp: none is found by its time")
+        client.reporter.report("the newest lines of this log have no time: none is found by it")
     return replace(query, cursor=position.cursor, tail_lines=MAX_TAIL_LINES), position.first_event
 
 

@@ -6,39 +6,35 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import groupby
 from typing import NamedTuple
 
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.api_models import LogLineBody
-from marianne_stream.client.job_table import JobQuery, fetch_pages
+from marianne_stream.client.api_models import LogLineBody, RosterBody
+from marianne_stream.client.job_selection import MAX_JOBS, JobSelection
 from marianne_stream.client.line_writer import LineWriter
-from marianne_stream.client.log_notices import report_log_event, report_truncated, with_job
+from marianne_stream.client.log_notices import LogNotices
 from marianne_stream.client.log_query import (
+    LINE_EVENTS,
     MAX_TAIL_LINES,
     LogQuery,
     read_log,
     resumable_cursor,
 )
 from marianne_stream.client.output import Output
-from marianne_stream.client.sse_client import StreamEvent, convert_data
+from marianne_stream.client.partial_line import PartialLineDisplay
+from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
 from marianne_stream.client.times import parse_iso_time
+from marianne_stream.client.watched_job import worst_exit_code
 from marianne_stream.errors import (
     AccessDeniedError,
-    CliJobNotFoundError,
     CliLogNotFoundError,
     MarianneStreamError,
     ServerUnreachableError,
-    SettingsError,
 )
-from marianne_stream.wire.job_patterns import WILDCARD, JobPatterns
 
-# Each job has a connection.
-MAX_JOBS = 100
 # Past lines are written together, as many at most.
 MAX_LINES_PER_WRITE = 200
-
-# From best to worst; 6 is a job without a log.
-EXIT_SEVERITY = (0, 1, 6, 3, 2, 5)
 
 
 class TimedEvent(NamedTuple):
@@ -49,49 +45,22 @@ class TimedEvent(NamedTuple):
     event: StreamEvent
 
 
-async def find_job_ids(client: ApiClient, names: Sequence[str]) -> list[str]:
-    """Return the ids that names stand for: an id, or a shell pattern of ids of the roster.
-
-    Raises:
-        CliJobNotFoundError: no job matches a pattern.
-        SettingsError: the jobs are too many.
-        MarianneStreamError: the server cannot be reached, or its response is an error.
-    """
-    listed: list[str] = []
-    if any(map(WILDCARD.search, names)):
-        async for page in fetch_pages(client, JobQuery()):
-            listed += [str(job["job_id"]) for job in page]
-    found: dict[str, None] = {}
-    for name in names:
-        matches = [name]
-        if WILDCARD.search(name):
-            is_match = JobPatterns((name,))
-            matches = [name] if name in listed else sorted(filter(is_match, listed))
-        if not matches:
-            raise CliJobNotFoundError(f"no job matches {name!r}")
-        found |= dict.fromkeys(matches)
-    if len(found) > MAX_JOBS:
-        raise SettingsError(f"at most {MAX_JOBS} jobs can be shown, got {len(found)}")
-    return list(found)
-
-
 async def print_logs(
-    client: ApiClient, output: Output, query: LogQuery, names: Sequence[str], *, as_json: bool
+    client: ApiClient, output: Output, query: LogQuery, jobs: JobSelection, *, as_json: bool
 ) -> int:
     """Print the logs of several jobs until all end, and return the worst of their exit codes.
 
     Past lines are ordered by their time, new ones by their arrival. An error of one job is
     reported, and the others go on. Cancelling is safe.
-
-    Raises:
-        MarianneStreamError: as `find_job_ids`.
     """
-    job_ids = await find_job_ids(client, names)
-    logs = MergedLogs(client, output, query, job_ids, as_json=as_json)
-    await logs.print_past()
-    if query.is_following:
-        await logs.follow()
-    return max(logs.exit_codes.values(), key=EXIT_SEVERITY.index)
+    logs = MergedLogs(client, output, query, jobs, as_json=as_json)
+    try:
+        await logs.print_past()
+        if query.is_following:
+            await logs.follow()
+    finally:
+        logs.close()
+    return worst_exit_code(list(logs.exit_codes.values()))
 
 
 class MergedLogs:
@@ -106,18 +75,26 @@ class MergedLogs:
         client: ApiClient,
         output: Output,
         query: LogQuery,
-        job_ids: Sequence[str],
+        jobs: JobSelection,
         *,
         as_json: bool,
     ) -> None:
-        self.exit_codes = dict.fromkeys(job_ids, 0)
+        self.exit_codes = dict.fromkeys(jobs.job_ids, 0)
         self._client = client
         self._output = output
         self._query = query
+        self._jobs = jobs
         self._as_json = as_json
-        self._writer = LineWriter(output, job_ids)
+        self._writer = LineWriter(output, jobs.job_ids)
+        self._notices = {job_id: LogNotices(client.reporter, job_id) for job_id in jobs.job_ids}
         # Positions at which new lines begin; "" for a log that does not exist yet.
         self._cursors: dict[str, str] = {}
+        self._followed: set[str] = set()
+        self._search_task: asyncio.Task[None] | None = None
+        # Unfinished lines of the jobs, the one that has changed last at the end.
+        self._partial_lines: dict[str, str] = {}
+        self._display = PartialLineDisplay(output)
+        client.reporter.before_report = self._display.erase
 
     async def print_past(self) -> None:
         """Print the past lines, ordered by their time; a line without one stays below the last."""
@@ -132,14 +109,23 @@ class MergedLogs:
         self._print_events(pending)
 
     async def follow(self) -> None:
-        """Print new lines until all jobs and their logs have ended."""
+        """Print new lines until all jobs and their logs have ended.
+
+        Until then, jobs that begin and match a pattern are followed as well.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 for job_id, cursor in self._cursors.items():
-                    group.create_task(self._follow_job(job_id, cursor))
+                    self._follow(job_id, cursor, group)
+                if self._followed and self._jobs.patterns:
+                    self._search_task = group.create_task(self._follow_new_jobs(group))
         except BaseExceptionGroup as error:
             # The output is closed, or a bug: end all.
             raise error.exceptions[0] from error
+
+    def close(self) -> None:
+        """Leave the unfinished line that is shown on the screen."""
+        self._display.close()
 
     async def _read_past(self, job_id: str) -> AsyncGenerator[TimedEvent, None]:
         """Yield the past of a log, and keep the position after it."""
@@ -151,7 +137,8 @@ class MergedLogs:
                 async for batch in batches:
                     for event in batch:
                         cursor = event.cursor or cursor
-                        logged_s = parse_iso_time(event.data.get("logged_at"))
+                        logged_at, zone = event.data.get("logged_at"), self._client.clock.zone
+                        logged_s = parse_iso_time(logged_at, zone)
                         time_s = time_s if logged_s is None else logged_s
                         # The new lines include the unfinished one and the end.
                         if not (is_following and event.name in ("log_partial", "log_complete")):
@@ -165,24 +152,52 @@ class MergedLogs:
             return
         self._cursors[job_id] = resumable_cursor(cursor)
 
-    async def _follow_job(self, job_id: str, cursor: str) -> None:
+    async def _follow_new_jobs(self, group: asyncio.TaskGroup) -> None:
+        """Follow each new job of the roster that matches a pattern."""
+        stream = SSEClient(self._client, "/api/roster/stream", {})
+        try:
+            async with aclosing(stream.batches()) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        if event.name == "roster":
+                            for job in convert_data(event, RosterBody).jobs:
+                                self._follow_if_new(job.job_id, group)
+        except MarianneStreamError as error:
+            self._client.reporter.report(f"{error}; new jobs are not shown")
+
+    def _follow_if_new(self, job_id: str, group: asyncio.TaskGroup) -> None:
+        is_known = job_id in self._jobs.listed or job_id in self.exit_codes
+        if is_known or not self._jobs.is_match(job_id):
+            return
+        self.exit_codes[job_id] = 0
+        self._notices[job_id] = LogNotices(self._client.reporter, job_id)
+        if len(self._followed) >= MAX_JOBS:
+            self._notices[job_id].report(f"not shown: {MAX_JOBS} logs are open")
+            return
+        self._writer.add_job(job_id)
+        self._follow(job_id, "", group)
+
+    def _follow(self, job_id: str, cursor: str, group: asyncio.TaskGroup) -> None:
+        """Print the lines of a log after a cursor, in a task."""
+        self._followed.add(job_id)
+        group.create_task(self._print_new(job_id, cursor))
+
+    async def _print_new(self, job_id: str, cursor: str) -> None:
+        """Print the lines of a log after a cursor until it ends."""
         query = replace(
             self._query, job_id=job_id, cursor=cursor, since_s=None, tail_lines=MAX_TAIL_LINES
         )
         try:
             async with aclosing(read_log(self._client, query)) as batches:
                 async for batch in batches:
-                    self._print_events(
-                        [
-                            TimedEvent(0.0, job_id, event)
-                            for event in batch
-                            if event.name != "log_partial"
-                        ]
-                    )
+                    self._print_events([TimedEvent(0.0, job_id, event) for event in batch])
                     if any(event.data.get("missing") is True for event in batch):
                         self.exit_codes[job_id] = CliLogNotFoundError.exit_code
         except MarianneStreamError as error:
             self._on_error(job_id, error)
+        self._followed.discard(job_id)
+        if not self._followed and self._search_task is not None:
+            self._search_task.cancel()
 
     def _print_events(self, events: Sequence[TimedEvent]) -> None:
         """Print events, the lines of one job together as long as no other's are between."""
@@ -196,29 +211,40 @@ class MergedLogs:
                 for each in events
                 if each.event.name != "log_partial"
             )
-        lines: list[LogLineBody] = []
-        job_id = ""
-        for each in events:
-            if each.job_id != job_id:
-                self._write(lines, job_id)
-                lines, job_id = [], each.job_id
-            if each.event.name in ("log", "log_partial"):
-                lines.append(convert_data(each.event, LogLineBody))
-            else:
-                report_log_event(self._client.reporter, each.event, job_id)
-        self._write(lines, job_id)
+        for job_id, group in groupby(events, key=lambda each: each.job_id):
+            own = [each.event for each in group]
+            if not self._as_json:
+                self._print_lines(own, job_id)
+            for event in own:
+                self._notices[job_id].on_event(event)
+        job_id, text = next(reversed(self._partial_lines.items()), ("", ""))
+        self._display.draw(text and self._writer.label_text(job_id) + text)
 
-    def _write(self, lines: Sequence[LogLineBody], job_id: str) -> None:
-        if lines and not self._as_json:
+    def _print_lines(self, events: Sequence[StreamEvent], job_id: str) -> None:
+        """Print complete lines, and keep the unfinished last one; without `-f`, print it."""
+        lines: list[LogLineBody] = []
+        for event in events:
+            if event.name in ("log", "log_partial", "log_complete"):
+                self._partial_lines.pop(job_id, None)
+            if event.name not in LINE_EVENTS:
+                continue
+            line = convert_data(event, LogLineBody)
+            if event.name == "log" or not self._query.is_following:
+                lines.append(line)
+            elif line.line:
+                self._partial_lines[job_id] = line.line
+        if lines:
+            self._notices[job_id].on_lines(lines)
+            self._display.erase()
             self._writer.write(lines, job_id)
-            report_truncated(self._client.reporter, lines, job_id)
 
     def _on_error(self, job_id: str, error: MarianneStreamError) -> None:
         self.exit_codes[job_id] = error.exit_code
-        # One report for all jobs, if the server is the cause.
-        is_common = isinstance(error, ServerUnreachableError | AccessDeniedError)
-        is_named = is_common or job_id in str(error)
-        self._client.reporter.report(with_job(str(error), "" if is_named else job_id))
+        if type(error) in (ServerUnreachableError, AccessDeniedError):
+            # One report for all jobs: the server is the cause.
+            self._client.reporter.report(str(error))
+        else:
+            self._notices[job_id].report(str(error))
 
 
 async def merge_by_time(

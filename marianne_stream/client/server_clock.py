@@ -1,8 +1,12 @@
-"""Estimate of the server's clock, from the Date headers of its responses."""
+"""Estimate of the server's clock, from the headers of its responses."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from email.utils import parsedate_to_datetime
+
+from marianne_stream.wire.log_levels import ZONE_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,30 @@ def estimate_offset(date: str, sent_s: float, received_s: float) -> OffsetBounds
     return OffsetBounds(date_s - received_s, date_s + 1 - sent_s)
 
 
+def parse_zone(offset: str) -> tzinfo | None:
+    """Return the time zone with an offset from UTC, as `+01:00`; None if it is invalid."""
+    try:
+        return datetime.strptime(offset, "%z").tzinfo
+    except ValueError:
+        return None
+
+
 class ServerClock:
-    """The server's clock; this machine's clock until a response was received."""
+    """The server's clock; this machine's clock until a response was received.
+
+    Attributes:
+        zone: the server's time zone; None if it is unknown.
+    """
 
     def __init__(self) -> None:
+        self.zone: tzinfo | None = None
         self._bounds: OffsetBounds | None = None
+
+    def read_headers(self, headers: Mapping[str, str], sent_s: float, received_s: float) -> None:
+        """Process the headers of a response; its times are in epoch seconds of this machine."""
+        self.zone = parse_zone(headers.get(ZONE_HEADER, "")) or self.zone
+        if bounds := estimate_offset(headers.get("Date", ""), sent_s, received_s):
+            self.narrow(bounds)
 
     def narrow(self, bounds: OffsetBounds) -> None:
         """Narrow the offset to the intersection with new bounds."""

@@ -1,17 +1,23 @@
 """Parsing and formatting of times and durations, in local time."""
 
 import re
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 MINUTE_S = 60
 HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
 
 
-def parse_iso_time(text: str | None) -> float | None:
-    """Parse ISO 8601, and return epoch seconds; None without a time, or if it is invalid."""
+def parse_iso_time(text: str | None, zone: tzinfo | None = None) -> float | None:
+    """Parse ISO 8601, and return epoch seconds; None without a time, or if it is invalid.
+
+    A time without an offset is of the zone, by default local.
+    """
     try:
-        return datetime.fromisoformat(text).timestamp() if text else None
+        moment = datetime.fromisoformat(text) if text else None
+        if moment is None:
+            return None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -1,13 +1,19 @@
 """Tests of the estimate of the server's clock."""
 
 import time
+from datetime import timedelta, timezone
 from email.utils import formatdate
 
 import pytest
 from aiohttp import web
 
 from marianne_stream.client.api_models import JobPageBody
-from marianne_stream.client.server_clock import OffsetBounds, ServerClock, estimate_offset
+from marianne_stream.client.server_clock import (
+    OffsetBounds,
+    ServerClock,
+    estimate_offset,
+    parse_zone,
+)
 from tests.support.scripted_server import ScriptedServer
 
 DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
@@ -40,9 +46,19 @@ def test_disjoint_bounds_replace_earlier_bounds() -> None:
 
 async def test_every_response_sets_the_clock() -> None:
     def hour_behind() -> web.Response:
-        headers = {"Date": formatdate(time.time() - 3600, usegmt=True)}
+        headers = {
+            "Date": formatdate(time.time() - 3600, usegmt=True),
+            "Local-Time-Offset": "-0330",
+        }
         return web.json_response({"jobs": []}, headers=headers)
 
     async with ScriptedServer(hour_behind).run() as server:
+        assert server.clock.zone is None
         await server.get_json("/api/jobs", {}, JobPageBody)
         assert server.clock.now_s() == pytest.approx(time.time() - 3600, abs=2)
+        assert server.clock.zone == timezone(timedelta(hours=-3, minutes=-30))
+
+
+@pytest.mark.parametrize("offset", ["", "01:00", "+99:00", "CET"])
+def test_invalid_offset_gives_no_zone(offset: str) -> None:
+    assert parse_zone(offset) is None

@@ -110,12 +110,16 @@ async def run_process(
         await running.wait()
 
 
-def run_server(folder: Path, *arguments: object) -> AbstractAsyncContextManager[ManagedProcess]:
+def run_server(
+    folder: Path, *arguments: object, **environment: str
+) -> AbstractAsyncContextManager[ManagedProcess]:
     """Run a server on the conductor and registry in a directory."""
     return run_process(
         *("-m", "marianne_stream", "--port", 0, "--no-auth"),
         *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
         *arguments,
+        pass_fds=(),
+        **environment,
     )
 
 

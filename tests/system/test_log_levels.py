@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,9 @@ async def test_partial_line_belongs_to_its_entry(
     assert printed.lines[-1] == "  unfinished"
 
 
-async def test_search_matches_displayed_text(server: ManagedProcess, log_path: Path) -> None:
+async def test_search_matches_displayed_text(
+    server: ManagedProcess, log_path: Path, tmp_path: Path
+) -> None:
     lines = ["sheet \x1b[1m7\x1b[0m begins", '{"event": "caf\\u00e9 says \\"no\\""}', "last"]
     append_bytes(log_path, b"\xef\xbb\xbf" + "\n".join([*lines, ""]).encode())
 
@@ -154,6 +158,13 @@ async def test_search_matches_displayed_text(server: ManagedProcess, log_path: P
     assert await found(contains="1m") == []
     assert await found(contains='café says "no"') == lines[1:2]
     assert await found() == lines
+    logs = partial(run_command, tmp_path, "logs", "logged", "--url", server.address)
+    for pattern, shown in (
+        ("^sheet 7 begins$", ["sheet 7 begins"]),
+        ('café says "no"', lines[1:2]),
+        ("1m", []),
+    ):
+        assert (await logs("--grep", pattern)).lines == shown
 
 
 async def test_conductor_log_in_console_format_is_recognized(
@@ -175,9 +186,17 @@ async def test_conductor_log_in_console_format_is_recognized(
             (line, "conductor") for line in lines
         ]
         assert [data.get("begins_run") for data in viewer.event_data("log")] == [True, None]
-        printed = await run_command(tmp_path, "logs", "told", "--url", running.address)
-    assert len(printed.lines) == 2
-    assert "these are its lines of the conductor's log" in printed.stderr
+        logs = partial(run_command, tmp_path, "logs", "--url", running.address, "told")
+        printed = await logs()
+        several = await logs("none")
+        matches = await logs("--grep", "begun", "-C", "1")
+        (match,) = (await logs("--grep", "begun", "-C", "0", "--json")).lines
+    sentence = "the job has no log of its own: these are its lines of the conductor's log\n"
+    assert (len(printed.lines), printed.stderr) == (2, f"marianne-stream: {sentence}")
+    assert (len(matches.lines), matches.stderr) == (2, f"marianne-stream: {sentence}")
+    assert json.loads(match)["data"]["source"] == "conductor"
+    assert len(several.lines) == 2
+    assert f"marianne-stream: told: {sentence}" in several.stderr
 
 
 async def test_partial_line_that_fails_the_filter_later_is_withdrawn(
