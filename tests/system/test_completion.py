@@ -83,18 +83,39 @@ async def test_fish_completes_commands_and_options(tmp_path: Path, bin_path: str
     assert options == ["--sheet"]
 
 
-async def test_slow_server_completes_nothing(tmp_path: Path) -> None:
+async def complete(tmp_path: Path, line: str, **variables: str) -> list[str]:
+    """Return the completions of a command line."""
     answers = tmp_path / "answers"
+    ended = await run_command(
+        tmp_path,
+        _ARGCOMPLETE="1",
+        _ARGCOMPLETE_STDOUT_FILENAME=str(answers),
+        _ARGCOMPLETE_IFS="\n",
+        COMP_LINE=line,
+        COMP_POINT=str(len(line)),
+        **variables,
+    )
+    assert (ended.exit_code, ended.stdout) == (0, "")
+    return [each.strip() for each in answers.read_text().split("\n") if each.strip()]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("conductor --", {"--json", "--color", "--url", "--token-file", "--retry-timeout"}),
+        ("runs nightly --li", {"--limit"}),
+        ("events --group ", {"job", "files", "processes", "all"}),
+        ("logs nightly --level ", {"debug", "info", "warning", "error", "critical"}),
+        ("logs nightly --since", {"--since", "--since-cursor"}),
+    ],
+)
+async def test_options_and_values_are_completed(
+    tmp_path: Path, line: str, expected: set[str]
+) -> None:
+    assert expected <= set(await complete(tmp_path, f"marianne-stream {line}"))
+
+
+async def test_slow_server_completes_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        line = "marianne-stream watch "
-        ended = await run_command(
-            tmp_path,
-            _ARGCOMPLETE="1",
-            _ARGCOMPLETE_STDOUT_FILENAME=str(answers),
-            COMP_LINE=line,
-            COMP_POINT=str(len(line)),
-            MARIANNE_STREAM_URL=url,
-        )
-    assert (ended.exit_code, ended.stdout) == (0, "")
-    assert answers.read_text().strip() == ""
+        assert await complete(tmp_path, "marianne-stream watch ", MARIANNE_STREAM_URL=url) == []
