@@ -15,6 +15,7 @@ import {
 import { ServerClock } from "../../../marianne_stream/web/static/js/model/server_clock.js";
 import { statusTone } from "../../../marianne_stream/web/static/js/model/status.js";
 import { Timeline } from "../../../marianne_stream/web/static/js/model/timeline.js";
+import { Announcer } from "../../../marianne_stream/web/static/js/view/announcer.js";
 import {
   formatAge,
   formatBytes,
@@ -124,6 +125,15 @@ test("timeline keeps the newest events and is cleared by an unknown cursor", () 
   assert.equal(timeline.entries.length, 1);
   timeline.applyEvents(Array.from({ length: 2000 }, () => happened("observer.file", {})));
   assert.ok(timeline.entries.length <= 1000);
+});
+
+test("an announcement tells how many more changes there were", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const region = { textContent: "" };
+  const announcer = new Announcer(/** @type {HTMLElement} */ (/** @type {unknown} */ (region)));
+  for (const job of ["a", "b", "c"]) announcer.announce(`${job}: failed.`);
+  t.mock.timers.tick(4_000);
+  assert.equal(region.textContent, "b: failed. And 1 more change.");
 });
 
 test("durations, ages and sizes are formatted in words", () => {

@@ -31,9 +31,8 @@ export class Announcer {
       this.#timer = null;
       return;
     }
-    this.#region.textContent = others.length
-      ? `${first} And ${others.length} more changes.`
-      : first;
+    const more = others.length === 1 ? "1 more change" : `${others.length} more changes`;
+    this.#region.textContent = others.length ? `${first} And ${more}.` : first;
     this.#timer = setTimeout(() => this.#flush(), MIN_INTERVAL_MS);
   }
 }
