@@ -14,7 +14,7 @@ import {
 } from "../../../marianne_stream/web/static/js/model/job_times.js";
 import { ServerClock } from "../../../marianne_stream/web/static/js/model/server_clock.js";
 import { statusTone } from "../../../marianne_stream/web/static/js/model/status.js";
-import { Timeline } from "../../../marianne_stream/web/static/js/model/timeline.js";
+import { summarize, Timeline } from "../../../marianne_stream/web/static/js/model/timeline.js";
 import { Announcer } from "../../../marianne_stream/web/static/js/view/announcer.js";
 import {
   formatAge,
@@ -120,11 +120,36 @@ test("timeline keeps the newest events and is cleared by an unknown cursor", () 
   ]);
   assert.equal(timeline.list({ text: "SHEETS 4" })[0].name, "job.started");
   timeline.applyEvents([makeEvent("gap", { missed: 3, reason: "slow_consumer" })]);
-  assert.match(timeline.list()[0].summary, /3 events are missing/);
+  assert.deepEqual(
+    [timeline.list()[0].words, timeline.list()[0].summary],
+    ["Events are missing", "3 events"],
+  );
   timeline.applyEvents([makeEvent("gap", { missed: null, reason: "cursor_expired" })]);
   assert.equal(timeline.entries.length, 1);
-  timeline.applyEvents(Array.from({ length: 2000 }, () => happened("observer.file", {})));
-  assert.ok(timeline.entries.length <= 1000);
+  timeline.applyEvents(Array.from({ length: 2000 }, (_, n) => happened("observer.file", { n })));
+  assert.equal(timeline.entries.length, 500);
+});
+
+test("recorded events go before those of the stream, each once and in words", () => {
+  const timeline = new Timeline();
+  const event = (/** @type {string} */ name, /** @type {number} */ timestamp, data = {}) => ({
+    event: name,
+    sheet_num: 0,
+    data,
+    timestamp,
+  });
+  const started = event("job.started", 4, { sheet_count: 4, instrument: "cli" });
+  timeline.applyEvents([makeEvent("job.started", started)]);
+  const older = [started, event("observer.file_created", 3), event("job.failed", 2), event("x", 1)];
+  assert.equal(timeline.addOlder(older, ["job.", "x"]), 2);
+  timeline.applyEvents([makeEvent("job.failed", event("job.failed", 2))]);
+  assert.deepEqual(
+    timeline.list().map(({ words, summary }) => `${words}: ${summary}`),
+    ["Job started: 4 sheets · instrument cli", "Job failed: ", "x: "],
+  );
+  assert.equal(timeline.list({ text: "job started" }).length, 1);
+  const failed = summarize({ all_success: false, exit_code: 1, deep: {}, none: null });
+  assert.equal(failed, "exit code 1");
 });
 
 test("an announcement tells how many more changes there were", (t) => {

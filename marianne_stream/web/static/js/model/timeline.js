@@ -1,6 +1,7 @@
-/** Newest events of a job, from its event stream. */
+/** Newest events of a job: from its event stream, and recorded ones before them. */
 
 import { plainText } from "./ansi.js";
+import { eventWords, fieldWords } from "./event_words.js";
 
 /** @typedef {import("../wire/event_parser.js").ServerSentEvent} ServerSentEvent */
 
@@ -8,13 +9,16 @@ import { plainText } from "./ansi.js";
  * @typedef {object} TimelineEntry
  * @property {number} key rises from entry to entry.
  * @property {string} name
+ * @property {string} words the name in words.
  * @property {string} summary the scalar fields of the data.
  * @property {unknown} data
  * @property {number | null} at epoch milliseconds.
  * @property {number | null} [sheet] number of the sheet.
  */
 
-const MAX_ENTRIES = 500;
+/** @typedef {{event?: string, sheet_num?: number, data?: unknown, timestamp?: number}} ConductorEvent */
+
+export const MAX_ENTRIES = 500;
 
 /** Events of the stream itself. */
 const STREAM_EVENTS = new Set(["source", "heartbeat"]);
@@ -36,6 +40,8 @@ export class Timeline {
   #nextKey = 1;
   /** @type {TimelineEntry[]} oldest first. */
   entries = [];
+  /** Identities of the entries: an event may be both recorded and in the stream. */
+  #known = new Set();
 
   /**
    * Apply events of the stream.
@@ -44,16 +50,42 @@ export class Timeline {
    */
   applyEvents(events) {
     for (const { event, data } of events) {
-      const value = data ? JSON.parse(data) : {};
       if (STREAM_EVENTS.has(event)) continue;
+      const value = data ? JSON.parse(data) : {};
       if (event === "gap") this.#addGap(value);
-      else this.#add(makeEntry(event, value));
+      else if (this.#isNew({ event, ...value })) {
+        this.entries.push(this.#makeEntry({ event, ...value }));
+      }
     }
-    if (this.entries.length > 2 * MAX_ENTRIES) this.entries = this.entries.slice(-MAX_ENTRIES);
+    if (this.entries.length > 2 * MAX_ENTRIES) {
+      this.entries = this.entries.slice(-MAX_ENTRIES);
+      // Recorded events are no longer added to as many.
+      this.#known.clear();
+    }
+  }
+
+  /**
+   * Add recorded events before the others.
+   *
+   * @param {ConductorEvent[]} events newest first.
+   * @param {string[]} prefixes of the names of the events to add; empty for all.
+   * @returns {number} how many were added.
+   */
+  addOlder(events, prefixes) {
+    const oldest = this.entries.find(({ at }) => at !== null)?.at ?? Infinity;
+    const added = events.filter(
+      (event) =>
+        (!prefixes.length || prefixes.some((prefix) => event.event?.startsWith(prefix))) &&
+        (event.timestamp ?? 0) * 1000 <= oldest &&
+        this.#isNew(event),
+    );
+    this.entries.unshift(...added.reverse().map((event) => this.#makeEntry(event)));
+    return added.length;
   }
 
   clear() {
     this.entries = [];
+    this.#known.clear();
   }
 
   /**
@@ -64,37 +96,50 @@ export class Timeline {
   list({ text = "" } = {}) {
     const wanted = text.toLowerCase();
     return this.entries
-      .filter(({ name, summary }) => `${name} ${summary}`.toLowerCase().includes(wanted))
+      .filter(({ name, words, summary }) =>
+        `${name} ${words} ${summary}`.toLowerCase().includes(wanted),
+      )
       .slice(-MAX_ENTRIES)
       .reverse();
-  }
-
-  /** @param {Omit<TimelineEntry, "key">} entry */
-  #add(entry) {
-    this.entries.push({ key: this.#nextKey++, ...entry });
   }
 
   /** @param {{missed: number | null, reason: string}} gap */
   #addGap({ missed, reason }) {
     if (reason === "cursor_expired") this.clear();
-    const count = missed === null ? "Events" : `${missed} events`;
-    this.#add({ name: "gap", summary: `${count} are missing here`, data: null, at: null });
+    const summary = missed === null ? "" : missed === 1 ? "1 event" : `${missed} events`;
+    const key = this.#nextKey++;
+    const words = eventWords("gap");
+    this.entries.push({ key, name: "gap", words, summary, data: null, at: null });
   }
-}
 
-/**
- * @param {string} name
- * @param {{event?: string, sheet_num?: number, data?: unknown, timestamp?: number}} value
- * @returns {Omit<TimelineEntry, "key">}
- */
-function makeEntry(name, { event, sheet_num: sheet, data, timestamp }) {
-  return {
-    name: plainText(event ?? name),
-    sheet: sheet || null,
-    data: data ?? null,
-    at: timestamp ? timestamp * 1000 : null,
-    summary: summarize(data),
-  };
+  /**
+   * Return true for an event that is not known yet, and note it.
+   *
+   * @param {ConductorEvent} event
+   */
+  #isNew({ event, sheet_num: sheet, data, timestamp }) {
+    const identity = JSON.stringify([timestamp, event, sheet, data]);
+    const isNew = timestamp === undefined || !this.#known.has(identity);
+    this.#known.add(identity);
+    return isNew;
+  }
+
+  /**
+   * @param {ConductorEvent} event
+   * @returns {TimelineEntry}
+   */
+  #makeEntry({ event = "", sheet_num: sheet, data, timestamp }) {
+    const name = plainText(event);
+    return {
+      key: this.#nextKey++,
+      name,
+      words: eventWords(name),
+      sheet: sheet || null,
+      data: data ?? null,
+      at: timestamp ? timestamp * 1000 : null,
+      summary: summarize(data),
+    };
+  }
 }
 
 /**
@@ -105,8 +150,6 @@ function makeEntry(name, { event, sheet_num: sheet, data, timestamp }) {
 export function summarize(data) {
   if (data === null || data === undefined) return "";
   if (typeof data !== "object") return plainText(String(data));
-  const fields = Object.entries(data)
-    .filter(([, value]) => value !== null && value !== "" && typeof value !== "object")
-    .map(([name, value]) => `${name} ${value}`);
-  return plainText(fields.join(" · "));
+  const fields = Object.entries(data).map(([name, value]) => fieldWords(name, value));
+  return plainText(fields.filter(Boolean).join(" · "));
 }

@@ -55,7 +55,7 @@ export class JobView {
     this.#jobId = jobId;
     this.#gantt = new GanttView(page, (number) => this.#select(number));
     this.#panel = new SheetPanel(page, jobId, () => this.#closePanel());
-    this.#timeline = new TimelineView(page.times, () => this.#followEvents());
+    this.#timeline = new TimelineView(jobId, page.times, () => this.#followEvents());
     this.#log = new LogView(page, jobId);
     this.#notify = new NotifyButton(page.notifier, jobId);
     this.#head = new JobHead(page, jobId, this.#notify.element);
@@ -98,6 +98,7 @@ export class JobView {
     this.#closeEvents?.();
     this.#gantt.close();
     this.#panel.close();
+    this.#timeline.close();
     this.#log.close();
     this.#tabs.close();
     this.#notify.close();
@@ -213,6 +214,7 @@ export class JobView {
     this.#closeEvents = this.#page.follow({
       part: jobPart("events", this.#jobId, query),
       onEvents: (events) => this.#timeline.applyEvents(events),
+      onState: (state) => this.#timeline.onStreamState(state),
     });
   }
 

@@ -1,33 +1,57 @@
 /** Timeline of a job: the events of one group, newest first, filtered by text. */
 
-import { EVENT_GROUPS, Timeline } from "../model/timeline.js";
-import { h, setChildren } from "./dom.js";
+import { EVENT_GROUPS, MAX_ENTRIES, Timeline } from "../model/timeline.js";
+import { ApiError, getJson, jobPath, withQuery } from "../wire/api.js";
+import { h, setAttribute, setChildren, setText } from "./dom.js";
 
 /** @typedef {import("../model/timeline.js").TimelineEntry} TimelineEntry */
 
 /** Groups with events of the host's processes. */
 const HOST_GROUPS = new Set(["processes", "all"]);
 
+/** Pages of recorded events are read until this many events of the group are found. */
+const MIN_FOUND = 20;
+const PAGE_EVENTS = 500;
+const MAX_PAGES = 5;
+
 export class TimelineView {
   #timeline = new Timeline();
   /** @type {Map<number, HTMLElement>} by the key of an entry; negative for the day above it. */
   #rows = new Map();
+  /** @type {WeakMap<TimelineEntry, string>} */
+  #days = new WeakMap();
   #list = h("ol.events", { role: "list", tabindex: 0, "aria-label": "Events, newest first" });
   #note = h(
     "p.muted",
     { hidden: true },
     "Processes of the whole host, including those of other jobs.",
   );
+  #none = h("li.muted");
+  #olderButton = h(
+    "button.quiet",
+    { type: "button", onclick: () => this.#loadOlder() },
+    "Older events",
+  );
+  #older = h("li.older", {}, this.#olderButton);
+  #jobId;
   #times;
   #groupSelect;
   #filter;
   #isUpdatePending = false;
+  /** True once the stream has sent what it has of the group. */
+  #isOpen = false;
+  /** @type {number | null} parameter `before` of the next page of recorded events; null if there is none. */
+  #before = 0;
+  /** @type {AbortController | null} request of recorded events. */
+  #request = null;
 
   /**
+   * @param {string} jobId
    * @param {import("../model/time_format.js").TimeFormat} times
    * @param {() => void} onGroupChange is called when events of another group are needed.
    */
-  constructor(times, onGroupChange) {
+  constructor(jobId, times, onGroupChange) {
+    this.#jobId = jobId;
     this.#times = times;
     this.#groupSelect = h(
       "select",
@@ -61,6 +85,18 @@ export class TimelineView {
     return EVENT_GROUPS[this.#groupSelect.value].prefixes;
   }
 
+  /** End all requests. */
+  close() {
+    this.#request?.abort();
+  }
+
+  /** @param {import("../wire/event_stream.js").StreamState} state of the stream. */
+  onStreamState({ phase }) {
+    if (phase !== "live" || this.#isOpen) return;
+    this.#isOpen = true;
+    this.#loadOlder();
+  }
+
   /**
    * Apply events of the stream, and show them in the next frame.
    *
@@ -78,6 +114,7 @@ export class TimelineView {
 
   onTimeZoneChange() {
     this.#rows.clear();
+    this.#days = new WeakMap();
     this.#update();
   }
 
@@ -85,18 +122,75 @@ export class TimelineView {
   #changeGroup(onGroupChange) {
     this.#note.hidden = !HOST_GROUPS.has(this.#groupSelect.value);
     this.#timeline.clear();
+    this.#request?.abort();
+    this.#request = null;
+    this.#before = 0;
+    this.#isOpen = false;
     this.#update();
     onGroupChange();
   }
 
+  /** Add recorded events: page by page, until some are of the group. */
+  async #loadOlder() {
+    if (this.#request) return;
+    const request = (this.#request = new AbortController());
+    this.#update();
+    try {
+      let added = 0;
+      for (
+        let page = 0;
+        page < MAX_PAGES && added < MIN_FOUND && this.#before !== null;
+        page += 1
+      ) {
+        added += await this.#loadPage(this.#before, request.signal);
+      }
+    } catch (error) {
+      if (request.signal.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      // A server without history has none; another error may pass.
+      if (error.status === 404 || error.status === 501) this.#before = null;
+    }
+    this.#request = null;
+    this.#update();
+  }
+
+  /**
+   * @param {number} before
+   * @param {AbortSignal} signal
+   * @returns {Promise<number>} how many events were added.
+   */
+  async #loadPage(before, signal) {
+    const path = jobPath(this.#jobId, "events", "list");
+    const query = { limit: PAGE_EVENTS, before: before || null };
+    const { events, next } = await getJson(withQuery(path, query), { signal });
+    this.#before = next;
+    return this.#timeline.addOlder(events, this.prefixes);
+  }
+
   #update() {
-    const rows = this.#makeRows(this.#timeline.list({ text: this.#filter.value }));
-    const none = h("li.muted", {}, "No such events since the server started.");
-    setChildren(this.#list, rows.length ? rows : [none]);
-    const keys = new Set(this.#timeline.entries.map(({ key }) => key));
+    const text = this.#filter.value;
+    const { entries } = this.#timeline;
+    const rows = this.#makeRows(this.#timeline.list({ text }));
+    setText(this.#none, this.#noneText());
+    const hasOlder = this.#isOpen && this.#before !== null && entries.length < MAX_ENTRIES;
+    setText(this.#olderButton, this.#request ? "Loading …" : "Older events");
+    setAttribute(this.#olderButton, "aria-disabled", this.#request ? "true" : null);
+    const isLoadingAll = this.#request && !entries.length;
+    setChildren(this.#list, [
+      ...(rows.length ? rows : [this.#none]),
+      ...(hasOlder && !isLoadingAll ? [this.#older] : []),
+    ]);
+    const keys = new Set(entries.map(({ key }) => key));
     for (const key of this.#rows.keys()) {
       if (!keys.has(Math.abs(key))) this.#rows.delete(key);
     }
+  }
+
+  /** Return what is shown without a row. */
+  #noneText() {
+    if (this.#timeline.entries.length) return "No event matches the filter.";
+    if (!this.#isOpen || this.#request) return "Loading …";
+    return this.#before === null ? "No events of this kind." : "No recent events of this kind.";
   }
 
   /**
@@ -106,10 +200,11 @@ export class TimelineView {
    */
   #makeRows(entries) {
     const rows = [];
+    const { today } = this.#times;
     let day = "";
     for (const entry of entries) {
-      const own = this.#times.day(entry.at);
-      const isNewDay = own !== "" && own !== day && !(day === "" && this.#times.isToday(entry.at));
+      const own = this.#getDay(entry);
+      const isNewDay = own !== "" && own !== day && !(day === "" && own === today);
       if (isNewDay) {
         rows.push(this.#getRow(-entry.key, () => h("li.day", {}, h("span", {}, own))));
       }
@@ -117,6 +212,17 @@ export class TimelineView {
       rows.push(this.#getRow(entry.key, () => makeEntryRow(entry, this.#times)));
     }
     return rows;
+  }
+
+  /**
+   * Return the day of an entry: formatted once, since each takes microseconds.
+   *
+   * @param {TimelineEntry} entry
+   */
+  #getDay(entry) {
+    const day = this.#days.get(entry) ?? this.#times.day(entry.at);
+    this.#days.set(entry, day);
+    return day;
   }
 
   /**
@@ -134,10 +240,10 @@ export class TimelineView {
  * @param {TimelineEntry} entry
  * @param {import("../model/time_format.js").TimeFormat} times
  */
-function makeEntryRow({ name, sheet, at, summary, data }, times) {
+function makeEntryRow({ name, words, sheet, at, summary, data }, times) {
   const head = [
     h("time", { title: times.fullDateTime(at) || null }, times.timeOfDay(at)),
-    h("span.event-name", {}, name),
+    h("span.event-name", { title: name, "data-raw": words === name }, words),
     sheet ? h("span.sheet-number", {}, `sheet ${sheet}`) : null,
     h("span.summary", {}, summary),
   ];
