@@ -99,20 +99,6 @@ async def test_focus_and_selection_survive_new_lines(user: BrowserUser, log_path
     assert f"line {number}" in await page.evaluate("String(getSelection())")
 
 
-async def test_job_opened_before_submission_appears_later(
-    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
-) -> None:
-    page = await user.open_page("/jobs/later")
-    await expect(page.locator(".job-error")).to_have_text("Score not found: later")
-    append_numbered(log_path, 1, 2)
-    conductor.launch("later", 3, workspace=str(log_path.parent))
-    await expect(page.locator(".sheet")).to_have_count(3)
-    await expect(page.locator(".job-error")).to_be_hidden()
-    await expect(log_row(page, 2)).to_be_visible()
-    conductor.emit("later", "job.noted", {"by": "me"})
-    await expect(page.locator(".event", has_text="job.noted")).to_have_count(1)
-
-
 async def test_page_connects_if_the_worker_does_not_load(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
@@ -14,6 +15,10 @@ from tests.support.external import CHECKOUT, require_program
 
 # Screenshots of a test run.
 SCREENSHOTS = CHECKOUT / "build" / "screenshots"
+
+# Sizes of screens at which each state of the page is looked at.
+SIZES = ((1440, 900), (1280, 800), (820, 1180), (390, 844))
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 
 # Connects to no other hosts than the servers of a test.
 CHROMIUM_ARGUMENTS = (
@@ -99,6 +104,26 @@ class BrowserUser:
         await page.add_init_script(RECORD_POLICY_VIOLATIONS)
         await page.goto(self.address + path)
         return page
+
+    async def take_pictures(self, page: Page, name: str) -> None:
+        """Take a screenshot of a tab at each size, in light and dark; nothing may stick out.
+
+        Args:
+            page: the tab, whose size and scheme are restored.
+            name: prefix of the files.
+        """
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        size = page.viewport_size
+        await page.bring_to_front()
+        for width, height in SIZES:
+            await page.set_viewport_size({"width": width, "height": height})
+            for scheme in SCHEMES:
+                await page.emulate_media(color_scheme=scheme)
+                await page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png")
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await page.emulate_media(color_scheme="null")
+        if size is not None:
+            await page.set_viewport_size(size)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not any(word in message.text for word in NETWORK_ERRORS):

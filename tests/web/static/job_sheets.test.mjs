@@ -5,6 +5,7 @@ import {
   ganttRows,
   ganttSpan,
   ganttTicks,
+  missingBarWords,
   ROW_REM,
   segmentLabel,
   sheetLabel,
@@ -16,6 +17,7 @@ import {
   formatCost,
   formatEta,
   formatTokens,
+  sheetsAtWork,
   stalledSentence,
   waitingSentence,
 } from "../../../marianne_stream/web/static/js/model/job_facts.js";
@@ -23,11 +25,13 @@ import { Job } from "../../../marianne_stream/web/static/js/model/job.js";
 import { ServerClock } from "../../../marianne_stream/web/static/js/model/server_clock.js";
 import {
   formatAttempt,
+  hasError,
   listValidations,
   sheetFacts,
   sheetOutputs,
 } from "../../../marianne_stream/web/static/js/model/sheet_detail.js";
 import { SheetHistory } from "../../../marianne_stream/web/static/js/model/sheet_history.js";
+import { linesWithin } from "../../../marianne_stream/web/static/js/model/sheet_log.js";
 import { TimeFormat } from "../../../marianne_stream/web/static/js/model/time_format.js";
 
 const START = Date.parse("2026-11-24T12:00:00Z");
@@ -69,9 +73,9 @@ test("retries are segments of a bar, with the wait between them", () => {
     ["work", 5, 9],
   ]);
   assert.deepEqual(segments.map(segmentLabel), [
-    "attempt 1, failed, 3 s",
-    "waits, 2 s",
-    "attempt 2, 4 s",
+    "attempt 1, failed, 3.0 s",
+    "waits, 2.0 s",
+    "attempt 2, 4.0 s",
   ]);
 });
 
@@ -91,7 +95,8 @@ test("a rate limit is a wait, and fails no attempt", () => {
     ["work", 0, 4],
     ["wait", 4, 6],
   ]);
-  assert.deepEqual(shape(sheetSegments(sheet, [], ms(6))), [["wait", 0, 6]]);
+  // It was at work before, nobody knows how long.
+  assert.deepEqual(shape(sheetSegments(sheet, [], ms(6))), [["unknown", 0, 6]]);
 });
 
 test("a sheet of unknown start or end has no bar", () => {
@@ -100,19 +105,43 @@ test("a sheet of unknown start or end has no bar", () => {
   assert.deepEqual(sheetSegments(cut, [], ms(6)), []);
 });
 
+test("a sheet without a bar says in words what is not known of its time", () => {
+  const times = new TimeFormat({ now: () => START });
+  times.zone = "utc";
+  const words = (/** @type {string} */ status, /** @type {object} */ known = {}) =>
+    missingBarWords({ number: 1, status, ...known }, ms(60), times);
+  const [started_at, completed_at] = [iso(0), iso(5)];
+  assert.equal(words("completed", { started_at, completed_at }), "");
+  assert.equal(words("completed"), "start and end unknown");
+  assert.equal(words("completed", { completed_at }), "ended 12:00, start unknown");
+  assert.equal(words("stopped", { started_at }), "started 12:00, end unknown");
+  assert.equal(words("failed", { started_at: iso(9), completed_at }), "start and end unknown");
+  assert.deepEqual(
+    ["skipped", "cancelled"].map((status) => words(status)),
+    ["did not run", "did not run"],
+  );
+  assert.equal(words("dispatched"), "start unknown");
+  assert.deepEqual(
+    ["pending", "retry_scheduled"].map((status) => words(status)),
+    ["", ""],
+  );
+});
+
 test("span ends behind the current time, or at the end of a job that has ended", () => {
   const sheets = [{ number: 1, status: "in_progress", started_at: iso(2) }];
   const running = { status: "running", started_at: iso(0) };
-  assert.deepEqual(ganttSpan(running, sheets, ms(100)), {
+  assert.deepEqual(ganttSpan(running, sheets, ms(100), true), {
     from: ms(0),
     to: ms(104),
     now: ms(100),
   });
-  assert.equal(ganttSpan(running, sheets, NaN), null);
-  assert.equal(ganttSpan({ status: "queued" }, [], ms(5)), null);
+  assert.equal(ganttSpan(running, sheets, NaN, true), null);
+  assert.equal(ganttSpan({ status: "queued" }, [], ms(5), true), null);
+  // It was deleted, or stands still.
+  assert.deepEqual(ganttSpan(running, sheets, ms(7), false), { from: ms(0), to: ms(7), now: null });
   const ended = { status: "completed", completed_at: iso(8) };
   const done = [{ number: 1, status: "completed", started_at: iso(2), completed_at: iso(9) }];
-  assert.deepEqual(ganttSpan(ended, done, ms(100)), { from: ms(2), to: ms(9), now: null });
+  assert.deepEqual(ganttSpan(ended, done, ms(100), false), { from: ms(2), to: ms(9), now: null });
 });
 
 test("ticks are round local times, and few", () => {
@@ -125,6 +154,7 @@ test("ticks are round local times, and few", () => {
     assert.ok(ganttTicks({ from: ms(0), to: ms(seconds) }, 5, 0).times.length <= 6);
   }
   assert.deepEqual(ganttTicks({ from: 0, to: 1e15 }, 5, 0).times, []);
+  assert.equal(ganttTicks({ from: ms(0), to: ms(0.7) }, 4, 0).step, 200);
 });
 
 test("of 300 sheets only the visible rows are listed", () => {
@@ -166,7 +196,74 @@ test("history joins recorded transitions with those seen since", () => {
   ]);
   assert.deepEqual(history.get(1), [transition(1, "dispatched"), transition(4, "retry_scheduled")]);
   assert.deepEqual(history.get(2), [transition(4, "dispatched")]);
-  assert.deepEqual(history.get(0), []);
+  assert.deepEqual(history.get(0), [{ ...transition(0, "running"), attempt: null }]);
+});
+
+test("a paused job stands still, and its pauses are not part of the time it ran", () => {
+  const clock = new ServerClock();
+  const job = new Job();
+  /**
+   * @param {string} status
+   * @param {number} at seconds after the start.
+   */
+  const become = (status, at) =>
+    job.applyEvents([
+      { event: "job_status", data: JSON.stringify({ status, run: "a" }), id: "", at: ms(at) },
+    ]);
+  become("running", 0);
+  assert.ok(job.goesOn);
+  become("paused", 10);
+  assert.equal(job.pausedSince, ms(10));
+  assert.ok(!job.goesOn);
+  assert.equal(job.stoppedTime(ms(70)), 60_000);
+  // The page was opened while the job was paused: the server has recorded since when.
+  job.history.load([{ number: 0, status: "paused", at: iso(8) }]);
+  assert.equal(job.pausedSince, ms(8));
+  become("running", 100);
+  become("failed", 110);
+  become("running", 150);
+  assert.equal(job.stoppedTime(ms(200)), 132_000);
+  assert.ok(Number.isNaN(job.pausedSince));
+  assert.ok(Number.isNaN(job.sheetsUntil(clock)));
+});
+
+test("sheets at work are named, all of them", () => {
+  const atWork = (/** @type {number[]} */ ...numbers) =>
+    sheetsAtWork(numbers.map((number) => ({ number, status: "dispatched" })));
+  assert.equal(atWork(), "");
+  assert.equal(atWork(7), "sheet 7");
+  assert.equal(atWork(7, 8, 9, 10), "4 sheets: 7 to 10");
+  assert.equal(atWork(1, 2, 5, 7, 8, 9), "6 sheets: 1, 2, 5, 7 to 9");
+  assert.equal(atWork(1, 3, 5, 7, 9), "5 sheets: 1, 3, 5, 7 and others");
+  assert.equal(sheetsAtWork([{ number: 1, status: "waiting" }]), "");
+});
+
+test("a job's error is shown unless the sheet's says all of it", () => {
+  const sheet = { number: 1, status: "failed", error_message: "Exit code 1" };
+  assert.ok(hasError(sheet, "Exit code 1"));
+  assert.ok(!hasError(sheet, "Exit code 1; sheets 5 and 9 failed as well"));
+  assert.ok(hasError({ ...sheet, error_truncated: true }, "Exit code 1, and more"));
+  assert.ok(hasError({ ...sheet, error_message: "Exit code 1, and more" }, "Exit code 1"));
+  assert.ok(!hasError(undefined, "Exit code 1"));
+});
+
+test("lines of a sheet are those with a time in its span, and what belongs to them", () => {
+  const line = (/** @type {string} */ text, /** @type {string} */ logged_at = "") => ({
+    ...{ line: text, line_number: 1, cursor: "", logged_at },
+  });
+  const lines = [
+    line("before", "2026-11-24T11:59:59.999"),
+    line("of the one before"),
+    line("first", "2026-11-24T12:00:00"),
+    line("traceback"),
+    line("other zone", "2026-11-24 13:00:03,500+0100"),
+    line("last", "2026-11-24T12:00:05.000123Z"),
+    line("after", "2026-11-24T12:00:05.100Z"),
+    line("of the one after"),
+  ];
+  const texts = linesWithin(lines, { from: ms(0), to: ms(5) }).map((one) => one.line);
+  assert.deepEqual(texts, ["first", "traceback", "other zone", "last"]);
+  assert.deepEqual(linesWithin([line("no time")], { from: ms(0), to: ms(5) }), []);
 });
 
 test("history is that of one run, and begins with the first change", () => {
@@ -196,7 +293,7 @@ test("facts about a job are words, and empty if unknown", () => {
   clock.addBounds({ low: 0, high: 0 });
   assert.match(formatEta(soon, clock, times), /^about [^,]*$|^about \d+ \w+, [\d:]+$/);
   clock.setLive(true);
-  assert.match(formatEta(soon, clock, times), /, in 1 min 0[45] s$/);
+  assert.match(formatEta(soon, clock, times), /, in 1 min$/);
   assert.match(formatEta(iso(-1e7), clock, times), /, any moment$/);
   assert.equal(formatEta(null, clock, times), "");
   const waiting = { code: "retry", detail: "Sheet 2 waits.", until: soon };
@@ -226,13 +323,22 @@ test("details of a sheet are listed if they are known", () => {
   assert.equal(formatAttempt({ ...sheet, max_retries: 3 }), "attempt 2 of 3");
   assert.equal(formatAttempt({ ...sheet, max_retries: 1 }), "attempt 2");
   assert.equal(formatAttempt({ ...sheet, attempt: null }), "");
-  assert.deepEqual(sheetFacts({ ...sheet, exit_code: 0, estimated_cost: 0.5 }, times), [
-    ["Started", "24 Nov 2026, 12:00:00 UTC"],
+  const facts = (/** @type {object} */ more) =>
+    sheetFacts({ ...sheet, ...more }, times).map(({ label, value }) => [label, value]);
+  assert.deepEqual(facts({ exit_code: 0, estimated_cost: 0.5 }), [
+    ["Started", "12:00:00"],
     ["Exit code", "0"],
-    ["Cost", "$0.50 (estimated)"],
+    ["Estimated cost", "$0.50"],
   ]);
+  assert.deepEqual(facts({ completed_at: iso(86_400) })[1], ["Ended", "25 Nov 2026, 12:00:00"]);
+  assert.equal(sheetFacts(sheet, times)[0].title, "24 Nov 2026, 12:00:00 UTC");
   assert.equal(sheetOutputs(sheet).sentence, "This conductor keeps no output of this sheet.");
+  assert.equal(
+    sheetOutputs({ ...sheet, status: "dispatched" }).sentence,
+    "The conductor tells the output once the sheet has ended.",
+  );
   assert.match(sheetOutputs({ number: 1, status: "pending" }).sentence, /not started/);
+  assert.equal(sheetOutputs({ number: 1, status: "skipped" }).sentence, "It did not run.");
   assert.match(sheetOutputs({ ...sheet, omitted: ["stdout_tail"] }).sentence, /too long/);
   assert.deepEqual(sheetOutputs({ ...sheet, stderr_tail: "no" }), {
     outputs: [{ label: "Error output", text: "no" }],

@@ -20,6 +20,7 @@ import {
   formatAge,
   formatBytes,
   formatDuration,
+  formatShortDuration,
   TimeFormat,
 } from "../../../marianne_stream/web/static/js/model/time_format.js";
 
@@ -100,7 +101,10 @@ test("job groups sheets by movement, and goes on after its end", () => {
   assert.equal(job.getSheet(1)?.status, "completed");
   job.applyEvents([makeEvent("job_finished", { final_status: "completed" })]);
   assert.equal(job.finalStatus, "completed");
-  job.applyEvents([makeEvent("job_deleted", {}), status(0)]);
+  job.applyEvents([makeEvent("job_deleted", {}, 7)]);
+  assert.equal(job.knownUntil(clockBehind()), 7);
+  assert.ok(job.isOver && !job.goesOn);
+  job.applyEvents([status(0)]);
   assert.ok(!job.isDeleted);
   assert.equal(job.finalStatus, null);
 });
@@ -166,6 +170,12 @@ test("durations, ages and sizes are formatted in words", () => {
   assert.equal(formatDuration(185_000), "3 min 05 s");
   assert.equal(formatDuration(7_620_000), "2 h 07 min");
   assert.equal(formatDuration(NaN), "");
+  assert.deepEqual([400, 9_900, 9_960, NaN].map(formatShortDuration), [
+    "0.4 s",
+    "9.9 s",
+    "9 s",
+    "",
+  ]);
   assert.equal(formatAge(0, 90_000), "1 min ago");
   assert.equal(formatBytes(512.6 * 1024 * 1024), "512.6 MB");
 });

@@ -3,15 +3,15 @@
  * times in epoch milliseconds.
  */
 
-import { isTerminal, statusLabel } from "./status.js";
-import { formatDuration } from "./time_format.js";
+import { isAtWork, statusLabel } from "./status.js";
+import { formatShortDuration } from "./time_format.js";
 
 /** @typedef {import("./job.js").Sheet} Sheet */
 /** @typedef {import("./sheet_history.js").Transition} Transition */
 
 /**
  * @typedef {object} Segment part of a bar.
- * @property {"work" | "wait"} kind
+ * @property {"work" | "wait" | "unknown"} kind `unknown` for work and waits that nobody has seen.
  * @property {number} from
  * @property {number} to
  * @property {boolean} isFailed true for an attempt that another one followed.
@@ -27,16 +27,29 @@ import { formatDuration } from "./time_format.js";
 
 export const ROW_REM = 1.75;
 
-const WORK = new Set(["dispatched", "in_progress"]);
+/** Statuses of sheets that have run to their end. */
+const RAN = new Set(["completed", "failed"]);
+
 const WAIT = new Set(["waiting", "retry_scheduled", "fermata", "pending", "ready"]);
 
 /** Nice distances of ticks. */
-const TICK_MS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200]
+const TICK_MS = [
+  0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
+]
   .concat([1, 2, 7, 14, 30].map((days) => days * 86_400))
   .map((seconds) => seconds * 1000);
 
 /** Share of the chart behind the current time, for the now-line. */
 const MARGIN_SHARE = 0.04;
+
+/**
+ * Return true if a sheet with this status has not ended.
+ *
+ * @param {string} status
+ */
+export function isActive(status) {
+  return isAtWork(status) || WAIT.has(status);
+}
 
 /**
  * Return the start and the end of a sheet. The end of an active sheet is `now`.
@@ -47,8 +60,10 @@ const MARGIN_SHARE = 0.04;
  */
 export function sheetSpan(sheet, now) {
   const from = Date.parse(sheet.started_at ?? "");
-  const isActive = WORK.has(sheet.status) || WAIT.has(sheet.status);
-  return { from, to: isActive ? Math.max(from, now) : Date.parse(sheet.completed_at ?? "") };
+  return {
+    from,
+    to: isActive(sheet.status) ? Math.max(from, now) : Date.parse(sheet.completed_at ?? ""),
+  };
 }
 
 /**
@@ -79,8 +94,31 @@ export function sheetSegments(sheet, transitions, now) {
     segments.push({ kind, from: at, to, isFailed: false, attempt });
   }
   const last = /** @type {Segment} */ (segments.at(-1));
-  if (segments.length === 1 && WAIT.has(sheet.status)) last.kind = "wait";
+  if (segments.length === 1 && WAIT.has(sheet.status)) last.kind = "unknown";
   return segments;
+}
+
+/**
+ * Return why a sheet that is not waiting for its start has no bar, in words; "" if it has one.
+ *
+ * @param {Sheet} sheet
+ * @param {number} now
+ * @param {import("./time_format.js").TimeFormat} times
+ */
+export function missingBarWords(sheet, now, times) {
+  const { from, to } = sheetSpan(sheet, now);
+  if (to >= from) return "";
+  if (isAtWork(sheet.status)) return "start unknown";
+  if (isActive(sheet.status)) return "";
+  const hasRun = sheet.attempt || sheet.started_at || sheet.completed_at;
+  if (!hasRun && !RAN.has(sheet.status)) return "did not run";
+  if (!Number.isNaN(from) && Number.isNaN(to)) {
+    return `started ${times.shortDateTime(from)}, end unknown`;
+  }
+  if (!Number.isNaN(to) && Number.isNaN(from)) {
+    return `ended ${times.shortDateTime(to)}, start unknown`;
+  }
+  return "start and end unknown";
 }
 
 /**
@@ -88,7 +126,7 @@ export function sheetSegments(sheet, transitions, now) {
  * @returns {Segment["kind"] | null} null for the end of a sheet.
  */
 function segmentKind(status) {
-  if (WORK.has(status)) return "work";
+  if (isAtWork(status)) return "work";
   return WAIT.has(status) ? "wait" : null;
 }
 
@@ -98,9 +136,11 @@ function segmentKind(status) {
  * @param {import("./job.js").JobStatus} job
  * @param {Sheet[]} sheets
  * @param {number} now
- * @returns {{from: number, to: number, now: number | null} | null} `now` is null for a job that has ended.
+ * @param {boolean} goesOn false for a job that has ended or stands still.
+ * @returns {{from: number, to: number, now: number | null} | null} `now` is null for a job that does not
+ *   go on.
  */
-export function ganttSpan(job, sheets, now) {
+export function ganttSpan(job, sheets, now, goesOn) {
   let from = Date.parse(job.started_at ?? "");
   let to = Date.parse(job.completed_at ?? "");
   for (const sheet of sheets) {
@@ -109,7 +149,7 @@ export function ganttSpan(job, sheets, now) {
     if (!(span.to <= to)) to = Number.isNaN(span.to) ? to : span.to;
   }
   if (Number.isNaN(from)) return null;
-  if (isTerminal(job.status)) return to > from ? { from, to, now: null } : null;
+  if (!goesOn) return to > from ? { from, to, now: null } : null;
   if (!(now >= from)) return null;
   return { from, to: now + Math.max(1000, (now - from) * MARGIN_SHARE), now };
 }
@@ -199,8 +239,9 @@ export function sheetLabel(sheet, duration) {
  * @param {Segment} segment
  */
 export function segmentLabel({ kind, from, to, isFailed, attempt }) {
-  const duration = formatDuration(to - from);
+  const duration = formatShortDuration(to - from);
   if (kind === "wait") return `waits, ${duration}`;
+  if (kind === "unknown") return `at work, then waits, ${duration} in all`;
   const name = attempt === null ? "at work" : `attempt ${attempt}`;
   return `${name}${isFailed ? ", failed" : ""}, ${duration}`;
 }

@@ -1,6 +1,7 @@
 /** State of one job, from the events of its status stream. */
 
 import { SheetHistory } from "./sheet_history.js";
+import { isAtWork, isTerminal, statusTone } from "./status.js";
 
 /** @typedef {import("../wire/event_parser.js").ServerSentEvent} ServerSentEvent */
 
@@ -55,6 +56,8 @@ export class Job {
   /** @type {string | null} the final status; null while the job is not over. */
   finalStatus = null;
   isDeleted = false;
+  /** Server time at which the deletion was seen; NaN while the job is not deleted, or if unknown. */
+  #deletedAt = NaN;
   history = new SheetHistory();
   /** Number of times that all sheets were sent: their history may have to be read again. */
   completeCount = 0;
@@ -67,11 +70,74 @@ export class Job {
   applyEvents(events) {
     for (const { event, data, at } of events) {
       const value = data ? JSON.parse(data) : {};
-      if (event === "job_status") this.#setStatus(value);
+      if (event === "job_status") this.#setStatus(value, at ?? NaN);
       else if (event === "job_sheets") this.#setSheets(value, at ?? NaN);
       else if (event === "job_finished") this.finalStatus = value.final_status;
-      else if (event === "job_deleted") this.isDeleted = true;
+      else if (event === "job_deleted") this.setDeleted(at ?? NaN);
     }
+  }
+
+  /** @param {number} at server time. */
+  setDeleted(at) {
+    if (this.isDeleted) return;
+    this.isDeleted = true;
+    this.#deletedAt = at;
+  }
+
+  /**
+   * Return the time up to which the state of the job is known.
+   *
+   * @param {import("./server_clock.js").ServerClock} clock
+   */
+  knownUntil(clock) {
+    return this.isDeleted ? this.#deletedAt : clock.knownUntil();
+  }
+
+  /** Time since which a paused job has stood still; NaN if it moves, or if that is unknown. */
+  get pausedSince() {
+    const last = this.history.get(0).at(-1);
+    const isPaused = statusTone(this.status?.status) === "paused" && !this.isDeleted;
+    if (!isPaused || !last || last.status !== this.status?.status) return NaN;
+    return this.sheets.some(({ status }) => isAtWork(status)) ? NaN : last.at;
+  }
+
+  /** True if time passes for the job: it is neither over nor stands still. */
+  get goesOn() {
+    return !this.isOver && Number.isNaN(this.pausedSince);
+  }
+
+  /**
+   * Return the time up to which sheets that have not ended count: now, or when the job stopped.
+   *
+   * @param {import("./server_clock.js").ServerClock} clock
+   */
+  sheetsUntil(clock) {
+    const end = Date.parse(this.status?.completed_at ?? "");
+    if (isTerminal(this.status?.status) && !Number.isNaN(end)) return end;
+    const { pausedSince } = this;
+    const until = this.knownUntil(clock);
+    return Number.isNaN(pausedSince) ? until : Math.min(pausedSince, until);
+  }
+
+  /**
+   * Return how long the job was paused, or over before it was resumed, in milliseconds.
+   *
+   * @param {number} until
+   */
+  stoppedTime(until) {
+    const transitions = this.history.get(0);
+    return transitions
+      .filter(({ status }) => statusTone(status) === "paused" || isTerminal(status))
+      .map((transition) => {
+        const next = transitions[transitions.indexOf(transition) + 1];
+        return Math.min(next?.at ?? until, until) - transition.at;
+      })
+      .reduce((sum, time) => sum + Math.max(0, time), 0);
+  }
+
+  /** True if the job is over, or no longer exists. */
+  get isOver() {
+    return this.isDeleted || isTerminal(this.status?.status);
   }
 
   /** Sheets in the order of their numbers. */
@@ -101,9 +167,17 @@ export class Job {
     return [...groups].map(([movement, sheets]) => ({ movement, sheets }));
   }
 
-  /** @param {JobStatus} status */
-  #setStatus(status) {
-    if (status.run !== this.status?.run) this.history.clear();
+  /**
+   * @param {JobStatus} status
+   * @param {number} at
+   */
+  #setStatus(status, at) {
+    const known = this.status;
+    if (status.run !== known?.run) this.history.clear();
+    // The time of the first status is unknown.
+    else if (known && status.status !== known.status) {
+      this.history.note({ number: 0, status: status.status }, at);
+    }
     this.status = status;
     this.finalStatus = null;
     this.isDeleted = false;

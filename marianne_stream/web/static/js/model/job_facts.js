@@ -1,13 +1,17 @@
 /** Facts about a job for its head: estimated end, cost, tokens, and sentences about waits. */
 
+import { isAtWork } from "./status.js";
 import { formatDuration } from "./time_format.js";
 
 /** @typedef {import("./server_clock.js").ServerClock} ServerClock */
 /** @typedef {import("./time_format.js").TimeFormat} TimeFormat */
 
+/** Number of ranges of sheets that are named. */
+const MAX_RANGES = 4;
+
 /**
- * Format an estimated end: `23:18, in 4 min 10 s`. While the page is not live, only the time of day:
- * the job may be further by now. "" if there is no estimate.
+ * Format an estimated end: `about 23:18, in 4 min`. While the page is not live, only the time of day: the
+ * job may be further by now. "" if there is no estimate.
  *
  * @param {string | null | undefined} eta ISO 8601.
  * @param {ServerClock} clock
@@ -16,10 +20,43 @@ import { formatDuration } from "./time_format.js";
 export function formatEta(eta, clock, times) {
   const at = Date.parse(eta ?? "");
   if (Number.isNaN(at)) return "";
-  const rest = at - clock.now();
   const time = `about ${times.shortDateTime(at)}`;
-  if (!clock.isLive) return time;
-  return rest > 0 ? `${time}, in ${formatDuration(rest)}` : `${time}, any moment`;
+  return clock.isLive ? `${time}, ${formatEstimate(at - clock.now())}` : time;
+}
+
+/**
+ * Format the rest until an estimated end, to the minute: an estimate is not more precise.
+ *
+ * @param {number} ms
+ */
+export function formatEstimate(ms) {
+  if (ms <= 0) return "any moment";
+  const minutes = Math.round(ms / 60_000);
+  if (minutes < 60) return minutes < 1 ? "in < 1 min" : `in ${minutes} min`;
+  return `in ${formatDuration(minutes * 60_000)}`;
+}
+
+/**
+ * Return the sheets that are at work, as words: `sheet 7`, `4 sheets: 7 to 10`; "" if there are none.
+ *
+ * @param {import("./job.js").Sheet[]} sheets ordered by number.
+ */
+export function sheetsAtWork(sheets) {
+  const numbers = sheets.filter(({ status }) => isAtWork(status)).map(({ number }) => number);
+  if (numbers.length < 2) return numbers.length ? `sheet ${numbers[0]}` : "";
+  /** @type {[number, number][]} first and last number of each range. */
+  const ranges = [];
+  for (const number of numbers) {
+    const last = ranges.at(-1);
+    if (last?.[1] === number - 1) last[1] = number;
+    else ranges.push([number, number]);
+  }
+  const shown = ranges.slice(0, MAX_RANGES).map(([from, to]) => {
+    if (to === from) return `${from}`;
+    return to === from + 1 ? `${from}, ${to}` : `${from} to ${to}`;
+  });
+  const more = ranges.length > MAX_RANGES ? " and others" : "";
+  return `${numbers.length} sheets: ${shown.join(", ")}${more}`;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Facts about one sheet for its panel, from `GET /api/jobs/{job_id}/sheets/{number}`. */
 
 import { formatCost, formatTokens } from "./job_facts.js";
+import { isActive } from "./gantt.js";
 
 /**
  * @typedef {import("./job.js").Sheet & {
@@ -24,37 +25,55 @@ export function formatAttempt({ attempt, max_retries: max }) {
   return max && max >= attempt ? `attempt ${attempt} of ${max}` : `attempt ${attempt}`;
 }
 
+/** @typedef {{label: string, value: string, title?: string}} SheetFact */
+
 /**
  * Return labels and values of a sheet; without those that are unknown.
  *
  * @param {SheetDetail} sheet
  * @param {import("./time_format.js").TimeFormat} times
- * @returns {[string, string][]}
+ * @returns {SheetFact[]}
  */
 export function sheetFacts(sheet, times) {
-  const time = (/** @type {string | null | undefined} */ iso) =>
-    times.fullDateTime(Date.parse(iso ?? ""));
+  const time = (/** @type {string | null | undefined} */ iso) => {
+    const at = Date.parse(iso ?? "");
+    const day = times.isToday(at) ? "" : times.day(at);
+    return {
+      value: [day, times.timeOfDay(at)].filter(Boolean).join(", "),
+      title: times.fullDateTime(at),
+    };
+  };
   const exit = [
     sheet.exit_code,
     sheet.exit_signal && `signal ${sheet.exit_signal}`,
     sheet.exit_reason,
   ];
-  /** @type {[string, unknown][]} */
-  const facts = [
-    ["Movement", sheet.movement],
-    ["Instrument", sheet.instrument_name],
-    ["Model", sheet.model ?? sheet.instrument_model],
-    ["Started", time(sheet.started_at)],
-    ["Ended", time(sheet.completed_at)],
-    ["Waits until", time(sheet.waiting_until)],
-    ["Exit code", exit.filter((part) => part || part === 0).join(", ")],
-    ["Error code", sheet.error_code],
-    ["Cost", formatCost(sheet.estimated_cost) && `${formatCost(sheet.estimated_cost)} (estimated)`],
-    ["Tokens", formatTokens(sheet)],
-  ];
-  return facts
-    .filter(([, value]) => value !== null && value !== undefined && value !== "")
-    .map(([label, value]) => [label, String(value)]);
+  const text = (/** @type {unknown} */ value) => ({ value: String(value ?? "") });
+  return [
+    { label: "Movement", ...text(sheet.movement) },
+    { label: "Instrument", ...text(sheet.instrument_name) },
+    { label: "Model", ...text(sheet.model ?? sheet.instrument_model) },
+    { label: "Started", ...time(sheet.started_at) },
+    { label: "Ended", ...time(sheet.completed_at) },
+    { label: "Waits until", ...time(sheet.waiting_until) },
+    { label: "Exit code", ...text(exit.filter((part) => part || part === 0).join(", ")) },
+    { label: "Error code", ...text(sheet.error_code) },
+    { label: "Estimated cost", ...text(formatCost(sheet.estimated_cost)) },
+    { label: "Tokens", ...text(formatTokens(sheet)) },
+  ].filter(({ value }) => value !== "");
+}
+
+/**
+ * Return true if a sheet's error says all that an error of its job says. An error of a sheet in the
+ * list of sheets may be cut off.
+ *
+ * @param {import("./job.js").Sheet | undefined} sheet
+ * @param {string} error of the job.
+ */
+export function hasError(sheet, error) {
+  const own = sheet?.error_message;
+  if (!own || !error) return false;
+  return own.startsWith(error) || Boolean(sheet.error_truncated && error.startsWith(own));
 }
 
 /**
@@ -84,9 +103,15 @@ export function sheetOutputs(sheet) {
   ].filter(({ text }) => text);
   const isLeftOut = ["stdout_tail", "stderr_tail"].some((name) => sheet.omitted?.includes(name));
   if (outputs.length) return { outputs, sentence: "" };
-  if (!sheet.started_at && !sheet.attempt) return { outputs, sentence: "It has not started yet." };
-  const sentence = isLeftOut
-    ? "The output is too long to be shown here."
+  if (!sheet.started_at && !sheet.attempt) {
+    return {
+      outputs,
+      sentence: isActive(sheet.status) ? "It has not started yet." : "It did not run.",
+    };
+  }
+  if (isLeftOut) return { outputs, sentence: "The output is too long to be shown here." };
+  const sentence = isActive(sheet.status)
+    ? "The conductor tells the output once the sheet has ended."
     : "This conductor keeps no output of this sheet.";
   return { outputs, sentence };
 }

@@ -1,4 +1,7 @@
-/** Statuses that the sheets of a run have taken: those recorded by the server, then those seen here. */
+/**
+ * Statuses that the sheets of a run have taken, and the job itself as number 0: those recorded by the
+ * server, then those seen here.
+ */
 
 /**
  * @typedef {object} Transition
@@ -17,7 +20,7 @@ export class SheetHistory {
   #transitions = new Map();
 
   /**
-   * Return the transitions of a sheet, oldest first.
+   * Return the transitions of a sheet, or of the job, oldest first.
    *
    * @param {number} number
    */
@@ -40,7 +43,7 @@ export class SheetHistory {
     this.#transitions = new Map();
     for (const { number, status, at, attempt = null, backfilled } of recorded) {
       // The time at which a backfilled one happened is unknown.
-      if (number > 0 && !backfilled) this.#add(number, { status, at: Date.parse(at), attempt });
+      if (!backfilled) this.#add(number, { status, at: Date.parse(at), attempt });
     }
     for (const [number, transitions] of seen) {
       const last = this.get(number).at(-1);

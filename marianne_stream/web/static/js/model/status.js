@@ -36,6 +36,23 @@ const STATUS_TONES = {
   stopped: "cancelled",
 };
 
+/**
+ * Words for statuses whose names are the conductor's own.
+ *
+ * @type {Record<string, string>}
+ */
+const LABELS = {
+  pending: "not started",
+  ready: "not started",
+  dispatched: "running",
+  in_progress: "running",
+  retry_scheduled: "waits for a retry",
+  fermata: "waits for a person",
+  paused_at_chain: "waits for a person",
+};
+
+const AT_WORK = new Set(["dispatched", "in_progress"]);
+
 const TERMINAL = new Set(["completed", "failed", "cancelled"]);
 
 /**
@@ -54,7 +71,16 @@ export function statusTone(status) {
  * @param {string} status
  */
 export function statusLabel(status) {
-  return String(status).replaceAll("_", " ");
+  return LABELS[status] ?? String(status).replaceAll("_", " ");
+}
+
+/**
+ * Return true if a sheet with this status is at work.
+ *
+ * @param {string} status
+ */
+export function isAtWork(status) {
+  return AT_WORK.has(status);
 }
 
 /**

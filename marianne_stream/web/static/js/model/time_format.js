@@ -19,6 +19,15 @@ export function formatDuration(ms) {
 }
 
 /**
+ * Format a duration of something that is over: below 10 s with tenths of a second, `0.4 s`.
+ *
+ * @param {number} ms
+ */
+export function formatShortDuration(ms) {
+  return ms >= 0 && ms < 9_950 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(ms);
+}
+
+/**
  * Format the time since a moment: `now`, `12 s ago`, `5 min ago`; "" if it is not known.
  *
  * @param {number} ms
@@ -50,6 +59,7 @@ export function formatBytes(count) {
 const FORMATS = {
   minute: { hour: "2-digit", minute: "2-digit" },
   second: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+  tenth: { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1 },
   fraction: { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 },
   dayAndMonth: { day: "numeric", month: "short" },
   day: { day: "numeric", month: "short", year: "numeric" },
@@ -143,6 +153,7 @@ export class TimeFormat {
    */
   axisTime(ms, step) {
     if (!isValidTime(ms)) return "";
+    if (step < 1000) return this.#format("tenth", ms);
     return this.#format(step < MINUTE ? "second" : step < DAY ? "minute" : "dayAndMonth", ms);
   }
 

@@ -9,6 +9,7 @@ import { makeIcon } from "./icons.js";
  * @typedef {object} GanttRowState
  * @property {import("../model/job.js").Sheet} sheet
  * @property {import("../model/gantt.js").Segment[]} segments
+ * @property {string} words why there is no bar; "" if there is one, or none is to be expected.
  * @property {{from: number, to: number} | null} span of the chart.
  * @property {string} duration "" if it is unknown.
  * @property {boolean} isSelected
@@ -18,6 +19,7 @@ import { makeIcon } from "./icons.js";
 
 export class GanttRow {
   #track = h("span.track", { "aria-hidden": "true" });
+  #words = h("span.missing-bar", { "aria-hidden": "true" });
   #duration = h("span.duration");
 
   /**
@@ -33,20 +35,20 @@ export class GanttRow {
       h("span.number", {}, String(number)),
       this.#track,
     );
-    this.element = h("div.gantt-row", {}, this.button, this.#duration);
+    this.element = h("div.gantt-row", {}, this.button, this.#words, this.#duration);
   }
 
   /** @param {GanttRowState} state */
-  update({ sheet, segments, span, duration, isSelected, isStalled, isTabStop }) {
+  update({ sheet, segments, words, span, duration, isSelected, isStalled, isTabStop }) {
     const { button } = this;
     const tone = statusTone(sheet.status);
     if (button.dataset.tone !== tone) {
       setAttribute(button, "data-tone", tone);
       button.firstChild?.replaceWith(makeIcon(tone));
     }
-    const state = isStalled ? "stalled" : "";
+    const state = isStalled ? "may be stuck" : "";
     // A name that changes each second would be read again and again.
-    const label = [sheetLabel(sheet, sheet.completed_at ? duration : ""), state]
+    const label = [sheetLabel(sheet, sheet.completed_at ? duration : ""), words, state]
       .filter(Boolean)
       .join(", ");
     setAttribute(button, "aria-label", label);
@@ -54,6 +56,7 @@ export class GanttRow {
     setAttribute(button, "aria-expanded", String(isSelected));
     setAttribute(button, "data-stalled", isStalled);
     button.tabIndex = isTabStop ? 0 : -1;
+    setText(this.#words, words);
     setText(this.#duration, duration);
     this.#updateSegments(segments, span);
   }

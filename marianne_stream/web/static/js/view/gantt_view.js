@@ -7,19 +7,22 @@ import {
   ganttRows,
   ganttSpan,
   ganttTicks,
+  isActive,
+  missingBarWords,
   ROW_REM,
   sheetSegments,
   sheetSpan,
   visibleRows,
 } from "../model/gantt.js";
-import { formatDuration } from "../model/time_format.js";
+import { formatDuration, formatShortDuration } from "../model/time_format.js";
 import { h, setAttribute, setChildren, setText } from "./dom.js";
 import { GanttRow } from "./gantt_row.js";
 
 /** @typedef {import("../model/gantt.js").Row} Row */
 
-/** Width of a label of the axis, with space around it. */
+/** Width of a label of the axis, with space around it: to the second, and to a tenth of it. */
 const TICK_WIDTH_PX = 80;
+const TENTH_WIDTH_PX = 96;
 
 export class GanttView {
   #page;
@@ -41,7 +44,9 @@ export class GanttView {
   #nowLine = h("div.now-line", { hidden: true });
   #overlay = h("div.gantt-overlay", { "aria-hidden": "true" }, this.#nowLine);
   #list = h("div.gantt-rows", { role: "group", "aria-label": "Sheets" });
-  #empty = h("p.muted", {}, "No sheets yet.");
+  #empty = h("p.muted", {}, "Loading …");
+  #nowLegend = makeLegend("now", h("span.now-mark"));
+  #stalledLegend = makeLegend("may be stuck", h("span.segment.stalled"));
   #scroller = h(
     "div.gantt",
     { hidden: true },
@@ -57,6 +62,7 @@ export class GanttView {
   constructor(page, onSelect) {
     this.#page = page;
     this.#onSelect = onSelect;
+    this.#nowLegend.hidden = this.#stalledLegend.hidden = true;
     this.element = h(
       "section.panel.sheets",
       { "aria-labelledby": "sheets-heading" },
@@ -64,8 +70,10 @@ export class GanttView {
         "div.bar",
         {},
         h("h2", { id: "sheets-heading" }, "Sheets"),
-        h("span.legend", {}, h("span.segment", { "data-kind": "wait" }), "waits"),
-        h("span.legend", {}, h("span.segment", { "data-failed": true }), "failed attempt"),
+        this.#nowLegend,
+        this.#stalledLegend,
+        makeLegend("waits", h("span.segment", { "data-kind": "wait" })),
+        makeLegend("failed attempt", h("span.segment", { "data-failed": true })),
       ),
       this.#empty,
       this.#scroller,
@@ -89,7 +97,9 @@ export class GanttView {
     this.#job = job;
     this.#rows = ganttRows(job.movements);
     const numbers = this.#numbers;
+    setText(this.#empty, "No sheets yet.");
     this.#empty.hidden = numbers.length > 0;
+    this.#stalledLegend.hidden = !job.status?.stalled?.length;
     this.#scroller.hidden = numbers.length === 0;
     if (this.#tabStop === null || !numbers.includes(this.#tabStop)) {
       this.#tabStop = numbers[0] ?? null;
@@ -146,18 +156,18 @@ export class GanttView {
   #draw() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    const { status, sheets = [] } = this.#job ?? {};
-    if (!status || !sheets.length) return;
-    const now = this.#page.clock.knownUntil();
-    const span = ganttSpan(status, sheets, now);
+    const job = this.#job;
+    const { status, sheets } = job ?? {};
+    if (!job || !status || !sheets?.length) return;
+    const span = ganttSpan(status, sheets, job.sheetsUntil(this.#page.clock), job.goesOn);
     this.#drawAxis(span);
-    // A sheet of a job that has ended ran no longer than the job.
+    // A sheet of a job that does not go on ran no longer than the job.
     this.#drawRows(span, span?.now ?? span?.to ?? NaN);
   }
 
   /** @param {ReturnType<typeof ganttSpan>} span */
   #drawAxis(span) {
-    this.#nowLine.hidden = !span?.now;
+    this.#nowLine.hidden = this.#nowLegend.hidden = !span?.now;
     if (!span) {
       this.#axis.replaceChildren();
       return;
@@ -167,8 +177,11 @@ export class GanttView {
       `${(100 * (at - span.from)) / (span.to - span.from)}%`;
     if (span.now) this.#nowLine.style.left = share(span.now);
     setAttribute(this.#nowLine, "data-live", String(clock.isLive));
-    const count = Math.max(1, Math.floor(this.#axis.clientWidth / TICK_WIDTH_PX));
-    const ticks = ganttTicks(span, count, times.zoneOffset(span.from));
+    const offset = times.zoneOffset(span.from);
+    const countTicks = (/** @type {number} */ width) =>
+      Math.max(1, Math.floor(this.#axis.clientWidth / width));
+    let ticks = ganttTicks(span, countTicks(TICK_WIDTH_PX), offset);
+    if (ticks.step < 1000) ticks = ganttTicks(span, countTicks(TENTH_WIDTH_PX), offset);
     while (this.#axis.children.length > ticks.times.length) this.#axis.lastChild?.remove();
     ticks.times.forEach((at, index) => {
       const tick =
@@ -216,11 +229,13 @@ export class GanttView {
     const row = this.#drawn.get(number) ?? new GanttRow(number, (chosen) => this.#toggle(chosen));
     this.#drawn.set(number, row);
     const { from, to } = sheetSpan(sheet, end);
+    const format = isActive(sheet.status) ? formatDuration : formatShortDuration;
     row.update({
       sheet,
       segments: sheetSegments(sheet, this.#job?.history.get(number) ?? [], end),
+      words: missingBarWords(sheet, end, this.#page.times),
       span,
-      duration: formatDuration(to - from),
+      duration: format(to - from),
       isSelected: number === this.#selected,
       isStalled: this.#job?.status?.stalled?.includes(number) ?? false,
       isTabStop: number === this.#tabStop,
@@ -289,6 +304,14 @@ export class GanttView {
     if (first < scrollTop) this.#scroller.scrollTop = first;
     else if (last > scrollTop + clientHeight) this.#scroller.scrollTop = last - clientHeight;
   }
+}
+
+/**
+ * @param {string} text
+ * @param {HTMLElement} mark
+ */
+function makeLegend(text, mark) {
+  return h("span.legend", {}, mark, text);
 }
 
 /**

@@ -5,18 +5,23 @@ import {
   formatCost,
   formatEta,
   formatTokens,
+  sheetsAtWork,
   stalledSentence,
   waitingSentence,
 } from "../model/job_facts.js";
-import { formatJobDuration, formatLastChange, lastChange } from "../model/job_times.js";
+import { formatLastChange, jobDuration, lastChange } from "../model/job_times.js";
 import { isTerminal, statusTone } from "../model/status.js";
+import { formatDuration } from "../model/time_format.js";
 import { makeCopyButton } from "./copy_button.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
 import { ProgressBar } from "./progress_bar.js";
 import { StatusBadge } from "./status_badge.js";
 
-/** @typedef {import("../model/job.js").JobStatus} JobStatus */
+/** @typedef {import("../model/job.js").Job} Job */
+
+/** Waits that only a person ends. */
+const WAITS_FOR_PERSON = new Set(["person", "paused_at_chain"]);
 
 export class JobHead {
   #page;
@@ -24,13 +29,15 @@ export class JobHead {
   #progress = new ProgressBar();
   #facts = {
     duration: new Fact("Duration"),
+    stopped: new Fact("Paused", { isOptional: true }),
     eta: new Fact("Ends", { isOptional: true }),
     started: new Fact("Started"),
-    current: new Fact("Current", { isOptional: true }),
+    atWork: new Fact("At work", { isOptional: true }),
     changed: new Fact("Changed"),
-    cost: new Fact("Cost", { isOptional: true }),
+    cost: new Fact("Estimated cost", { isOptional: true }),
     tokens: new Fact("Tokens", { isOptional: true }),
   };
+  #stale = new Notice("paused");
   #waiting = new Notice("waiting");
   #stalled = new Notice("paused");
   #command = h("code", { tabindex: 0, "aria-label": "Command" });
@@ -44,14 +51,7 @@ export class JobHead {
    */
   constructor(page, jobId, actions) {
     this.#page = page;
-    const copy = () => this.#command.textContent ?? "";
-    this.#resume = h(
-      "div.resume",
-      { hidden: true },
-      h("span", {}, "To go on, run"),
-      this.#command,
-      makeCopyButton("the command", copy, page.announcer),
-    );
+    this.#resume = this.#makeResume();
     this.elements = [
       h(
         "header.job-header",
@@ -68,32 +68,51 @@ export class JobHead {
         actions,
       ),
       h(
-        "dl.facts",
+        "div.job-summary",
         {},
-        Object.entries(this.#facts).map(([name, { element }]) => {
-          setAttribute(element, "data-fact", name);
-          return element;
-        }),
+        h(
+          "dl.facts",
+          {},
+          Object.entries(this.#facts).map(([name, { element }]) => {
+            setAttribute(element, "data-fact", name);
+            return element;
+          }),
+        ),
+        this.#resume,
       ),
+      this.#stale.element,
       this.#waiting.element,
       this.#stalled.element,
-      this.#resume,
       this.#error,
     ];
+  }
+
+  #makeResume() {
+    const copy = () => this.#command.textContent ?? "";
+    return h(
+      "div.resume",
+      { hidden: true },
+      h("span", {}, "To go on, run"),
+      this.#command,
+      makeCopyButton("the command", copy, this.#page.announcer),
+    );
   }
 
   /**
    * Show a new status.
    *
-   * @param {JobStatus} status
+   * @param {Job} job
    */
-  showStatus(status) {
-    this.#status.show(status.status);
-    this.#progress.show(status, statusTone(status.status));
-    const command = plainText(status.resume_command ?? "");
+  showStatus({ status, isDeleted }) {
+    if (!status) return;
+    const isPast = isDeleted && !isTerminal(status.status);
+    this.#status.show(status.status, { isPast });
+    this.#progress.show(status, isPast ? "unknown" : statusTone(status.status));
+    const command = isDeleted ? "" : plainText(status.resume_command ?? "");
     this.#resume.hidden = !command;
     setText(this.#command, command);
-    this.#stalled.show(stalledSentence(status.stalled));
+    setAttribute(this.#resume, "data-tone", statusTone(status.status));
+    this.#stalled.show(isDeleted ? "" : stalledSentence(status.stalled));
   }
 
   /** @param {string | null | undefined} sentence */
@@ -102,32 +121,62 @@ export class JobHead {
     setText(this.#error, plainText(sentence ?? ""));
   }
 
+  /** @param {string} sentence that says why the page is not live; "" if it is. */
+  showStale(sentence) {
+    this.#stale.show(sentence);
+  }
+
   /**
    * Update what changes with time.
    *
-   * @param {JobStatus | null} status null before it has been received.
+   * @param {Job} job
    * @param {import("../model/roster.js").RosterEntry | undefined} entry of the roster.
    */
-  tick(status, entry) {
+  tick(job, entry) {
+    const { status, isOver } = job;
     const known = status ?? entry;
     if (!known) return;
-    const job = { ...entry, ...known, last_progress_at: latestProgress(entry, known) };
+    const state = { ...entry, ...known, last_progress_at: latestProgress(entry, known) };
     const { clock, times } = this.#page;
-    const startedAt = Date.parse(job.started_at ?? "");
-    const { started, duration, eta, current, changed, cost, tokens } = this.#facts;
+    const { started, eta, atWork, changed, cost, tokens } = this.#facts;
+    this.#showDuration(job, state);
+    const startedAt = Date.parse(state.started_at ?? "");
     started.show(times.shortDateTime(startedAt), times.fullDateTime(startedAt));
-    duration.show(formatJobDuration(job, clock));
-    const isOver = isTerminal(job.status);
     const end = isOver ? null : status?.eta_at;
     eta.show(formatEta(end, clock, times), times.fullDateTime(Date.parse(end ?? "")));
-    const sheet = isOver ? null : status?.current_sheet;
-    current.show(sheet ? `sheet ${sheet}` : "");
-    const change = lastChange(job);
+    atWork.show(isOver ? "" : sheetsAtWork(job.sheets));
+    const change = lastChange(state);
     setText(changed.label, change.label);
     changed.show(formatLastChange(change, clock, times), times.fullDateTime(change.at));
-    cost.show(formatCost(status?.estimated_cost), "Estimated by the conductor");
+    cost.show(formatCost(status?.estimated_cost));
     tokens.show(formatTokens(status ?? {}));
-    this.#waiting.show(isOver ? "" : waitingSentence(status?.waiting, clock, times));
+    this.#showWaiting(job);
+  }
+
+  /**
+   * Show how long the job has run, and how long it was stopped meanwhile.
+   *
+   * @param {Job} job
+   * @param {import("../model/job_times.js").JobTimes} state
+   */
+  #showDuration(job, state) {
+    const until = job.knownUntil(this.#page.clock);
+    const stopped = job.stoppedTime(isTerminal(state.status) ? jobEnd(state) : until);
+    this.#facts.duration.show(formatDuration(jobDuration(state, until) - stopped));
+    const title = "Time for which the job was paused, or over before it was resumed";
+    this.#facts.stopped.show(stopped >= 1000 ? formatDuration(stopped) : "", title);
+  }
+
+  /** @param {Job} job */
+  #showWaiting({ status, isOver }) {
+    const { clock, times, roster } = this.#page;
+    const waiting = isOver ? null : status?.waiting;
+    const code = waiting?.code ?? "";
+    this.#waiting.tone = WAITS_FOR_PERSON.has(code) ? "paused" : "waiting";
+    const queueReason = code === "queued" && clock.isLive && roster.conductors.queueReason();
+    // The status says that a job is paused.
+    const sentence = code === "paused" ? "" : waitingSentence(waiting, clock, times);
+    this.#waiting.show(queueReason || sentence);
   }
 }
 
@@ -162,11 +211,18 @@ class Fact {
 /** Sentence with an icon; hidden while there is none. */
 class Notice {
   #text = h("span");
+  element = h("p.notice", { hidden: true }, makeIcon("unknown"), this.#text);
 
   /** @param {import("../model/status.js").Tone} tone */
   constructor(tone) {
-    const icon = makeIcon(tone);
-    this.element = h("p.notice", { "data-tone": tone, hidden: true }, icon, this.#text);
+    this.tone = tone;
+  }
+
+  /** @param {import("../model/status.js").Tone} tone */
+  set tone(tone) {
+    if (this.element.dataset.tone === tone) return;
+    setAttribute(this.element, "data-tone", tone);
+    this.element.firstChild?.replaceWith(makeIcon(tone));
   }
 
   /** @param {string} sentence */
@@ -174,6 +230,11 @@ class Notice {
     this.element.hidden = !sentence;
     setText(this.#text, plainText(sentence));
   }
+}
+
+/** @param {import("../model/job_times.js").JobTimes} job that has ended. */
+function jobEnd({ completed_at: completedAt }) {
+  return Date.parse(completedAt ?? "");
 }
 
 /**

@@ -2,14 +2,16 @@
 
 import { plainText } from "../model/ansi.js";
 import { sheetToOpen } from "../model/gantt.js";
+import { hasError } from "../model/sheet_detail.js";
 import { Job } from "../model/job.js";
 import { isTerminal, statusTone } from "../model/status.js";
 import { ApiError, getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
 import { GanttView } from "./gantt_view.js";
-import { h, setAttribute } from "./dom.js";
+import { h, setAttribute, setChildren } from "./dom.js";
 import { JobHead } from "./job_head.js";
 import { JobTabs } from "./job_tabs.js";
 import { LogView } from "./log_view.js";
+import { MissingJob } from "./missing_job.js";
 import { NotifyButton } from "./notify_button.js";
 import { SheetPanel } from "./sheet_panel.js";
 import { TimelineView } from "./timeline_view.js";
@@ -18,6 +20,13 @@ import { TimelineView } from "./timeline_view.js";
 const PAST_EVENTS = 200;
 
 const TICK_MS = 1_000;
+
+/** Time after which to subscribe again to a job that the roster lists and whose stream is over. */
+const RESUBSCRIBE_MS = 5_000;
+
+const DELETED =
+  "This job no longer exists: the conductor does not list it any more. The page shows its last known " +
+  "state, and goes on if the job is submitted again.";
 
 export class JobView {
   #page;
@@ -32,8 +41,10 @@ export class JobView {
   #tabs;
   /** @type {number | null} number of the chosen sheet. */
   #selected = null;
-  /** True once the sheet to show first has been chosen. */
+  /** True once the sheets have been shown. */
   #isOpened = false;
+  /** True while the job has failed, and its failed sheet has been shown. */
+  #isFailureShown = false;
   /** Value of `Job.completeCount` for which the recorded transitions were requested. */
   #historyCount = 0;
   #closing = new AbortController();
@@ -43,6 +54,13 @@ export class JobView {
   #closeEvents = null;
   /** @type {"ended" | "failed" | ""} how the status stream ended; "" while it has not. */
   #outcome = "";
+  /** Error of the status stream, as a sentence. */
+  #failure = "";
+  /** @type {{entry: object, at: number} | null} entry of the roster that led to the last subscription. */
+  #resubscribed = null;
+  #missing;
+  /** Elements of the view of a job that exists. */
+  #content;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
 
@@ -54,7 +72,13 @@ export class JobView {
     this.#page = page;
     this.#jobId = jobId;
     this.#gantt = new GanttView(page, (number) => this.#select(number));
-    this.#panel = new SheetPanel(page, jobId, () => this.#closePanel());
+    this.#panel = new SheetPanel(page, jobId, {
+      onClose: () => this.#closePanel(),
+      onShowLog: (time) => {
+        this.#tabs.show("log");
+        this.#log.goToTime(time);
+      },
+    });
     this.#timeline = new TimelineView(jobId, page.times, () => this.#followEvents());
     this.#log = new LogView(page, jobId);
     this.#notify = new NotifyButton(page.notifier, jobId);
@@ -65,9 +89,8 @@ export class JobView {
       log: [this.#log.element],
       events: [this.#timeline.element],
     });
-    this.element = h(
-      "article.job-view",
-      { "aria-labelledby": "job-heading" },
+    this.#missing = new MissingJob(jobId);
+    this.#content = [
       h("div.job-top", {}, header, this.#tabs.element),
       h("div.job-details", {}, facts),
       h(
@@ -76,7 +99,8 @@ export class JobView {
         h("div.side", {}, this.#gantt.element, this.#timeline.element),
         h("div.main-side", {}, this.#panel.element, this.#log.element),
       ),
-    );
+    ];
+    this.element = h("article.job-view", { "aria-labelledby": "job-heading" }, ...this.#content);
     this.element.addEventListener("keydown", (event) => this.#onKeyDown(event));
     this.shortcuts = this.#makeShortcuts();
   }
@@ -122,21 +146,35 @@ export class JobView {
     this.#log.focus();
   }
 
-  /** Subscribe anew if the job was resumed after its end, or was created after the view was opened. */
+  /** Show what the roster says of the job, and why the page is not live. */
   onRosterChange() {
-    const { connection, roster, notReadyReasons: reasons } = this.#page;
-    const entry = roster.get(this.#jobId);
-    const isOver =
-      this.#outcome === "failed" || (this.#outcome === "ended" && !isTerminal(entry?.status));
-    if (entry && isOver) {
-      if (this.#outcome === "failed") this.#followEvents();
-      this.#followStatus();
-      this.#log.resume();
-    }
-    if (!roster.isLoaded && !this.#job.status && reasons.length && !connection.isBlocked) {
-      this.#head.showError(reasons.join(" "));
-    }
     this.#tick();
+  }
+
+  /**
+   * Subscribe anew if the job was resumed after its end, or was submitted after the view was opened or
+   * after it was deleted: at once if its entry in the roster changes, and from time to time until its
+   * status is known.
+   */
+  #resubscribe() {
+    const entry = this.#page.roster.get(this.#jobId);
+    if (!entry || !this.#isStreamOver(entry)) return;
+    const last = this.#resubscribed;
+    if (entry === last?.entry && Date.now() - last.at < RESUBSCRIBE_MS) return;
+    this.#resubscribed = { entry, at: Date.now() };
+    if (this.#outcome === "failed") this.#followEvents();
+    this.#followStatus();
+    this.#log.resume();
+  }
+
+  /**
+   * Return true if the status stream is over, and the roster says that the job is not.
+   *
+   * @param {import("../model/roster.js").RosterEntry} entry
+   */
+  #isStreamOver({ status }) {
+    if (this.#outcome !== "ended") return this.#outcome === "failed";
+    return this.#job.isDeleted || !isTerminal(status);
   }
 
   #makeShortcuts() {
@@ -180,7 +218,7 @@ export class JobView {
     this.#selected = number;
     this.#updatePanel();
     this.#gantt.select(number);
-    if (this.#job.status) this.#updateError();
+    this.#updateError();
   }
 
   #closePanel() {
@@ -190,9 +228,7 @@ export class JobView {
   }
 
   #updatePanel() {
-    const { status } = this.#job;
-    const endedAt = isTerminal(status?.status) ? Date.parse(status?.completed_at ?? "") : NaN;
-    this.#panel.show(this.#job.getSheet(this.#selected), { run: status?.run, endedAt });
+    this.#panel.show(this.#job.getSheet(this.#selected), this.#job);
   }
 
   #followStatus() {
@@ -201,11 +237,32 @@ export class JobView {
     this.#closeStatus = this.#page.follow({
       part: jobPart("status", this.#jobId),
       onEvents: (events) => this.#applyStatusEvents(events),
-      onState: ({ phase, status, detail }) => {
-        if (phase === "ended" || phase === "failed") this.#outcome = phase;
-        if (detail && status !== 401) this.#head.showError(detail);
-      },
+      onState: (state) => this.#onStatusState(state),
     });
+  }
+
+  /** @param {import("../wire/event_stream.js").StreamState} state of the status stream. */
+  #onStatusState(state) {
+    const { phase, status, code, detail } = state;
+    if (phase === "ended" || phase === "failed") this.#outcome = phase;
+    if (!this.#job.status && MissingJob.isReason(state)) {
+      this.#missing.show(state);
+      this.#setMissing(true);
+    } else if (phase === "failed" && code === "job_not_found") {
+      this.#job.setDeleted(this.#page.clock.now());
+      this.#showJob();
+    } else if (detail && status !== 401) {
+      this.#failure = detail;
+      this.#updateError();
+    }
+  }
+
+  /** @param {boolean} isMissing true if there is no job to show. */
+  #setMissing(isMissing) {
+    const shown = isMissing ? [this.#missing.element] : this.#content;
+    if (this.element.contains(shown[0])) return;
+    setChildren(this.element, shown);
+    this.#page.shortcuts.setView(isMissing ? [] : this.shortcuts);
   }
 
   #followEvents() {
@@ -221,38 +278,55 @@ export class JobView {
   /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
   #applyStatusEvents(events) {
     this.#job.applyEvents(events);
-    const { status, completeCount } = this.#job;
-    if (status) this.#showStatus(status);
+    this.#failure = "";
+    this.#showJob();
+    const { completeCount } = this.#job;
     if (completeCount !== this.#historyCount) {
       this.#historyCount = completeCount;
       this.#loadHistory();
     }
+  }
+
+  /**
+   * Choose the sheet that has failed once the job has, unless another is chosen: the focus stays.
+   *
+   * @param {import("../model/job.js").JobStatus} status
+   */
+  #openFailedSheet(status) {
+    const failed = sheetToOpen(status, this.#job.sheets);
+    if (failed !== null && !this.#isFailureShown && this.#selected === null) this.#select(failed);
+    this.#isFailureShown = failed !== null;
+    if (this.#isOpened || this.#job.completeCount === 0) return;
+    this.#isOpened = true;
+    if (failed === null && status.current_sheet) this.#gantt.reveal(status.current_sheet);
+  }
+
+  #showJob() {
+    const { status } = this.#job;
+    if (!status) return;
+    this.#setMissing(false);
+    this.#showStatus(status);
     this.#updateError();
   }
 
   /** @param {import("../model/job.js").JobStatus} status */
   #showStatus(status) {
-    setAttribute(this.element, "data-tone", statusTone(status.status));
-    this.#head.showStatus(status);
+    const { isDeleted } = this.#job;
+    setAttribute(this.element, "data-tone", isDeleted ? "unknown" : statusTone(status.status));
+    setAttribute(this.element, "data-deleted", isDeleted);
+    this.#head.showStatus(this.#job);
     this.#gantt.show(this.#job);
-    if (!this.#isOpened && this.#job.completeCount > 0) {
-      this.#isOpened = true;
-      this.#select(sheetToOpen(status, this.#job.sheets));
-      if (this.#selected === null && status.current_sheet) this.#gantt.reveal(status.current_sheet);
-    } else this.#updatePanel();
+    this.#updatePanel();
+    this.#openFailedSheet(status);
     this.#tick();
   }
 
   /** Show the job's error, unless it is that of the sheet in the panel. */
   #updateError() {
-    const { status, isDeleted } = this.#job;
-    const deleted = isDeleted
-      ? "This job no longer exists: the conductor does not list it any more."
-      : "";
-    const own = status?.error_message;
-    const sheetError = this.#job.getSheet(this.#selected)?.error_message;
-    const isShown = Boolean(sheetError && own?.startsWith(sheetError));
-    this.#head.showError(deleted || (isShown ? "" : own));
+    const own = this.#job.status?.error_message ?? "";
+    const isShown = hasError(this.#job.getSheet(this.#selected), own);
+    const failure = this.#page.staleReason ? "" : this.#failure;
+    this.#head.showError((isShown ? "" : own) || failure);
   }
 
   /** Request the recorded transitions of the run: retries and waits before the page was opened. */
@@ -289,8 +363,21 @@ export class JobView {
 
   /** Update what changes with time. */
   #tick() {
-    this.#head.tick(this.#job.status, this.#page.roster.get(this.#jobId));
+    this.#resubscribe();
+    this.#head.showStale(this.#staleSentence());
+    this.#head.tick(this.#job, this.#page.roster.get(this.#jobId));
     this.#gantt.tick();
     this.#panel.tick();
+  }
+
+  /** Return why the view is not live, and what it shows; "" if it is live or has just been opened. */
+  #staleSentence() {
+    const { clock, connection, staleReason: reason, times } = this.#page;
+    if (this.#job.isDeleted) return DELETED;
+    if (!reason || connection.isBlocked) return reason;
+    if (!this.#job.status) return `${reason} This page shows the job as soon as it can be read.`;
+    const at = times.shortDateTime(clock.knownUntil());
+    const known = at ? `This is the job as of ${at}` : "This is the last known state";
+    return `${reason} ${known}; it updates by itself.`;
   }
 }

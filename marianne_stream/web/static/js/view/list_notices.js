@@ -25,8 +25,7 @@ export class ListNotices {
 
   /** @returns {ListNotice[]} */
   #staleNotices() {
-    const { clock, times, roster, connection } = this.#page;
-    const reason = this.#staleReason();
+    const { clock, times, roster, connection, staleReason: reason } = this.#page;
     if (!roster.isLoaded || !reason) return [];
     const at = times.shortDateTime(clock.knownUntil());
     const known = at ? `The list is as of ${at}` : "The list is the last known state";
@@ -34,15 +33,6 @@ export class ListNotices {
       ? `${reason} ${known}.`
       : `${reason} ${known}; it updates by itself.`;
     return [{ tone: "paused", text }];
-  }
-
-  /** Return why the list is not live, as a sentence; "" while that is not known. */
-  #staleReason() {
-    const { roster, notReadyReasons: reasons } = this.#page;
-    const { source } = roster;
-    // Without a stream, or on an edge, the server's readiness tells the reason.
-    if (!source || source.source === "redis" || source.source === "none") return reasons.join(" ");
-    return source.detail ?? "The conductor is not running.";
   }
 
   /**

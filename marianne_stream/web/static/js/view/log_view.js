@@ -128,6 +128,16 @@ export class LogView {
     return true;
   }
 
+  /**
+   * Go to the first line of a time or later.
+   *
+   * @param {string} time ISO 8601.
+   */
+  goToTime(time) {
+    this.#jumps.toTime(time);
+    this.#rows.element.focus();
+  }
+
   get hasSelection() {
     return this.#selection.lines.length > 0;
   }
@@ -275,9 +285,10 @@ export class LogView {
   }
 
   /** @param {StreamState} state */
-  #onStreamState({ phase, detail, status }) {
+  #onStreamState({ phase, detail, status, code }) {
     this.#phase = phase;
-    if (detail && status !== 401) this.#showMessage(detail);
+    // The view of the job says that there is none.
+    if (detail && status !== 401 && code !== "job_not_found") this.#showMessage(detail);
     else if (phase === "live") this.#showMessage("");
     this.#update();
   }

@@ -142,7 +142,9 @@ export class Page {
       onState: (state) => {
         if (state.status === 401) redirectToSignIn();
         if (state.offset) this.clock.addBounds(state.offset);
-        this.connection.setState(key, state);
+        // A part's own error, such as that of a job that does not exist, is none of the connection.
+        const isOwnError = Boolean(state.code) && part !== ROSTER_PART;
+        this.connection.setState(key, isOwnError ? null : state);
         onState(state);
       },
     });
@@ -150,6 +152,17 @@ export class Page {
       this.connection.setState(key, null);
       unsubscribe();
     };
+  }
+
+  /** Why the page is not live, as a sentence; "" if it is, or while that is not known. */
+  get staleReason() {
+    const { source } = this.roster;
+    if (this.clock.isLive) return "";
+    // Without a stream, or on an edge, the server's readiness tells the reason.
+    if (!source || source.source === "redis" || source.source === "none") {
+      return this.notReadyReasons.join(" ");
+    }
+    return source.detail ?? "The conductor is not running.";
   }
 
   /**

@@ -1,21 +1,26 @@
 /** Panel with everything that is known of the chosen sheet. */
 
 import { plainText } from "../model/ansi.js";
-import { sheetSpan } from "../model/gantt.js";
+import { isActive, sheetSpan } from "../model/gantt.js";
 import { formatAttempt, listValidations, sheetFacts, sheetOutputs } from "../model/sheet_detail.js";
-import { formatDuration } from "../model/time_format.js";
+import { statusTone } from "../model/status.js";
+import { formatDuration, formatShortDuration } from "../model/time_format.js";
 import { ApiError, getJson, jobPath } from "../wire/api.js";
 import { makeCopyButton } from "./copy_button.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
+import { SheetLog } from "./sheet_log.js";
 import { StatusBadge } from "./status_badge.js";
-import { statusTone } from "../model/status.js";
 
+/** @typedef {import("../model/job.js").Job} Job */
 /** @typedef {import("../model/job.js").Sheet} Sheet */
 /** @typedef {import("../model/sheet_detail.js").SheetDetail} SheetDetail */
 
 /** Time after a change in which further ones cause no request of their own. */
 const DEBOUNCE_MS = 300;
+
+/** Time after which details are requested again that could not be read. */
+const RETRY_MS = 5_000;
 
 /** @type {Record<string, string>} */
 const VALIDATION_TONES = { true: "completed", false: "failed", null: "unknown" };
@@ -30,8 +35,10 @@ export class SheetPanel {
   /** State for which the details were requested. */
   #requested = "";
   #failure = "";
+  #failedAt = 0;
   #shown = "";
-  #endedAt = NaN;
+  /** @type {Job | null} */
+  #job = null;
   /** @type {AbortController | null} */
   #request = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -40,16 +47,26 @@ export class SheetPanel {
   #status = new StatusBadge();
   #duration = h("span.duration");
   #attempt = h("span.attempt");
-  #body = h("div.sheet-panel-body", { tabindex: 0, role: "group", "aria-label": "Details" });
+  #details = h("div.sheet-details");
+  #log;
+  #body;
 
   /**
    * @param {import("./page.js").Page} page
    * @param {string} jobId
-   * @param {() => void} onClose
+   * @param {{onClose: () => void, onShowLog: (time: string) => void}} on `onShowLog` shows the log from a
+   *   time, ISO 8601.
    */
-  constructor(page, jobId, onClose) {
+  constructor(page, jobId, { onClose, onShowLog }) {
     this.#page = page;
     this.#jobId = jobId;
+    this.#log = new SheetLog(page, jobId, onShowLog);
+    this.#body = h(
+      "div.sheet-panel-body",
+      { tabindex: 0, role: "group", "aria-label": "Details" },
+      this.#details,
+      this.#log.element,
+    );
     this.element = h(
       "section.panel.sheet-panel",
       { id: "sheet-panel", hidden: true, "aria-labelledby": "sheet-panel-heading" },
@@ -77,17 +94,17 @@ export class SheetPanel {
 
   /** End all requests. */
   close() {
-    clearTimeout(this.#timer);
-    this.#request?.abort();
+    this.#cancel();
+    this.#log.close();
   }
 
   /**
    * Show a sheet; nothing if there is none.
    *
    * @param {Sheet | undefined} sheet
-   * @param {{run?: string, endedAt: number}} job name of its run, and its end: NaN while it goes on.
+   * @param {Job} job
    */
-  show(sheet, { run, endedAt }) {
+  show(sheet, job) {
     this.element.hidden = !sheet;
     if (!sheet) {
       this.close();
@@ -95,30 +112,41 @@ export class SheetPanel {
       this.#sheet = null;
       return;
     }
-    this.#endedAt = endedAt;
-    const state = JSON.stringify([run, sheet]);
-    if (sheet.number !== this.#sheet?.number) {
+    this.#job = job;
+    const state = JSON.stringify([job.status?.run, sheet]);
+    const isNew = sheet.number !== this.#sheet?.number;
+    if (isNew) {
       this.#detail = null;
       this.#failure = "";
       this.#body.scrollTop = 0;
     }
-    const isNew = this.#sheet === null || sheet.number !== this.#sheet.number;
     this.#sheet = sheet;
     if (state !== this.#requested) this.#requestDetail(state, isNew ? 0 : DEBOUNCE_MS);
     this.#draw();
   }
 
-  /** Update the duration. */
+  /** Update what changes with time. */
   tick() {
-    if (!this.#sheet) return;
-    const { clock } = this.#page;
-    const now = Number.isNaN(this.#endedAt) ? clock.knownUntil() : this.#endedAt;
-    const { from, to } = sheetSpan(this.#sheet, now);
-    setText(this.#duration, formatDuration(to - from));
+    const sheet = this.#sheet;
+    if (!sheet || !this.#job) return;
+    const { from, to } = sheetSpan(sheet, this.#job.sheetsUntil(this.#page.clock));
+    const format = isActive(sheet.status) ? formatDuration : formatShortDuration;
+    setText(this.#duration, format(to - from));
+    this.#log.show({ from, to, isActive: isActive(sheet.status) });
+    if (this.#failure && Date.now() - this.#failedAt >= RETRY_MS) {
+      this.#failedAt = Date.now();
+      this.#requestDetail(this.#requested, 0);
+    }
   }
 
   onTimeZoneChange() {
     this.#draw();
+    this.#log.onTimeZoneChange();
+  }
+
+  #cancel() {
+    clearTimeout(this.#timer);
+    this.#request?.abort();
   }
 
   /**
@@ -126,7 +154,7 @@ export class SheetPanel {
    * @param {number} delay
    */
   #requestDetail(state, delay) {
-    this.close();
+    this.#cancel();
     this.#requested = state;
     const request = new AbortController();
     this.#request = request;
@@ -144,6 +172,7 @@ export class SheetPanel {
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
+      this.#failedAt = Date.now();
       this.#failure = `The details cannot be read now. ${error.message}`;
     }
     this.#draw();
@@ -170,7 +199,7 @@ export class SheetPanel {
     const shown = JSON.stringify([all, this.#failure, detail === null, this.#page.times.zone]);
     if (shown === this.#shown) return;
     this.#shown = shown;
-    this.#body.replaceChildren(
+    this.#details.replaceChildren(
       ...this.#makeError(all),
       this.#failure ? h("p.muted", {}, this.#failure) : "",
       makeFacts(sheetFacts(all, this.#page.times)),
@@ -195,12 +224,14 @@ export class SheetPanel {
   }
 }
 
-/** @param {[string, string][]} facts */
+/** @param {import("../model/sheet_detail.js").SheetFact[]} facts */
 function makeFacts(facts) {
   return h(
     "dl",
     {},
-    facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, plainText(value)))),
+    facts.map(({ label, value, title }) =>
+      h("div", {}, h("dt", {}, label), h("dd", { title }, plainText(value))),
+    ),
   );
 }
 

@@ -9,16 +9,19 @@ export class StatusBadge {
   element = h("span.status", {}, makeIcon("unknown"), this.#label);
 
   /**
-   * Show a status.
+   * Show a status; the status of a job that no longer exists as one that was.
    *
    * @param {string} status
+   * @param {{isPast?: boolean}} [options]
    */
-  show(status) {
-    const tone = statusTone(status);
+  show(status, { isPast = false } = {}) {
+    const tone = isPast ? "unknown" : statusTone(status);
     if (this.element.dataset.tone !== tone) {
       setAttribute(this.element, "data-tone", tone);
       setChildren(this.element, [makeIcon(tone), this.#label]);
     }
-    setText(this.#label, statusLabel(status));
+    const label = statusLabel(status);
+    setText(this.#label, isPast ? `was ${label}` : label);
+    setAttribute(this.element, "title", label === status ? null : status);
   }
 }

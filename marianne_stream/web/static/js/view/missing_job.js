@@ -1,0 +1,59 @@
+/** Content of the job page if there is no job to show: it is unknown, or the reader may not see it. */
+
+import { plainText } from "../model/ansi.js";
+import { h, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
+
+const UNKNOWN =
+  "The conductor knows no job of this name, or your token does not give access to it. The name may " +
+  "be misspelt, or the conductor may have forgotten the job.";
+
+export class MissingJob {
+  #name;
+  #heading = h("h1", { id: "job-heading", tabindex: -1 });
+  #reason = h("p");
+  #next = h("p.muted");
+
+  /** @param {string} jobId */
+  constructor(jobId) {
+    this.#name = plainText(jobId);
+    this.element = h(
+      "div.missing-job",
+      {},
+      makeIcon("search"),
+      this.#heading,
+      this.#reason,
+      this.#next,
+      h("a.quiet", { href: "/", "data-page": true }, makeIcon("back"), "All jobs"),
+    );
+  }
+
+  /**
+   * Return true if an error of the status stream means that there is no job to show.
+   *
+   * @param {import("../wire/event_stream.js").StreamState} state
+   */
+  static isReason({ phase, status, code }) {
+    return phase === "failed" && (code === "job_not_found" || status === 400 || status === 403);
+  }
+
+  /**
+   * Say why there is no job to show.
+   *
+   * @param {import("../wire/event_stream.js").StreamState} state error of the status stream.
+   */
+  show({ code, status, detail = "" }) {
+    const isUnknown = code === "job_not_found";
+    const isDenied = status === 403;
+    setText(this.#heading, isDenied ? `No access to ${this.#name}` : `No job ${this.#name}`);
+    setText(this.#reason, isUnknown ? UNKNOWN : plainText(detail));
+    setText(
+      this.#next,
+      isUnknown
+        ? "This page shows the job as soon as it is submitted."
+        : isDenied
+          ? "Sign in with a token that gives access to this job."
+          : "",
+    );
+  }
+}

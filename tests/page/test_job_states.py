@@ -1,0 +1,142 @@
+"""States of the job view in which there is no live job to show, each in its own words."""
+
+import json
+import re
+import signal
+from pathlib import Path
+
+from playwright.async_api import Browser, Page, Route, expect
+
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.browser import BrowserUser, open_browser_user
+from tests.support.log_view import append_numbered, log_row
+from tests.support.processes import run_server
+
+LIVE = "Live from the conductor"
+
+GONE = re.compile(
+    r"^The server is not responding\. This is the job as of \d\d:\d\d; it updates by itself\.$"
+)
+
+# Error that is longer than any screen.
+LONG_ERROR = "\n".join(f"File lantern_{number}.py, in light" for number in range(400))
+
+
+async def expect_one_message(page: Page, heading: str) -> None:
+    """Wait for a page with a message instead of a job, in a page that is live."""
+    await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+    await expect(page.locator(".job-view > *")).to_have_count(1)
+    await expect(page.locator("main").get_by_role("link", name="All jobs")).to_be_visible()
+
+
+async def test_unknown_job_has_one_page_and_is_shown_once_submitted(
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
+) -> None:
+    page = await user.open_page("/jobs/later")
+    await expect_one_message(page, "No job later")
+    await expect(page.locator(".missing-job")).to_contain_text("as soon as it is submitted")
+    await expect(page.locator("#connection")).to_have_text(LIVE)
+    await user.take_pictures(page, "job_unknown")
+    append_numbered(log_path, 1, 2)
+    conductor.launch("later", 3, workspace=str(log_path.parent))
+    await expect(page.locator(".sheet")).to_have_count(3)
+    await expect(page.locator(".missing-job")).to_have_count(0)
+    await expect(log_row(page, 2)).to_be_visible()
+    conductor.emit("later", "job.noted", {"by": "me"})
+    await expect(page.locator(".event", has_text="job.noted")).to_have_count(1)
+
+
+async def test_deleted_job_stands_still_and_goes_on_if_it_is_submitted_again(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    conductor.dispatch("moss", 1)
+    page = await user.open_page("/jobs/moss")
+    await expect(page.locator(".now-line")).to_be_visible()
+    conductor.remove("moss")
+    notice = page.locator(".notice:visible")
+    await expect(notice).to_contain_text("This job no longer exists", timeout=30_000)
+    status = page.locator(".job-header .status-label")
+    await expect(status).to_have_text("was running")
+    await expect(page.locator(".now-line")).to_be_hidden()
+    await expect(page.locator("#connection")).to_have_text(LIVE)
+    duration = page.locator(".facts div", has_text="Duration").locator("dd")
+    before = await duration.inner_text()
+    await user.take_pictures(page, "job_deleted")
+    # Pages that are opened now find no job.
+    other = await user.open_page("/jobs/moss")
+    await expect_one_message(other, "No job moss")
+    assert await duration.inner_text() == before
+    conductor.launch("moss", 3)
+    for one in (page, other):
+        await expect(one.locator(".job-header .status-label")).to_have_text("running")
+        await expect(one.locator(".sheet")).to_have_count(3)
+    await expect(notice).to_have_count(0)
+
+
+async def test_denied_job_says_so(user: BrowserUser, conductor: SimulatedConductor) -> None:
+    conductor.launch("moss", 2)
+    await user.context.add_init_script("delete window.SharedWorker")
+    error = {"part": "status:moss", "status": 403, "code": "denied", "detail": "Not for you."}
+
+    async def deny(route: Route) -> None:
+        body = f"event: part_error\ndata: {json.dumps(error)}\n\n"
+        await route.fulfill(body=body, content_type="text/event-stream")
+
+    await user.context.route(re.compile("/api/stream.*status%3Amoss"), deny)
+    page = await user.open_page("/jobs/moss")
+    await expect_one_message(page, "No access to moss")
+    await expect(page.locator(".missing-job")).to_contain_text("Not for you.")
+    await expect(page.locator(".missing-job")).to_contain_text("Sign in with a token")
+    await user.take_pictures(page, "job_denied")
+
+
+async def test_job_without_a_server_says_as_of_when_it_is(
+    browser: Browser, conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("moss", 2)
+    conductor.dispatch("moss", 1)
+    async with (
+        run_server(tmp_path) as server,
+        open_browser_user(browser, server.address, "job_server_gone") as someone,
+    ):
+        page = await someone.open_page("/jobs/moss")
+        await expect(page.locator(".sheet")).to_have_count(2)
+        await expect(page.locator("#connection")).to_have_text(LIVE)
+        notice = page.locator(".notice:visible")
+        await expect(notice).to_have_count(0)
+        server.send_signal(signal.SIGKILL)
+        await server.wait()
+        await expect(notice).to_have_text(GONE)
+        await expect(page.locator("#connection")).to_contain_text("Not live since")
+        await someone.take_pictures(page, "job_server_gone")
+
+
+async def test_job_without_a_log_says_so_once(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    page = await user.open_page("/jobs/moss")
+    await expect(page.locator(".sheet")).to_have_count(2)
+    await expect(page.locator(".log")).to_contain_text("This job has no log.")
+    await user.take_pictures(page, "job_without_log")
+
+
+async def test_very_long_error_leaves_room_for_the_rest(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    conductor.dispatch("moss", 1)
+    conductor.fail_sheet("moss", 1, LONG_ERROR)
+    conductor.finish("moss", "failed")
+    page = await user.open_page("/jobs/moss")
+    error = page.locator(".sheet-panel .error")
+    await expect(error).to_contain_text("lantern_399.py")
+    await user.take_pictures(page, "job_long_error")
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".job-error")).to_contain_text("lantern_399.py")
+    for locator in (page.locator(".gantt"), page.locator(".log-rows")):
+        box = await locator.bounding_box()
+        assert box is not None
+        assert box["y"] + 100 < 800
+    await user.take_pictures(page, "job_long_error_closed")
