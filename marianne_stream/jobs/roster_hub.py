@@ -108,10 +108,16 @@ class RosterHub:
     def subscribe_entry(
         self, job_id: str, interval_s: float, subscriber: Subscriber[RosterEntry]
     ) -> Iterator[None]:
-        """Offer a job's entry to a subscriber when it changes. Reads nothing but the roster."""
+        """Offer a job's entry to a subscriber when it changes, and at once if the job has ended.
+
+        It may have ended since the subscriber read its state. Reads nothing but the roster.
+        """
         topic = self._entry_topics.setdefault(job_id, Topic())
         self.poller.intervals.add(interval_s)
         topic.subscribe(subscriber)
+        entry = self._latest.entries.get(job_id) if self._latest is not None else None
+        if entry is not None and entry.is_terminal:
+            subscriber.offer(entry)
         try:
             yield
         finally:

@@ -97,3 +97,20 @@ async def test_subscription_without_a_conductor_looks_for_no_waiting_jobs(
         subscription.close()
     polling.cancel()
     await asyncio.wait([polling])
+
+
+async def test_subscriber_to_an_entry_is_told_that_the_job_has_ended_already() -> None:
+    class Subscriber:
+        def __init__(self) -> None:
+            self.offered: list[str] = []
+
+        def offer(self, entry: RosterEntry, /) -> None:
+            self.offered.append(entry.status)
+
+    hub, early, late = make_hub(), Subscriber(), Subscriber()
+    offer(hub, ENTRY)
+    with hub.subscribe_entry("a", 1.0, early):
+        assert early.offered == []
+        offer(hub, replace(ENTRY, status="completed"))
+        with hub.subscribe_entry("a", 1.0, late):
+            assert early.offered == late.offered == ["completed"]

@@ -12,7 +12,7 @@ from tests.support.browser import BrowserUser, open_browser_user
 from tests.support.faulty_proxy import run_faulty_proxy
 from tests.support.ports import free_port
 from tests.support.processes import ManagedProcess, run_process, run_server
-from tests.support.viewers import fetch_open_streams, wait_for_source
+from tests.support.viewers import wait_for_combined_streams, wait_for_source
 
 LOST = re.compile(r"^Not live since \d\d:\d\d, last known state from the registry$")
 
@@ -119,8 +119,7 @@ async def test_ten_windows_are_live_in_one_stream(
     lists = [await user.open_page() for _ in range(2)]
     for page in (*watching, *reading, *lists):
         await expect(page.locator("#connection")).to_contain_text("Live")
-    open_streams = await fetch_open_streams(user.address)
-    assert open_streams["combined"] == sum(open_streams.values()) == 1
+    await wait_for_combined_streams(user.address)
     append(log_path, 6, 7)
     await wait_for_events(user.address)
     for job_id in jobs:
@@ -139,7 +138,7 @@ async def test_ten_windows_are_live_in_one_stream(
         await page.close()
     conductor.complete_sheet(jobs[0], 2)
     await expect(watching[0].locator(".job-header .count")).to_have_text("2 / 2")
-    assert sum((await fetch_open_streams(user.address)).values()) == 1
+    await wait_for_combined_streams(user.address)
 
 
 async def test_invalid_filter_of_one_window_ends_no_other_stream(
@@ -172,7 +171,7 @@ async def test_page_connects_without_shared_workers(
     await expect(page.locator(".sheet")).to_have_count(2)
     conductor.complete_sheet("a", 1)
     await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
-    assert (await fetch_open_streams(user.address))["combined"] == 1
+    await wait_for_combined_streams(user.address)
 
 
 async def test_log_is_shown_before_the_stream_opens(user: BrowserUser, log_path: Path) -> None:
@@ -206,7 +205,7 @@ async def test_window_without_shared_worker_takes_over_a_connection(
     advice = "Choose Go live here, or close one of them."
     await expect(fifth.get_by_text(advice)).to_be_visible()
     await expect(fifth.locator(".empty")).not_to_contain_text("by itself")
-    assert sum((await fetch_open_streams(user.address)).values()) == 4
+    await wait_for_combined_streams(user.address, 4)
     await fifth.get_by_role("button", name="Go live here").click()
     await expect(fifth.locator("#connection")).to_contain_text("Live from")
     await expect(fifth.get_by_role("button", name="Go live here")).to_have_count(0)

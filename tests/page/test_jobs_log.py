@@ -10,7 +10,7 @@ from tests.support.browser import BrowserUser, open_browser_user
 from tests.support.log_view import append_at, append_series, log_row, scroll_up
 from tests.support.ports import free_port
 from tests.support.processes import run_server
-from tests.support.viewers import fetch_open_streams
+from tests.support.viewers import wait_for_combined_streams
 
 
 async def add_job(page: Page, job_id: str) -> None:
@@ -40,8 +40,7 @@ async def test_lines_of_several_jobs_are_prefixed_and_ordered_by_their_times(
     await expect(texts).to_have_text([f"at {second}" for second in (1, 2, 3, 4, 5, 7)])
     append_at(log_path, 6)
     await expect(texts).to_have_text([f"at {second}" for second in range(1, 8)])
-    open_streams = await fetch_open_streams(user.address)
-    assert open_streams["combined"] == sum(open_streams.values()) == 1
+    await wait_for_combined_streams(user.address)
     await page.get_by_label("Only lines with this text").fill("at 6")
     await page.keyboard.press("Enter")
     await expect(texts).to_have_text(["at 6"])

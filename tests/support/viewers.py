@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
 
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_for_value, wait_until
 
 
 class Viewer:
@@ -134,3 +135,14 @@ async def fetch_open_streams(address: str) -> dict[str, int]:
         text = await answer.text()
     found = re.findall(r'marianne_stream_streams_open\{kind="(\w+)"\} (\d+)', text)
     return {kind: int(count) for kind, count in found}
+
+
+async def wait_for_combined_streams(address: str, count: int = 1) -> None:
+    """Wait until a server has this many combined streams, and no others.
+
+    While the parts of a stream change, a second one is open for a moment.
+    """
+    await wait_for_value(
+        partial(fetch_open_streams, address),
+        lambda counts: counts["combined"] == sum(counts.values()) == count,
+    )
