@@ -140,3 +140,27 @@ async def test_very_long_error_leaves_room_for_the_rest(
         assert box is not None
         assert box["y"] + 100 < 800
     await user.take_pictures(page, "job_long_error_closed")
+
+
+async def test_300_sheets_are_cut_at_whole_rows(
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 60)
+    movements = {number: (number + 29) // 30 for number in range(1, 301)}
+    conductor.launch("wide", 300, workspace=str(log_path.parent), movements=movements)
+    page = await user.open_page("/jobs/wide")
+    await expect(page.locator(".sheet").first).to_be_visible()
+    for number in (1, 2, 4, 5):
+        conductor.dispatch("wide", number)
+    await expect(page.locator(".segment[style]")).to_have_count(4)
+    conductor.complete_sheet("wide", 1)
+    conductor.schedule_retry("wide", 2)
+    conductor.complete_sheet("wide", 3)
+    await expect(page.locator(".missing-bar", has_text="unknown")).to_have_count(1)
+    await expect(page.locator(".segment[data-failed][style]")).to_have_count(1)
+    await expect(log_row(page, 60)).to_be_visible()
+    rows = "(chart) => chart.clientHeight / document.querySelector('.gantt-row').clientHeight"
+    assert await page.locator(".gantt").evaluate(rows) % 1 == 0
+    await page.locator(".sheet[aria-label^='Sheet 2,']").click()
+    await expect(page.locator(".sheet-panel")).to_contain_text("attempt 1 of 3")
+    await user.take_pictures(page, "job_300_sheets")

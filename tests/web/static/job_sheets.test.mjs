@@ -155,6 +155,7 @@ test("ticks are round local times, and few", () => {
   }
   assert.deepEqual(ganttTicks({ from: 0, to: 1e15 }, 5, 0).times, []);
   assert.equal(ganttTicks({ from: ms(0), to: ms(0.7) }, 4, 0).step, 200);
+  assert.deepEqual(ganttTicks({ from: ms(0.02), to: ms(0.05) }, 4, 0).times, [ms(0.02)]);
 });
 
 test("of 300 sheets only the visible rows are listed", () => {

@@ -170,7 +170,8 @@ test("durations, ages and sizes are formatted in words", () => {
   assert.equal(formatDuration(185_000), "3 min 05 s");
   assert.equal(formatDuration(7_620_000), "2 h 07 min");
   assert.equal(formatDuration(NaN), "");
-  assert.deepEqual([400, 9_900, 9_960, NaN].map(formatShortDuration), [
+  assert.deepEqual([20, 400, 9_900, 9_960, NaN].map(formatShortDuration), [
+    "< 0.1 s",
     "0.4 s",
     "9.9 s",
     "9 s",

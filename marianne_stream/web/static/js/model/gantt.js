@@ -169,7 +169,8 @@ export function ganttTicks({ from, to }, count, offset) {
   for (let at = Math.ceil((from + offset) / step) * step - offset; at <= to; at += step) {
     times.push(at);
   }
-  return { step, times };
+  // A short job may lie between two of them.
+  return { step, times: times.length ? times : [from] };
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { plainText } from "./ansi.js";
 import { formatDuration } from "./time_format.js";
-import { stalledSentence } from "./job_facts.js";
+import { formatEstimate, stalledSentence } from "./job_facts.js";
 import { isTerminal } from "./status.js";
 
 /** @typedef {import("./roster.js").RosterEntry} RosterEntry */
@@ -78,8 +78,7 @@ function workText(
 }
 
 /**
- * Format the rest until an estimated end, to the minute: an estimate is not more precise. "" if there is
- * none, or while the page is not live.
+ * Format the rest until an estimated end; "" if there is none, or while the page is not live.
  *
  * @param {RosterEntry} job
  * @param {ServerClock} clock
@@ -87,10 +86,7 @@ function workText(
 export function formatRest(job, clock) {
   const rest = Date.parse(job.eta_at ?? "") - clock.now();
   if (Number.isNaN(rest) || isTerminal(job.status) || !clock.isLive) return "";
-  if (rest <= 0) return "any moment";
-  const minutes = Math.round(rest / 60_000);
-  if (minutes < 60) return minutes < 1 ? "in < 1 min" : `in ${minutes} min`;
-  return `in ${formatDuration(minutes * 60_000)}`;
+  return formatEstimate(rest);
 }
 
 /**

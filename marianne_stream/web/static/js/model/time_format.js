@@ -24,6 +24,7 @@ export function formatDuration(ms) {
  * @param {number} ms
  */
 export function formatShortDuration(ms) {
+  if (ms >= 0 && ms < 50) return "< 0.1 s";
   return ms >= 0 && ms < 9_950 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(ms);
 }
 

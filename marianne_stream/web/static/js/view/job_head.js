@@ -37,7 +37,7 @@ export class JobHead {
     cost: new Fact("Estimated cost", { isOptional: true }),
     tokens: new Fact("Tokens", { isOptional: true }),
   };
-  #stale = new Notice("paused");
+  #stale = new Notice("paused", "clock");
   #waiting = new Notice("waiting");
   #stalled = new Notice("paused");
   #command = h("code", { tabindex: 0, "aria-label": "Command" });
@@ -211,10 +211,15 @@ class Fact {
 /** Sentence with an icon; hidden while there is none. */
 class Notice {
   #text = h("span");
-  element = h("p.notice", { hidden: true }, makeIcon("unknown"), this.#text);
+  #icon;
 
-  /** @param {import("../model/status.js").Tone} tone */
-  constructor(tone) {
+  /**
+   * @param {import("../model/status.js").Tone} tone
+   * @param {string} [icon] name of its icon; that of the tone if it is not given.
+   */
+  constructor(tone, icon) {
+    this.#icon = icon;
+    this.element = h("p.notice", { hidden: true }, makeIcon(icon ?? tone), this.#text);
     this.tone = tone;
   }
 
@@ -222,7 +227,7 @@ class Notice {
   set tone(tone) {
     if (this.element.dataset.tone === tone) return;
     setAttribute(this.element, "data-tone", tone);
-    this.element.firstChild?.replaceWith(makeIcon(tone));
+    this.element.firstChild?.replaceWith(makeIcon(this.#icon ?? tone));
   }
 
   /** @param {string} sentence */
