@@ -39,6 +39,7 @@ TIME_COLUMNS = len("23:59:59")
 DATE_TIME_COLUMNS = len("2026-11-28 23:59:59")
 JOB_COLUMNS = 20
 EVENT_COLUMNS = len("observer.process_spawned")
+OWN_EVENT_COLUMNS = len("sheet.completed")
 SHEET_COLUMNS = len("sheet 123")
 GAP = "  "
 
@@ -133,6 +134,7 @@ class EventLayout:
     def __init__(self, output: Output, query: EventQuery) -> None:
         self._output = output
         self._has_job = not output.can_redraw or query.job_id is None
+        self._event_columns = OWN_EVENT_COLUMNS if query.group == "job" else EVENT_COLUMNS
         self._date = format_date(time.time())
 
     def format(self, event: TimelineEventBody) -> Text:
@@ -161,7 +163,7 @@ class EventLayout:
             return self._add_details(head + name, below, room=0)
         if self._has_job:
             head.append(self._format_job(job, width) + GAP, style="none")
-        head.append_text(name).append(" " * max(0, EVENT_COLUMNS - name.cell_len))
+        head.append_text(name).append(" " * max(0, self._event_columns - name.cell_len))
         head.append(GAP + pad(sheet, SHEET_COLUMNS), style="none")
         return self._add_details(head, details, room=width - head.cell_len - len(GAP))
 

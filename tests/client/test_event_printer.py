@@ -29,13 +29,14 @@ def lay_out(
     job_id: str | None = None,
     term: str = "xterm",
     events: Sequence[TimelineEventBody] = EVENTS,
+    group: str = "all",
 ) -> list[str]:
     """Return the rows of events on a terminal, or in a pipe for None columns."""
     stream = io.StringIO() if columns is None else Screen()
     output = Output(stream, environ={"TERM": term})
     if columns is not None:
         output.console.width = columns
-    layout = EventLayout(output, EventQuery(job_id, 10))
+    layout = EventLayout(output, EventQuery(job_id, 10, group=group))
     return [row for event in events for row in layout.format(event).plain.split("\n")]
 
 
@@ -52,6 +53,14 @@ def test_columns_are_aligned_on_a_terminal(columns: int, job: str) -> None:
 
 def test_job_is_left_out_if_it_was_given() -> None:
     assert lay_out(80, "a")[-1][10:] == "sheet.completed           sheet 3"
+
+
+def test_events_of_jobs_and_sheets_leave_room_for_details() -> None:
+    event = TimelineEventBody(
+        "job.started", "nightly", data={"instrument": "claude-code"}, timestamp=NOW_S
+    )
+    (row,) = lay_out(80, events=[event], group="job")
+    assert row.endswith("  instrument=claude-code")
 
 
 def test_narrow_terminal_shows_the_rest_below() -> None:
