@@ -15,7 +15,7 @@ from marianne_stream.client.fitted_table import wrap_lines
 from marianne_stream.client.messages import describe_source, write_stderr
 from marianne_stream.client.output import Output
 from marianne_stream.client.renderers import JobRenderer
-from marianne_stream.client.sse_client import StreamEvent
+from marianne_stream.client.sse_client import FINAL_EVENTS, StreamEvent
 
 # Durations are redrawn every second, and changes at most ten times a second.
 REFRESH_INTERVAL_S = 1.0
@@ -42,15 +42,18 @@ class LiveDisplay(JobRenderer):
         self._console = output.console
         self._client = client
         self._reporter = client.reporter
-        # None before the first event that tells the source.
-        self._stale_reason: str | None = None
+        # By job, or None for the roster: jobs of an edge may come from several conductors.
+        self._stale_reasons: dict[str | None, str] = {}
         self._changed = asyncio.Event()
 
     def on_event(self, event: StreamEvent) -> None:
-        """Take note of a source that is not live."""
+        """Take note of sources that are not live, as long as their streams are open."""
+        job_id = event.data.get("job_id")
         if event.name == "source":
-            self._stale_reason = describe_source(event.data)
+            self._stale_reasons[job_id] = describe_source(event.data)
             self.redraw_soon()
+        elif event.name in FINAL_EVENTS and len(self._stale_reasons) > 1:
+            self._stale_reasons.pop(job_id, None)
 
     @property
     def columns(self) -> int:
@@ -62,12 +65,14 @@ class LiveDisplay(JobRenderer):
 
     def draw(self) -> RenderableType:
         """Return what is to be drawn, not higher than the terminal unless it is closed."""
-        is_lost = self._client.connection_status.is_lost
-        if self._stale_reason == "" and not is_lost:
+        reason = next(filter(None, self._stale_reasons.values()), "")
+        if self._client.connection_status.is_lost:
+            reason = LOST_CONNECTION
+        note: list[Text] = []
+        if reason:
+            note = wrap_lines(f"not live: {reason}", "fault", self._console, self.columns)
+        elif self._stale_reasons:
             self.now_s = self._client.clock.now_s()
-        reason = LOST_CONNECTION if is_lost else self._stale_reason
-        text = f"not live: {reason}" if reason else ""
-        note = wrap_lines(text, "fault", self._console, self.columns) if text else []
         return Group(*note, *self.draw_state(max(1, self._console.height - 1 - len(note))))
 
     def draw_state(self, room: int) -> Sequence[RenderableType]:

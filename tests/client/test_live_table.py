@@ -167,6 +167,28 @@ async def test_failures_that_a_summary_leaves_out_are_counted() -> None:
     assert lines[199:] == ["job-99: error 99", "and 20 more failures", "120 jobs: 120 failed"]
 
 
+async def test_one_job_that_is_not_live_is_enough_to_say_so() -> None:
+    output = Output(Screen(), environ={"TERM": "xterm"}, colour="never")
+    output.console.width = 100
+    async with ScriptedServer(error_response(404)).run() as client:
+        display = LiveTable(output, client, empty_text="No job is running.")
+
+        def has_note() -> bool:
+            with output.console.capture() as capture:
+                output.console.print(display.draw())
+            return "not live: the conductor is away" in capture.get()
+
+        for job_id, live in (("a", False), ("b", True)):
+            data = {"job_id": job_id, "source": "redis", "live": live}
+            display.on_event(StreamEvent("source", data, ""))
+        assert has_note()
+        assert display.now_s is None
+        # The stream of the job has ended.
+        display.on_event(StreamEvent("job_finished", {"job_id": "a"}, "f-1"))
+        assert not has_note()
+        assert display.now_s is not None
+
+
 async def test_display_without_a_job_says_so() -> None:
     async with ScriptedServer(error_response(404)).run() as client:
         assert draw_display(client) == ["No job is running."]
