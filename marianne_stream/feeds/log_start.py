@@ -19,9 +19,10 @@ from marianne_stream.feeds.log_frames import (
 from marianne_stream.feeds.log_locator import LogSource
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_handle import LogHandle
-from marianne_stream.logs.log_pager import LogPager, PageResult
+from marianne_stream.logs.log_pager import LogPager
 from marianne_stream.logs.log_reader import LogGap, LogRotation, ReadResult
 from marianne_stream.logs.page_lines import PageLine
+from marianne_stream.logs.page_result import PageResult
 from marianne_stream.logs.positions import Position
 from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.cursors import LogCursor

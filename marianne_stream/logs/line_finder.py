@@ -45,19 +45,19 @@ class LineTime:
 def find_number(
     number: int, file: LogFile, index: KnownLines, job_filter: LineFilter | None
 ) -> Position | None:
-    """Return the position behind the line with a number; None if the file has fewer lines."""
+    """Return the position before the line with a number; None if the file has fewer lines."""
     # The index of a compressed file is empty: it is read from its beginning.
     entry = max(0, bisect_left(index.counts, number) - 1)
     for block, known, job_lines in read_from(file, index, entry, job_filter):
         if known + len(job_lines) >= number:
-            return make_position(file, block, job_lines[number - known - 1], number)
+            return make_position(file, block, job_lines[number - known - 1], number - 1)
     return None
 
 
 def find_time(
     time: LineTime, file: LogFile, index: KnownLines, job_filter: LineFilter | None
 ) -> Position | None:
-    """Return the position behind the first line that reaches a time; None if no line does.
+    """Return the position before the first line that reaches a time; None if no line does.
 
     The times of the lines are taken to ascend. If the limit is reached without any time, the lines
     are taken to have none.
@@ -78,7 +78,7 @@ def find_time(
             has_times = True
             continue
         lines = block.text.split(b"\n")
-        for number, line in enumerate(job_lines, known + 1):
+        for number, line in enumerate(job_lines, known):
             logged_at = parse_time(lines[line])
             has_times = has_times or logged_at is not None
             if logged_at is not None and time.is_reached_by(logged_at):
@@ -129,9 +129,11 @@ def read_from(
 
 
 def make_position(file: LogFile, block: Block, line: int, number: int) -> Position:
-    """Return the position behind a line of a block."""
-    (found,) = block.extract_lines([(line, number)])
-    return Position(file, found.end, number, block.window_before(found.end), not found.terminated)
+    """Return the position before a line of a block, before which there are `number` lines."""
+    if not line:
+        return Position(file, block.start, number, block.start_window)
+    (previous,) = block.extract_lines([(line - 1, number)])
+    return Position(file, previous.end, number, block.window_before(previous.end))
 
 
 def parse_time(line: bytes) -> str | None:

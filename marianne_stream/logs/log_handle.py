@@ -81,7 +81,7 @@ class LogHandle:
             )
 
     async def find_line(self, find: FindLine, file: LogFile) -> Position | None:
-        """Return the position of a line that a function finds in a file; None if there is none.
+        """Return the position before a line that a function finds in a file; None for no line.
 
         Raises:
             ReadLimitError: there is more to read than one request may.

@@ -1,13 +1,12 @@
 """Pages of a log's history, across its rotated files."""
 
 import sys
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
-from itertools import chain
-from typing import Literal, TypeVar
+from time import monotonic
+from typing import TypeVar
 
 from marianne_stream.errors import CursorExpiredError, StateUnavailableError
 from marianne_stream.logs.backwards_scan import BackwardsScan
@@ -16,56 +15,23 @@ from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.line_finder import LineTime, begins_before, find_number, find_time
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
-from marianne_stream.logs.page_lines import PageLine
+from marianne_stream.logs.page_result import PageResult, StoppedBy, concat_pages, make_page
 from marianne_stream.logs.positions import Position
 from marianne_stream.logs.rotation import MAX_LISTINGS, FileMovedError
-from marianne_stream.logs.scans import (
-    SEARCH_TIMEOUT_S,
-    ForwardsScan,
-    Scan,
-    ScanQuery,
-)
+from marianne_stream.logs.scans import SEARCH_TIMEOUT_S, ForwardsScan, ScanQuery
+from marianne_stream.logs.search_context import MAX_CONTEXT_LINES
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LogLine
 
 T = TypeVar("T")
-
-StoppedBy = Literal["limit", "time", "start", "end"]
-
-
-@dataclass(frozen=True, slots=True)
-class PageResult:
-    """Page of lines in order, and where to go on.
-
-    Attributes:
-        lines: the lines.
-        before: cursor of the oldest line that was searched; None if there is none before it.
-        after: cursor of the newest line; without lines, the position before what was searched.
-        stopped_by: reason why the page ends.
-        read_bytes: number of bytes searched.
-        unread_bytes: number of bytes of the last file that were not searched.
-        has_gap: whether a file between the lines is damaged.
-        partial: unfinished line behind the last one, if the page reaches it and it passes the
-            filter.
-        target: cursor of the line that the page was asked for by number or time.
-    """
-
-    lines: Sequence[PageLine]
-    before: LogCursor | None
-    after: LogCursor | None
-    stopped_by: StoppedBy
-    read_bytes: int
-    unread_bytes: int
-    has_gap: bool
-    partial: LogLine | None = None
-    target: LogCursor | None = None
 
 
 class LogPager:
     """Reads pages of one log.
 
     If the job has ended, a last line without a newline counts as finished. `context_lines` is the
-    number of lines of the same file to add around each match.
+    number of lines of the same file to add around each match; a page has no more matches than can
+    have all of theirs.
     """
 
     def __init__(
@@ -78,6 +44,8 @@ class LogPager:
         context_lines: int = 0,
     ) -> None:
         self._log = log
+        if context_lines:
+            max_lines = min(max_lines, MAX_CONTEXT_LINES // (2 * context_lines))
         self._query = ScanQuery(log.job_filter, line_filter, max_lines, context_lines=context_lines)
         self._job_ended = job_ended
 
@@ -134,6 +102,8 @@ class LogPager:
     async def read_around_line(self, number: int, check: str = "") -> PageResult:
         """Return the line with a number in the middle of a page.
 
+        If it does not pass the filter, the next line that does takes its place.
+
         Args:
             number: number of the line in its file, from 1.
             check: beginning of the hash of the line, in hexadecimal. The newest file whose line has
@@ -145,9 +115,13 @@ class LogPager:
         return await self._retry_when_moved(partial(self._read_around_line, number, check))
 
     async def read_around_time(self, time: LineTime) -> PageResult:
-        """Return the first line that reaches a time in the middle of a page.
+        """Return the first line that reaches a time and passes the filter, amid a page.
 
-        If all lines are earlier, this is the end of the log. Raises as `read_newest` does.
+        If all lines are earlier, this is the end of the log.
+
+        Raises:
+            ReadLimitError: too many lines without a time follow one that is earlier; else as
+                `read_newest`.
         """
         return await self._retry_when_moved(partial(self._read_around_time, time))
 
@@ -155,7 +129,8 @@ class LogPager:
         self, read_page: Callable[[], Awaitable[PageResult]], *, wait: bool = False
     ) -> PageResult:
         """Read a page; again from the beginning if files were renamed meanwhile."""
-        async with self._search_slot(wait=wait):
+        is_search = self._query.line_filter is not None
+        async with self._log.threads.search_slot(wait=wait) if is_search else nullcontext():
             for _ in range(MAX_LISTINGS):
                 try:
                     return await read_page()
@@ -188,7 +163,7 @@ class LogPager:
 
     async def _read_around(self, cursor: LogCursor) -> PageResult:
         """Read both halves of the page; one gets the room that the other leaves."""
-        query = replace(self._query, deadline_s=time.monotonic() + SEARCH_TIMEOUT_S)
+        query = replace(self._query, deadline_s=monotonic() + SEARCH_TIMEOUT_S)
         share = query.max_lines - query.max_lines // 2
         half = replace(query, max_lines=share, max_bytes=query.max_bytes // 2)
         before = await self._page_backwards(await self._find_numbered(cursor), half)
@@ -210,11 +185,11 @@ class LogPager:
         file: LogFile | None = await self._log.open_current()
         while file is not None:
             line = await self._log.find_line(partial(find_number, number), file)
-            if line is not None:
-                cursor = await self._log.threads.read(line.make_cursor)
-                found = found or cursor
+            cursor = await self._find_next(line, None) if line is not None else None
+            if line is not None and cursor is not None:
                 if f"{cursor.window_hash:016x}".startswith(check):
-                    return await self._read_around_target(cursor)
+                    return await self._read_around_target(line)
+                found = found or line
             file = await self._log.threads.read(self._log.files.previous_file, file)
         if found is None:
             raise CursorExpiredError
@@ -225,17 +200,25 @@ class LogPager:
         file: LogFile | None = await self._log.open_current()
         newer = None
         while file is not None:
-            line = await self._log.find_line(partial(find_time, time), file)
-            newer = line or newer
-            if line is None or await threads.read(begins_before, file, time):
+            newer = await self._log.find_line(partial(find_time, time), file) or newer
+            # A file without times may lie between two with times.
+            if await threads.read(begins_before, file, time):
                 break
             file = await threads.read(self._log.files.previous_file, file)
-        if newer is None:
-            return await self._read_newest()
-        return await self._read_around_target(await threads.read(newer.make_cursor))
+        return await self._read_newest() if newer is None else await self._read_around_target(newer)
 
-    async def _read_around_target(self, cursor: LogCursor) -> PageResult:
-        return replace(await self._read_around(cursor), target=cursor)
+    async def _read_around_target(self, start: Position) -> PageResult:
+        """Read the page around the first line behind a position that passes the filter."""
+        target = await self._find_next(start, self._query.line_filter)
+        if target is None:
+            return await self._read_newest()
+        return replace(await self._read_around(target), target=target)
+
+    async def _find_next(self, start: Position, line_filter: LineFilter | None) -> LogCursor | None:
+        """Return the cursor of the first line behind a position that passes a filter, or None."""
+        query = ScanQuery(self._query.job_filter, line_filter, max_lines=1)
+        page = await self._page_forwards(start, query)
+        return page.lines[0].cursor if page.lines else None
 
     async def _page_backwards(
         self, start: Position, query: ScanQuery, *, skip_offset: int | None = None
@@ -313,59 +296,12 @@ class LogPager:
             return end
         return await self._log.threads.read(end_including_partial_line, end, self._query.job_filter)
 
-    def _search_slot(self, *, wait: bool) -> AbstractAsyncContextManager[None]:
-        if self._query.line_filter is None:
-            return nullcontext()
-        return self._log.threads.search_slot(wait=wait)
-
     async def _run_scan(self, work: Callable[[], T]) -> T:
         """Run a scan in threads: those for searches if there is a filter."""
         threads = self._log.threads
         return await (
             threads.index(work) if self._query.line_filter is None else threads.search(work)
         )
-
-
-def make_page(
-    scan: Scan, before: LogCursor | None, after: LogCursor | None, end: StoppedBy | None
-) -> PageResult:
-    """Make a page of what a scan found."""
-    stopped_by = end or ("limit" if scan.is_full else "time")
-    return PageResult(
-        merge_context(scan),
-        before,
-        after,
-        stopped_by,
-        scan.read_bytes,
-        scan.unread_bytes,
-        scan.has_gap,
-    )
-
-
-def merge_context(scan: Scan) -> Sequence[PageLine]:
-    """Return matches and context lines in order, each once."""
-    if not scan.context:
-        return tuple(scan.lines)
-    # Files in the order of their lines, by inode and hash of the first line.
-    files: dict[tuple[int, int], dict[int, PageLine]] = {}
-    for one in chain(scan.lines, scan.context):
-        cursor = one.cursor
-        files.setdefault((cursor.inode, cursor.first_line_hash), {}).setdefault(cursor.offset, one)
-    return tuple(lines[offset] for lines in files.values() for offset in sorted(lines))
-
-
-def concat_pages(older: PageResult, newer: PageResult, stopped_by: StoppedBy) -> PageResult:
-    """Join two adjacent pages."""
-    return PageResult(
-        (*older.lines, *newer.lines),
-        older.before,
-        newer.after,
-        stopped_by,
-        older.read_bytes + newer.read_bytes,
-        older.unread_bytes + newer.unread_bytes,
-        older.has_gap or newer.has_gap,
-        newer.partial,
-    )
 
 
 def end_including_partial_line(end: Position, job_filter: LineFilter | None) -> Position:

@@ -160,9 +160,11 @@ class Scan:
 
     def _reserve_room(self, line: LogLine) -> bool:
         """Reserve room for a line; return False, and set `is_full`, if there is none."""
-        self.is_full = bool(self.lines) and len(line.text) > self._remaining_bytes
+        # Lines around a match are taken to be as long.
+        size = len(line.text) * (1 + 2 * self._context_lines)
+        self.is_full = bool(self.lines) and size > self._remaining_bytes
         if not self.is_full:
-            self._remaining_bytes -= len(line.text)
+            self._remaining_bytes -= size
         return not self.is_full
 
     def _update_is_full(self) -> None:

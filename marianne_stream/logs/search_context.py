@@ -12,7 +12,7 @@ from marianne_stream.wire.log_lines import LogLine
 # Largest distance of a context line, and limits of all context lines of a page.
 CONTEXT_DISTANCE_BYTES = 64 * 1024
 MAX_CONTEXT_LINES = 2000
-MAX_CONTEXT_BYTES = 1024 * 1024
+MAX_CONTEXT_BYTES = 2 * 1024 * 1024
 
 
 class OverlappingReader:

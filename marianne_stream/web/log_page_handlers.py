@@ -10,8 +10,9 @@ from aiohttp import web
 from marianne_stream.errors import BadParameterError
 from marianne_stream.logs.filters import make_line_filter
 from marianne_stream.logs.line_finder import LineTime
-from marianne_stream.logs.log_pager import LogPager, PageResult
+from marianne_stream.logs.log_pager import LogPager
 from marianne_stream.logs.page_lines import PageLine
+from marianne_stream.logs.page_result import PageResult
 from marianne_stream.schemas.log_schemas import LogPage, LogPageLine, LogPagePartial
 from marianne_stream.web.app_keys import LOG_LOCATOR
 from marianne_stream.web.log_stream_handlers import CONTAINS, LEVEL, REGEX, read_log_source
@@ -93,9 +94,6 @@ async def get_log_page(request: web.Request) -> web.Response:
     if "edge" in request.query:
         raise BadParameterError(detail=EDGE_RENAMED)
     context = int(CONTEXT.read(request))
-    for place in (AROUND, LINE, TIME):
-        if context and place.name in request.query:
-            raise BadParameterError(detail=f"{place.name} and context cannot be given together")
     read_page = select_page(request)
     line_filter = make_line_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
@@ -189,7 +187,10 @@ def make_log_page(
         job_id=job_id,
         source="conductor" if is_conductor_log else "job",
         log_file=log_file,
-        lines=[make_page_line(found, is_conductor_log=is_conductor_log) for found in page.lines],
+        lines=[
+            make_page_line(found, is_conductor_log=is_conductor_log)
+            for found in page.lines_with_context()
+        ],
         before=str(page.before) if page.before is not None else None,
         after=str(page.after) if page.after is not None else None,
         stopped_by=page.stopped_by,

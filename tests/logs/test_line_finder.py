@@ -72,7 +72,7 @@ def untimed(size_bytes: int) -> bytes:
 async def find(log: LogHandle, file: LogFile | None = None) -> int | None:
     """Return the number of the first line at ten o'clock or later."""
     line = await log.find_line(partial(find_time, TEN), file or await log.open_current())
-    return line.number if line is not None else None
+    return line.number + 1 if line is not None else None
 
 
 async def test_log_without_times_is_parsed_up_to_a_limit(

@@ -15,8 +15,9 @@ from marianne_stream.logs import blocks
 from marianne_stream.logs.filters import JobFilter, LineFilter, TextFilter
 from marianne_stream.logs.line_index import LineIndexCache
 from marianne_stream.logs.log_handle import LogHandle
-from marianne_stream.logs.log_pager import LogPager, PageResult
+from marianne_stream.logs.log_pager import LogPager
 from marianne_stream.logs.log_threads import LogThreads
+from marianne_stream.logs.page_result import PageResult
 from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLineSplitter

@@ -406,7 +406,6 @@ async def test_page_of_long_lines_is_limited_to_a_megabyte(log_path: Path, clien
         ({"after": "s-" + "0" * 24}, 400, "after must be a cursor of a log"),
         ({"before": "l" * 5_000}, 400, "before must be a cursor of a log"),
         ({"context": "51"}, 400, "context must be between 0 and 50"),
-        ({"context": "1", "around": "x"}, 400, "around and context cannot be given together"),
         ({"regex": "("}, 400, "regex is invalid"),
         ({"regex": ".{500}~|.{501}~"}, 400, "regex is too complex"),
         ({"level": "loud"}, 400, "level must be one of"),
@@ -555,3 +554,81 @@ async def test_page_around_time_in_zone_compares_moments(log_path: Path, client:
         page = await get_page(client, time=time, limit="3")
         (found,) = [one for one in page["lines"] if one["cursor"] == page["target"]]
         assert (found["line_number"], found["line"][:16]) == (90, "2026-11-24T04:30")
+
+
+def write_timed_log(log: Path, *, errors: set[int]) -> list[str]:
+    """Write 60 lines, one each minute from 03:00 on, some of them errors, and return them."""
+    lines = [
+        f"2026-11-24T03:{n:02}:00Z [{'error' if n in errors else 'info'}] line {n}"
+        for n in range(60)
+    ]
+    append_lines(log, *lines)
+    return lines
+
+
+def target_text(page: dict[str, Any]) -> str | None:
+    """Return the text of the line that a page was asked for; None if it has no such line."""
+    return next((one["line"] for one in page["lines"] if one["cursor"] == page["target"]), None)
+
+
+@pytest.mark.parametrize("current", ["", "Traceback:\n  boom\n"])
+@pytest.mark.parametrize("between", [None, "no times\n"])
+async def test_page_around_time_finds_rotated_line_behind_files_without_times(
+    log_path: Path, client: Client, current: str, between: str | None
+) -> None:
+    lines = write_timed_log(log_path, errors=set())
+    oldest = log_path.with_name("marianne.log.1" if between is None else "marianne.log.2")
+    log_path.rename(oldest)
+    if between is not None:
+        log_path.with_name("marianne.log.1").write_text(between)
+    log_path.write_text(current)
+    page = await get_page(client, time="2026-11-24T03:30:00Z", limit="5")
+    assert target_text(page) == lines[30]
+
+
+async def test_page_around_place_is_that_of_next_line_that_passes_the_filter(
+    log_path: Path, client: Client
+) -> None:
+    lines = write_timed_log(log_path, errors={5, 35})
+    for limit in ("1", "600"):
+        for place in ({"time": "2026-11-24T03:30:00Z"}, {"line": "8"}):
+            page = await get_page(client, level="error", limit=limit, **place)
+            assert target_text(page) == lines[35]
+        page = await get_page(client, level="error", limit=limit, line="36")
+        assert target_text(page) == lines[35]
+    assert page_texts(page) == [lines[5], lines[35]]
+    late = await get_page(client, level="error", time="2026-11-24T03:40:00Z")
+    assert (page_texts(late), late["target"]) == ([lines[5], lines[35]], None)
+
+
+async def test_page_around_place_has_context_of_matches(log_path: Path, client: Client) -> None:
+    lines = write_timed_log(log_path, errors={5, 33, 35})
+    page = await get_page(client, level="error", line="34", context="2", limit="2")
+    assert page_texts(page) == lines[31:38]
+    assert [one["match"] for one in page["lines"]] == ["[error]" in one for one in lines[31:38]]
+    around = await get_page(client, level="error", around=page["target"], context="2")
+    assert page_texts(around) == lines[3:8] + lines[31:38]
+
+
+@pytest.mark.parametrize(("context", "most"), [(2, 500), (50, 20)])
+async def test_each_match_of_a_page_has_its_context(
+    log_path: Path, client: Client, context: int, most: int
+) -> None:
+    append_lines(log_path, *(f"line {n}{'!' * (n % 101 == 50)}" for n in range(1, 55_051)))
+    page = await get_page(client, contains="!", context=str(context), limit="1000")
+    numbers = {one["line_number"] for one in page["lines"]}
+    matches = [one["line_number"] for one in page["lines"] if one["match"]]
+    assert len(matches) == most
+    assert all(set(range(n - context, n + context + 1)) <= numbers for n in matches)
+    older = await get_page(
+        client, contains="!", context=str(context), limit="1", before=page["before"]
+    )
+    assert [one["line_number"] for one in older["lines"] if one["match"]] == [matches[0] - 101]
+
+
+async def test_page_around_time_in_log_without_times_is_the_newest(
+    log_path: Path, client: Client
+) -> None:
+    append_lines(log_path, *map(str, range(100)))
+    page = await get_page(client, time="2026-11-24T03:30:00Z", limit="2")
+    assert (page_texts(page), page["target"]) == (["98", "99"], None)
