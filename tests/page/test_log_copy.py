@@ -60,6 +60,31 @@ LAST_SELECTED_NUMBER = """() => {
 }"""
 
 
+async def test_selection_stays_while_its_rows_are_drawn_anew(
+    user: BrowserUser, log_path: Path
+) -> None:
+    page = await open_log(user, log_path, 20)
+    await page.evaluate(SELECT_LINES, [7, 9])
+    selected = await page.evaluate("getSelection().toString()")
+    await page.keyboard.press("z")
+    await page.keyboard.press("w")
+    await expect(page.locator(".log-rows")).to_have_attribute("data-wrap", "off")
+    assert await page.evaluate("getSelection().toString()") == selected
+    await page.keyboard.press("Control+c")
+    assert await page.evaluate(READ_CLIPBOARD) == expected_lines(log_path, 7, 9)
+
+
+# Selects from within the text of a line to within that of another, backwards.
+SELECT_LINES = """([first, last]) => {
+  const [from, to] = [first, last].map((number) => {
+    const rows = [...document.querySelectorAll(".row.line")];
+    const row = rows.find((one) => one.querySelector(".number").textContent === String(number));
+    return row.querySelector(".text").firstChild;
+  });
+  getSelection().setBaseAndExtent(to, 5, from, 3);
+}"""
+
+
 async def test_part_of_a_line_is_copied_as_it_is(user: BrowserUser, log_path: Path) -> None:
     page = await open_log(user, log_path, 20)
     await log_row(page, 7).locator(".text").dblclick(position={"x": 5, "y": 8})
@@ -87,3 +112,14 @@ async def test_select_all_says_if_lines_are_not_loaded(user: BrowserUser, log_pa
     await page.keyboard.press("Control+c")
     copied = (await page.evaluate(READ_CLIPBOARD)).splitlines()
     assert copied == log_path.read_text().splitlines()[-len(copied) :]
+    # At the start, newer lines are not loaded. A key of the log gives it the focus.
+    await page.get_by_role("button", name="Close").click()
+    await page.locator("h2", has_text="Log").click()
+    await page.keyboard.press("g")
+    await expect(log_row(page, 1)).to_be_visible()
+    await page.keyboard.press("j")
+    await page.keyboard.press("Control+a")
+    await expect(page.locator(".log-note")).to_contain_text("Only the lines that are loaded")
+    await page.keyboard.press("Control+c")
+    copied = (await page.evaluate(READ_CLIPBOARD)).splitlines()
+    assert copied == log_path.read_text().splitlines()[: len(copied)]

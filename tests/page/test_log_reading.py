@@ -1,12 +1,19 @@
 """Log view: entries, columns, long lines, links, search in both directions, filter, jumps."""
 
+import json
 import re
 from pathlib import Path
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, expect
 
 from tests.support.browser import BrowserUser
-from tests.support.log_view import append_numbered, log_row, wait_for_numbers
+from tests.support.log_view import (
+    append_numbered,
+    append_text,
+    log_row,
+    search_for,
+    wait_for_numbers,
+)
 from tests.support.waiting import wait_for_value
 
 TRACEBACK = (
@@ -15,18 +22,6 @@ TRACEBACK = (
     '  File "run.py", line 3, in <module>\n'
     "ValueError: no light\n"
 )
-
-
-def append_text(log: Path, text: str) -> None:
-    """Append text to the log."""
-    with log.open("a", encoding="utf-8") as file:
-        file.write(text)
-
-
-async def search_for(page: Page, text: str) -> None:
-    """Search the log for a text."""
-    await page.get_by_label("Search the whole log").fill(text)
-    await page.keyboard.press("Enter")
 
 
 async def height(element: Locator) -> float:
@@ -50,7 +45,7 @@ async def test_entry_folds_by_click_key_and_all_at_once(user: BrowserUser, log_p
     assert above is not None
     assert below is not None
     assert abs(above["y"] + above["height"] - below["y"]) < 1
-    # A line that is added to the entry is counted, and the fold stays.
+    # j and k step over the folded lines.
     await page.locator(".log-rows").focus()
     for key in ("k", "k"):
         await page.keyboard.press(key)
@@ -68,6 +63,7 @@ async def test_entry_folds_by_click_key_and_all_at_once(user: BrowserUser, log_p
     append_text(log_path, TRACEBACK)
     await wait_for_numbers(page, [1, 2, 3, 7, 8, 9])
     await expect(log_row(page, 9).locator(".entry-toggle")).to_have_text("▸ 3")
+    # A line that is added to the entry is counted, and the fold stays.
     append_text(log_path, "one more line\n")
     await expect(log_row(page, 9).locator(".entry-toggle")).to_have_text("▸ 4")
     # A match in a folded entry is shown.
@@ -113,12 +109,65 @@ async def test_long_line_folds_after_ten_rows_and_opens_in_full(
     await expect(log_row(page, 3)).to_be_visible()
 
 
+async def test_line_opens_if_it_takes_more_than_ten_rows_only(
+    user: BrowserUser, log_path: Path
+) -> None:
+    coloured = "\x1b[38;2;10;20;30mx\x1b[0m" * 60
+    wide_words = f"{'x' * 61} " * 15
+    tabs = "x\t" * 400
+    log_path.write_text(f"first\n{coloured}\n{tabs}\n{wide_words}\nlast\n")
+    page = await user.open_page("/jobs/lantern")
+    line_height = await height(log_row(page, 1))
+    await expect(log_row(page, 2).locator(".whole-toggle")).to_be_hidden()
+    assert round(await height(log_row(page, 2)) / line_height) == 1
+    for number in (3, 4):
+        row = log_row(page, number)
+        await expect(row.locator(".whole-toggle")).to_be_visible()
+        assert round(await height(row.locator(".text")) / line_height) == 10
+
+
+async def test_match_behind_the_tenth_row_of_a_line_is_shown(
+    user: BrowserUser, log_path: Path
+) -> None:
+    log_path.write_text(f"first\n{'word ' * 12_000}the end\nlast\n")
+    page = await user.open_page("/jobs/lantern")
+    await expect(log_row(page, 3)).to_be_visible()
+    await search_for(page, "the end")
+    await expect(page.locator(".row.current mark")).to_have_text("the end")
+    await expect(page.locator(".row.current mark")).to_be_in_viewport()
+
+
+async def test_hostile_lines_leave_the_page_in_use(user: BrowserUser, log_path: Path) -> None:
+    length = 63_000
+    lines = [
+        json.dumps({"event": "http://a/" + ")" * length}),
+        "http://a/" + "." * length + "x",
+        "http://a<" * (length // 9),
+        "\x1b[31mx\x1b[32m" * (length // 11),
+        '{"a":' + "[" * (length // 2) + "]" * (length // 2) + "}",
+        '{"a":[' + "1.0," * (length // 4) + "1]}",
+        json.dumps({f"a{number}": number for number in range(4_000)}),
+    ]
+    log_path.write_text("".join(f"{line}\n" for line in lines * 8) + "last\n")
+    page = await user.open_page("/jobs/lantern")
+    await expect(log_row(page, len(lines) * 8 + 1)).to_be_visible()
+    await page.get_by_role("button", name="Wrap").click()
+    await page.locator(".log-rows").focus()
+    await page.keyboard.press("g")
+    for number in range(1, len(lines) + 1):
+        await expect(log_row(page, number)).to_be_visible()
+        assert await log_row(page, number).locator(".text *").count() < 300
+    await log_row(page, 6).get_by_label("Fields").click()
+    await expect(log_row(page, 6).locator(".fields")).to_contain_text("1.0")
+
+
 async def test_urls_are_links_that_tell_nothing_of_the_page(
     user: BrowserUser, log_path: Path
 ) -> None:
     log_path.write_text(
         "see https://example.org/a?b=1#c, or javascript:alert(1)\n"
         '{"event":"pushed","at":"http://example.org/x"}\n'
+        "see \x1b[1mhttps://example.org/\x1b[31mred\x1b[0m.\n"
     )
     page = await user.open_page("/jobs/lantern")
     link = log_row(page, 1).get_by_role("link")
@@ -130,6 +179,11 @@ async def test_urls_are_links_that_tell_nothing_of_the_page(
     await expect(log_row(page, 2).get_by_role("link")).to_have_attribute(
         "href", "http://example.org/x"
     )
+    await log_row(page, 2).get_by_label("Fields").click()
+    await expect(log_row(page, 2).locator(".fields .link")).to_have_text("http://example.org/x")
+    styled = log_row(page, 3).get_by_role("link")
+    await expect(styled).to_have_attribute("href", "https://example.org/red")
+    await expect(styled.locator("[data-fg=red]")).to_have_text("red")
     # A match inside of a link is marked. Tab reaches the links of the current line.
     await search_for(page, "a?b")
     await expect(page.locator(".row.current .link mark")).to_have_text("a?b")

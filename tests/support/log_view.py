@@ -33,6 +33,18 @@ def append_series(log: Path, count: int, word: str, *, start_s: int = 0) -> None
         )
 
 
+def append_text(log: Path, text: str) -> None:
+    """Append text to the log."""
+    with log.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+async def search_for(page: Page, text: str) -> None:
+    """Search the log for a text."""
+    await page.get_by_label("Search the whole log").fill(text)
+    await page.keyboard.press("Enter")
+
+
 def log_row(page: Page, number: int) -> Locator:
     """Return the row of a line."""
     return page.locator(".row.line").filter(

@@ -8,6 +8,7 @@ import {
   searchParameters,
 } from "../../../marianne_stream/web/static/js/model/log_query.js";
 import { LogSearch } from "../../../marianne_stream/web/static/js/model/log_search.js";
+import { splitLinks } from "../../../marianne_stream/web/static/js/model/text_links.js";
 import { RowHeights } from "../../../marianne_stream/web/static/js/model/row_heights.js";
 import { makeReplayBuffer } from "../../../marianne_stream/web/static/js/wire/replay_buffer.js";
 import { logEvent, partialEvent, range } from "./log_pages.mjs";
@@ -97,6 +98,81 @@ test("search text without capitals ignores case, and is taken literally", () => 
   assert.match("xA.Bx", highlightPattern("a.b") ?? /$^/);
   assert.doesNotMatch("error", highlightPattern("Error") ?? /./);
   assert.equal(highlightPattern("(?P<a>x)", { regex: true }), null);
+});
+
+test("expression that a browser may match in very many ways is not highlighted", () => {
+  const isHighlighted = (/** @type {string} */ text) =>
+    highlightPattern(text, { regex: true }) !== null;
+  for (const text of [
+    "(a+)+b",
+    "(a|a)*b",
+    "a*a*b",
+    "a?a?a?a?b",
+    "(x+x+)+y",
+    "(a|a)(a|a)(a|a)(a|a)",
+  ]) {
+    assert.ok(!isHighlighted(text), text);
+  }
+  for (const text of [
+    "error|warn",
+    "sheet \\d+",
+    "[*+?]+",
+    "took \\d{1,3} ms",
+    "(?:a|b)c*?",
+    "a\\+\\*b+",
+  ]) {
+    assert.ok(isHighlighted(text), text);
+  }
+});
+
+test("of a long line as much is parsed as is shown", () => {
+  const text = parseLine("x".repeat(9_000));
+  assert.deepEqual([text.runs[0].text.length, text.isCut], [8_000, true]);
+  const json = parseLine(JSON.stringify({ event: "x".repeat(5_000), a: "y".repeat(5_000), b: 1 }));
+  assert.deepEqual([json.fields[0][1].length, json.fields.length, json.isCut], [3_000, 1, true]);
+  const list = parseLine(JSON.stringify({ list: Array(20_000).fill(1) }));
+  assert.ok(list.fields[0][1].length < 8_100);
+  const whole = parseLine(JSON.stringify({ event: "x".repeat(9_000), b: 1 }), {}, Infinity);
+  assert.deepEqual(
+    [whole.runs[0].text.length, whole.fields, whole.isCut],
+    [9_000, [["b", "1"]], false],
+  );
+  assert.equal(parseLine("short").isCut, false);
+});
+
+test("hostile lines are parsed in time, and as text where they are nested too deep", () => {
+  const length = 64_000;
+  const nested = `{"a":${"[".repeat(length / 2)}${"]".repeat(length / 2)}}`;
+  const deep = `{"a":${"[".repeat(3_000)}${"]".repeat(3_000)}}`;
+  const lines = [
+    nested,
+    deep,
+    `http://a/${")".repeat(length)}`,
+    JSON.stringify({ event: `http://a/${")".repeat(length)}` }),
+    JSON.stringify({ event: "x", at: `http://a/${"(]".repeat(length / 2)}` }),
+    `http://a/${".".repeat(length)}x`,
+    "http://a.".repeat(length / 9),
+    "http://a<".repeat(length / 9),
+    "\x1b[31ma".repeat(length / 6),
+    "\x1b[".repeat(length / 2),
+    "\x1b]".repeat(length / 2),
+    "\x9b".repeat(length),
+    `{"a":[${"1.0,".repeat(length / 4)}1]}`,
+    `{${range(0, 6_000).map((name) => `"${name}":1`)}}`,
+    `2026-11-24T03:00:00${" ".repeat(length)}`,
+  ];
+  for (const line of lines) {
+    for (const maxChars of [8_000, Infinity]) {
+      for (let repeat = 0; repeat < 20; repeat += 1) {
+        const known = { level: "info", loggedAt: "2026-11-24T03:00:00" };
+        const { runs, fields, json } = parseLine(line, known, maxChars);
+        splitLinks(runs.map(({ text }) => text).join(""));
+        for (const [, value] of fields) splitLinks(value);
+        if (json) splitLinks(formatJson(json));
+      }
+    }
+  }
+  for (const line of [nested, deep]) assert.equal(parseLine(line).json, null);
 });
 
 test("search reads to the start of the log, retries when busy, and wraps around", async (context) => {

@@ -10,6 +10,7 @@ import { parseRuns, plainText } from "./ansi.js";
  * @property {import("./ansi.js").TextRun[]} runs the message.
  * @property {Record<string, unknown> | null} json the fields of a JSON line; null for other lines.
  * @property {[string, string][]} fields the fields of a JSON line that are not shown elsewhere.
+ * @property {boolean} isCut a part of the line is left out.
  */
 
 const LEADING_TIME = /^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:[+-]\d\d:?\d\d\]?\s+)?/;
@@ -25,43 +26,71 @@ const LEVEL_FIELDS = ["level", "levelname", "lvl", "severity", "levelno"];
 /** Number of characters of a line that are shown unless the reader opens it. */
 export const MAX_SHOWN_CHARS = 8_000;
 
+/** Number of characters of a formatted JSON value. */
+const MAX_JSON_CHARS = 100_000;
+
+/** JSON that is nested deeper is shown as text. */
+const MAX_JSON_DEPTH = 50;
+
 /**
  * Parse a line.
  *
  * @param {string} line
  * @param {{level?: string, loggedAt?: string}} [known] level and time that the server found in it.
- * @param {number} [maxChars] number of characters of the message to return.
+ * @param {number} [maxChars] number of characters of message and fields to return.
  * @returns {ParsedLine}
  */
 export function parseLine(line, { level = "", loggedAt = "" } = {}, maxChars = MAX_SHOWN_CHARS) {
   const json = parseJsonObject(line);
-  if (json) return parseFields(json, { level, loggedAt });
+  if (json) return parseFields(json, { level, loggedAt }, maxChars);
   const untimed = loggedAt ? line.replace(LEADING_TIME, "") : line;
   const text = level && untimed !== line ? untimed.replace(LEADING_LEVEL, "") : untimed;
-  return { json: null, runs: parseRuns(text.slice(0, maxChars)), fields: [] };
+  const runs = parseRuns(text.slice(0, maxChars));
+  return { json: null, runs, fields: [], isCut: text.length > maxChars };
 }
 
 /**
  * @param {Record<string, unknown>} json
  * @param {{level: string, loggedAt: string}} known
+ * @param {number} maxChars
  * @returns {ParsedLine}
  */
-function parseFields(json, { level, loggedAt }) {
+function parseFields(json, { level, loggedAt }, maxChars) {
   const messageField = MESSAGE_FIELDS.find((name) => typeof json[name] === "string");
   const shown = new Set([
     messageField,
     ...(loggedAt ? TIME_FIELDS : []),
     ...(level ? LEVEL_FIELDS : []),
   ]);
+  const message = String((messageField && json[messageField]) ?? "");
   /** @type {[string, string][]} */
-  const fields = Object.entries(mergeExtra(json))
-    .filter(([name]) => !shown.has(name))
-    .map(([name, value]) => [
-      plainText(name),
-      plainText(typeof value === "string" ? value : formatInline(value)),
-    ]);
-  const message = messageField && json[messageField];
-  return { json, runs: message ? parseRuns(String(message)) : [], fields };
+  const fields = [];
+  let rest = maxChars - message.length;
+  for (const [name, value] of Object.entries(mergeExtra(json))) {
+    if (shown.has(name)) continue;
+    if (rest <= 0) break;
+    const field = formatField(name, value, rest);
+    fields.push(field);
+    rest -= name.length + field[1].length;
+  }
+  const runs = message ? parseRuns(message.slice(0, maxChars)) : [];
+  return { json, runs, fields, isCut: rest <= 0 };
+}
+
+/**
+ * Return a field of a JSON line as text.
+ *
+ * @param {string} name
+ * @param {unknown} value
+ * @param {number} maxChars
+ * @returns {[string, string]}
+ */
+function formatField(name, value, maxChars) {
+  const text =
+    typeof value === "string"
+      ? plainText(value.slice(0, maxChars))
+      : formatJson(value, { maxChars, isInline: true });
+  return [plainText(name.slice(0, maxChars)), text];
 }
 
 /**
@@ -84,7 +113,9 @@ function mergeExtra({ extra, ...json }) {
 function parseJsonObject(line) {
   if (line[0] !== "{" || !line.trimEnd().endsWith("}")) return null;
   try {
-    return JSON.parse(line, /** @type {(key: string, value: unknown) => unknown} */ (keepLiteral));
+    const revive = /** @type {(key: string, value: unknown) => unknown} */ (keepLiteral);
+    const json = JSON.parse(line, revive);
+    return isDeeper(json, MAX_JSON_DEPTH) ? null : json;
   } catch {
     return null;
   }
@@ -113,27 +144,47 @@ class NumberLiteral {
 }
 
 /**
- * Format a JSON value over several lines, without control characters.
+ * Return true if a value is nested deeper than a number of levels.
  *
  * @param {unknown} value
- * @param {string} [indent]
- * @returns {string}
+ * @param {number} levels
+ * @returns {boolean}
  */
-export function formatJson(value, indent = "") {
-  if (value instanceof NumberLiteral) return value.text;
-  if (value === null || typeof value !== "object") return plainText(JSON.stringify(value));
-  const deeper = `${indent}  `;
-  const entries = Array.isArray(value)
-    ? value.map((item) => formatJson(item, deeper))
-    : Object.entries(value).map(
-        ([name, item]) => `${plainText(JSON.stringify(name))}: ${formatJson(item, deeper)}`,
-      );
-  const [open, close] = Array.isArray(value) ? "[]" : "{}";
-  if (!entries.length) return open + close;
-  return `${open}\n${entries.map((entry) => deeper + entry).join(",\n")}\n${indent}${close}`;
+function isDeeper(value, levels) {
+  if (value === null || typeof value !== "object") return false;
+  return levels === 0 || Object.values(value).some((item) => isDeeper(item, levels - 1));
 }
 
-/** @param {unknown} value */
-function formatInline(value) {
-  return formatJson(value).replace(/\n\s*/g, " ");
+/**
+ * Format a JSON value, without control characters: over several lines, or in one. What is behind a
+ * number of characters is left out.
+ *
+ * @param {unknown} value
+ * @param {{maxChars?: number, isInline?: boolean}} [options]
+ */
+export function formatJson(value, { maxChars = MAX_JSON_CHARS, isInline = false } = {}) {
+  let text = "";
+  /** @param {unknown} item @param {string} indent */
+  const write = (item, indent) => {
+    if (item instanceof NumberLiteral) text += item.text;
+    else if (item === null || typeof item !== "object") text += plainText(JSON.stringify(item));
+    else writeItems(item, indent);
+  };
+  /** @param {object} items @param {string} indent */
+  const writeItems = (items, indent) => {
+    const isList = Array.isArray(items);
+    const entries = Object.entries(items);
+    const deeper = isInline ? " " : `${indent}  `;
+    text += isList ? "[" : "{";
+    for (const [index, [name, item]] of entries.entries()) {
+      if (text.length > maxChars) break;
+      text += `${index ? "," : ""}${deeper}`;
+      if (!isList) text += `${plainText(JSON.stringify(name))}: `;
+      write(item, deeper);
+    }
+    if (entries.length) text += isInline ? " " : indent;
+    text += isList ? "]" : "}";
+  };
+  write(value, "\n");
+  return text.length > maxChars ? `${text.slice(0, maxChars)} …` : text;
 }

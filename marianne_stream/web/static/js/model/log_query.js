@@ -13,13 +13,14 @@ export function searchParameters(text, { regex = false } = {}) {
 }
 
 /**
- * Return the pattern that finds the same text in a line; null if there is none.
+ * Return the pattern that finds the same text in a line; null if there is none, or if it may take
+ * long: the server's expressions run in linear time, those of a browser do not.
  *
  * @param {string} text
  * @param {{regex?: boolean}} [options]
  */
 export function highlightPattern(text, { regex = false } = {}) {
-  if (!text) return null;
+  if (!text || (regex && mayBacktrack(text))) return null;
   try {
     const flags = !regex && ignoresCase(text) ? "giu" : "gu";
     return new RegExp(regex ? text : escapePattern(text), flags);
@@ -27,6 +28,22 @@ export function highlightPattern(text, { regex = false } = {}) {
     // The server's syntax (RE2) is another one: matches are shown without a highlight.
     return null;
   }
+}
+
+/**
+ * Return true if a browser may try very many ways to match an expression: one with a repeated group,
+ * or with several parts that may repeat.
+ *
+ * @param {string} text
+ */
+function mayBacktrack(text) {
+  const atoms = text.replace(/\\.|\[(?:\\.|[^\]\\])*\]/gsu, "x").replace(/([*+?}])\?/g, "$1");
+  const count = (/** @type {RegExp} */ part) => atoms.match(part)?.length ?? 0;
+  const hasRepeatedGroup = /\)[*+?{]/.test(atoms);
+  const repeats = count(/[*+]|\{\d*,\d*\}/g);
+  return (
+    hasRepeatedGroup || repeats > 1 || count(/[^(]\?/g) > 3 || count(/\((?!\?[:=!<])|\(\?:/g) > 3
+  );
 }
 
 /** @param {string} text */

@@ -2,17 +2,22 @@
 
 /** @typedef {{text: string, url: string}} TextPiece `url` is "" for text that is no link. */
 
-// Control characters have been replaced by control pictures.
-const URL_START = /https?:\/\/[^\s<>"'`{}|\\^\u2400-\u2421\ufffd]+/giu;
+/** Longer URLs are not links. */
+const MAX_URL_CHARS = 2_000;
+
+/** Number of links in a text; further URLs are not links. */
+const MAX_LINKS = 200;
+
+// Quotes, and the punctuation of East Asian scripts, end a URL: a browser copies a URL with these
+// characters encoded. Control characters have been replaced by control pictures.
+const URL_START =
+  /https?:\/\/[^\s<>"'`{}|\\^“”„‘«»‹›、。，！？；：（）「」『』【】《》〈〉\u2400-\u2421\ufffd]+/giu;
 
 /** Punctuation that ends a sentence rather than a URL. */
-const TRAILING = /[.,;:!?*_~]+$/;
+const TRAILING = ".,;:!?*_~’";
 
-/** @type {[string, string][]} */
-const BRACKETS = [
-  ["(", ")"],
-  ["[", "]"],
-];
+/** @type {Record<string, string>} */
+const OPENING_BRACKETS = { ")": "(", "]": "[" };
 
 /**
  * Split text into links and what is between them.
@@ -25,10 +30,14 @@ export function splitLinks(text) {
   /** @type {TextPiece[]} */
   const pieces = [];
   let from = 0;
+  let links = 0;
   for (const match of text.matchAll(URL_START)) {
+    if (links >= MAX_LINKS) break;
+    if (match[0].length > MAX_URL_CHARS) continue;
     const found = trimUrl(match[0]);
     const url = parseHttpUrl(found);
     if (!url) continue;
+    links += 1;
     if (match.index > from) pieces.push({ text: text.slice(from, match.index), url: "" });
     pieces.push({ text: found, url });
     from = match.index + found.length;
@@ -43,22 +52,18 @@ export function splitLinks(text) {
  * @param {string} url
  */
 function trimUrl(url) {
-  for (;;) {
-    const shorter = url.replace(TRAILING, "");
-    const bracket = BRACKETS.find(([open, close]) => {
-      return shorter.endsWith(close) && count(shorter, close) > count(shorter, open);
-    });
-    if (!bracket && shorter === url) return url;
-    url = bracket ? shorter.slice(0, -1) : shorter;
+  /** @type {Record<string, number>} number of each bracket. */
+  const counts = { "(": 0, ")": 0, "[": 0, "]": 0 };
+  for (const character of url) if (character in counts) counts[character] += 1;
+  let end = url.length;
+  for (; end > 0; end -= 1) {
+    const last = url[end - 1];
+    const opening = OPENING_BRACKETS[last];
+    const isUnopened = opening !== undefined && counts[last] > counts[opening];
+    if (isUnopened) counts[last] -= 1;
+    else if (!TRAILING.includes(last)) break;
   }
-}
-
-/**
- * @param {string} text
- * @param {string} character
- */
-function count(text, character) {
-  return text.split(character).length - 1;
+  return url.slice(0, end);
 }
 
 /** @param {string} text */

@@ -4,19 +4,18 @@ import { parseRuns, plainText } from "../model/ansi.js";
 import { isEntryHead } from "../model/log_entries.js";
 import { formatJson, MAX_SHOWN_CHARS, parseLine } from "../model/log_line.js";
 import { lineTime } from "../model/log_line_time.js";
-import { splitLinks } from "../model/text_links.js";
 import { formatBytes } from "../model/time_format.js";
 import { h } from "./dom.js";
+import { LogText } from "./log_text.js";
 
 /** @typedef {import("../model/log_rows.js").LogRow} Row */
-/** @typedef {import("../model/ansi.js").TextStyle} TextStyle */
 
 /**
  * @typedef {object} RowOptions
  * @property {RegExp | null} pattern text to highlight.
  * @property {import("../model/time_format.js").TimeFormat} times
  * @property {string} day heading above the row; "" for none.
- * @property {boolean} isLong the line is shown in part unless the reader opens it.
+ * @property {boolean} mayBeLong the line is shown in part, if it is long, unless the reader opens it.
  * @property {boolean} isEntryOpen the lines below it in its entry are shown.
  * @property {(event: MouseEvent) => void} onNumberClick
  * @property {() => void} onToggle is called when the fields of a JSON line, or a long line, are opened
@@ -43,8 +42,9 @@ const GAP_LABELS = {
   rotated_away: "Lines were removed by log rotation here",
 };
 
-/** @type {("bold" | "dim" | "italic" | "underline" | "strike")[]} */
-const STYLE_CLASSES = ["bold", "dim", "italic", "underline", "strike"];
+/** Number of elements in the text of a line, and of one that the reader has opened. */
+const MAX_ELEMENTS = 200;
+const MAX_OPENED_ELEMENTS = 2_000;
 
 /**
  * Make the element of a row.
@@ -58,7 +58,7 @@ export function makeRow(row, options) {
     const job = row.job ? makeJobName(row.job) : null;
     return h("div", { class: `row marker ${row.kind}` }, h("span", {}, job, markerText(row)));
   }
-  const { times, day, isLong, onNumberClick, onToggle } = options;
+  const { times, day, mayBeLong, onNumberClick, onToggle } = options;
   const maxChars = row.isWhole ? Infinity : MAX_SHOWN_CHARS;
   const { json } = (row.parsed ??= parseLine(row.text, row, maxChars));
   const number = h(
@@ -77,11 +77,11 @@ export function makeRow(row, options) {
     h("span.level", {}, LEVEL_LABELS[row.level ?? ""] ?? ""),
     isEntryHead(row) ? makeEntryToggle(row, options) : null,
     makeLineText(row, row.parsed, options),
-    isLong ? makeWholeToggle(row, onToggle) : null,
-    json && row.isOpen ? h("pre.fields", {}, formatJson(json)) : null,
+    mayBeLong ? makeWholeToggle(row, onToggle) : null,
+    json && row.isOpen ? makeFields(json, options) : null,
   );
   element.classList.toggle("json", json !== null);
-  element.classList.toggle("cut", isLong && !row.isWhole);
+  element.classList.toggle("cut", mayBeLong && !row.isWhole);
   element.classList.toggle("context", row.isMatch === false);
   return element;
 }
@@ -108,11 +108,21 @@ export function makeJobName({ id, colour }) {
  * @param {import("../model/log_line.js").ParsedLine} parsed
  * @param {RowOptions} options
  */
-function makeLineText(row, parsed, { pattern, isLong, onToggle }) {
+function makeLineText(row, parsed, { pattern, mayBeLong, onToggle }) {
   const toggle = parsed.json ? makeFieldsToggle(row, onToggle) : null;
-  const isCut = row.truncated && (row.isWhole || !isLong);
+  const isCut = row.truncated && (row.isWhole || !mayBeLong);
   const cut = isCut ? h("span.truncated", {}, " … cut at 64 KB") : null;
-  return h("span.text", {}, toggle, makeText(parsed, pattern), cut);
+  const text = new LogText(pattern, row.isWhole ? MAX_OPENED_ELEMENTS : MAX_ELEMENTS);
+  return h("span.text", {}, toggle, text.makeLine(parsed), cut);
+}
+
+/**
+ * @param {Record<string, unknown>} json
+ * @param {RowOptions} options
+ */
+function makeFields(json, { pattern }) {
+  const text = new LogText(pattern, MAX_OPENED_ELEMENTS);
+  return h("pre.fields", {}, text.make(formatJson(json)));
 }
 
 /**
@@ -129,7 +139,7 @@ export function makePartialRow({ text, number }, pattern) {
     h("span.number", {}, String(number)),
     h("time", {}),
     h("span.level", {}),
-    h("span.text", {}, makeText({ runs, json: null, fields: [] }, pattern)),
+    h("span.text", {}, new LogText(pattern, MAX_ELEMENTS).makeRuns(runs)),
   );
 }
 
@@ -141,89 +151,6 @@ function makeTime(row, times) {
   const { text, title, kind } = lineTime(row, times);
   const received = kind === "received" ? h("span", { "aria-label": "read" }, "↓ ") : null;
   return h("time", { title: title || null, "data-kind": kind || null }, received, text);
-}
-
-/**
- * @param {import("../model/log_line.js").ParsedLine} parsed
- * @param {RegExp | null} pattern
- */
-function makeText({ runs, fields }, pattern) {
-  const text = runs.flatMap((run) => makeRun(run, pattern));
-  const fieldElements = fields.flatMap(([name, value]) => [
-    " ",
-    h("span.field", {}, h("span.field-name", {}, `${name}=`), makeLinkedText(value, pattern)),
-  ]);
-  return [...text, ...fieldElements];
-}
-
-/**
- * Make the nodes of a run of styled text, with links, and matches highlighted.
- *
- * @param {import("../model/ansi.js").TextRun} run
- * @param {RegExp | null} pattern
- * @returns {(Node | string)[]}
- */
-function makeRun({ text, style }, pattern) {
-  const pieces = makeLinkedText(text, pattern);
-  if (!Object.values(style).some(Boolean)) return pieces;
-  const { fg, bg } = style.inverse
-    ? { fg: style.bg ?? "background", bg: style.fg ?? "text" }
-    : style;
-  const span = h("span.ansi", {}, pieces);
-  span.classList.add(...STYLE_CLASSES.filter((name) => style[name]));
-  setColour(span, "fg", fg);
-  setColour(span, "bg", bg);
-  return [span];
-}
-
-/**
- * @param {string} text
- * @param {RegExp | null} pattern
- */
-function makeLinkedText(text, pattern) {
-  return splitLinks(text).flatMap((piece) => makePiece(piece, pattern));
-}
-
-/**
- * @param {import("../model/text_links.js").TextPiece} piece
- * @param {RegExp | null} pattern
- * @returns {(Node | string)[]}
- */
-function makePiece({ text, url }, pattern) {
-  const pieces = highlight(text, pattern);
-  if (!url) return pieces;
-  const attributes = { href: url, target: "_blank", rel: "noopener noreferrer", tabindex: -1 };
-  return [h("a.link", attributes, pieces)];
-}
-
-/**
- * @param {HTMLElement} span
- * @param {"fg" | "bg"} which
- * @param {string | undefined} colour
- */
-function setColour(span, which, colour) {
-  if (!colour) return;
-  if (colour.startsWith("#")) {
-    span.style.setProperty(which === "fg" ? "color" : "background-color", colour);
-  } else span.setAttribute(`data-${which}`, colour);
-}
-
-/**
- * @param {string} text
- * @param {RegExp | null} pattern
- * @returns {(Node | string)[]}
- */
-function highlight(text, pattern) {
-  if (!pattern) return [text];
-  const pieces = [];
-  let from = 0;
-  for (const match of text.matchAll(pattern)) {
-    if (!match[0]) continue;
-    pieces.push(text.slice(from, match.index), h("mark", {}, match[0]));
-    from = match.index + match[0].length;
-  }
-  pieces.push(text.slice(from));
-  return pieces.filter((piece) => piece !== "");
 }
 
 /**
@@ -280,6 +207,8 @@ function makeWholeToggle(row, onToggle) {
       type: "button",
       tabindex: -1,
       "aria-expanded": String(isWhole),
+      // Shown once the line is known not to fit.
+      hidden: !isWhole && !row.parsed?.isCut,
       onclick: () => {
         row.isWhole = !isWhole;
         row.parsed = undefined;

@@ -116,9 +116,10 @@ export class LogRowLayout {
       const row = this.#window.rows[index];
       if (this.#metrics.isHidden(row)) continue;
       const drawn = this.#elements.get(this.firstSerial + index);
-      drawn.height ||= drawn.element.getBoundingClientRect().height;
-      this.#metrics.remember(row, drawn.height);
-      const growth = this.#heights.set(index, drawn.height);
+      if (drawn.isPending) continue;
+      const height = this.#elements.measure(drawn);
+      this.#metrics.remember(row, height);
+      const growth = this.#heights.set(index, height);
       hasChanged ||= growth !== 0;
       if (index < firstVisible) above += growth;
     }

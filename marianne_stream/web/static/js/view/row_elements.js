@@ -2,16 +2,20 @@
 
 import { isEntryHead } from "../model/log_entries.js";
 import { dayHeading, lineTime, MAX_LOOKBACK_ROWS } from "../model/log_line_time.js";
+import { h } from "./dom.js";
 import { makeRow } from "./log_row.js";
+
+/** @typedef {import("../model/log_rows.js").LogRow} Row */
 
 /**
  * @typedef {object} DrawnRow
- * @property {import("../model/log_rows.js").LogRow} row
+ * @property {Row} row
  * @property {HTMLElement} element
  * @property {number} height in pixels; 0 before it is measured.
- * @property {HTMLElement | null} toggle of the fields of a JSON line, of an entry, or of a long line.
  * @property {NodeListOf<HTMLAnchorElement>} links
  * @property {number} lineCount of the entry that begins with the row; 0 for none.
+ * @property {boolean | undefined} isMatch of the row.
+ * @property {boolean} [isPending] the element only takes the room of the row.
  */
 
 /**
@@ -27,7 +31,10 @@ import { makeRow } from "./log_row.js";
 const MAX_ELEMENTS = 600;
 const KEPT_ROWS = 150;
 
-const TOGGLES = ".fields-toggle, .entry-toggle, .whole-toggle";
+/** Number of characters of the rows that are made in a frame; lines may be long. */
+const MAX_FRAME_CHARS = 64 * 1024;
+
+const TOGGLES = ".fields-toggle, .entry-toggle, .whole-toggle:not([hidden])";
 
 export class RowElements {
   #window;
@@ -36,6 +43,11 @@ export class RowElements {
   #rows = new Map();
   /** @type {RegExp | null} text to highlight in rows that are made from now on. */
   pattern = null;
+  /** True if lines are left out between matches. */
+  hasContext = false;
+  /** True if rows are missing since too much was to be drawn in a frame. */
+  hasPending = false;
+  #frameChars = 0;
 
   /**
    * @param {import("../model/log_window.js").LogWindow} window
@@ -44,6 +56,12 @@ export class RowElements {
   constructor(window, options) {
     this.#window = window;
     this.#options = options;
+  }
+
+  /** Begin with a frame, in which a limited number of characters is drawn. */
+  startFrame() {
+    this.#frameChars = 0;
+    this.hasPending = false;
   }
 
   /**
@@ -55,25 +73,89 @@ export class RowElements {
   get(serial) {
     const known = this.#rows.get(serial);
     const row = this.#window.getRow(serial);
-    if (known && known.row === row && known.lineCount === headLineCount(row)) return known;
+    if (known && row && isSame(known, row)) return known;
+    if (this.#frameChars >= MAX_FRAME_CHARS) return this.#makePending(serial);
+    this.#frameChars += row?.text.length ?? 0;
     const drawn = this.#make(serial);
     this.#rows.set(serial, drawn);
     return drawn;
   }
 
   /**
-   * Return the element of a row, marked as selected or current.
+   * Return the elements of rows, marked as selected, current or pinned. Hidden rows have none.
+   *
+   * @param {number} first serial.
+   * @param {number} last serial.
+   * @param {object} marks
+   * @param {number[]} marks.pinned serials of other rows to return, in order.
+   * @param {{first: number, last: number} | null} marks.selected
+   * @param {number} marks.current
+   */
+  getMarked(first, last, { pinned, selected, current }) {
+    const serials = [
+      ...pinned.filter((serial) => serial < first),
+      ...Array.from({ length: last - first + 1 }, (_, index) => first + index),
+      ...pinned.filter((serial) => serial > last),
+    ];
+    return serials.flatMap((serial) => {
+      const row = this.#window.getRow(serial);
+      if (!row || this.#options.metrics.isHidden(row)) return [];
+      const { element, links } = this.get(serial);
+      const isSelected = selected !== null && serial >= selected.first && serial <= selected.last;
+      element.classList.toggle("selected", isSelected);
+      element.classList.toggle("current", serial === current);
+      element.classList.toggle("pinned", serial < first || serial > last);
+      // Tab reaches the links of the current line.
+      for (const link of links) link.tabIndex = serial === current ? 0 : -1;
+      return [element];
+    });
+  }
+
+  /**
+   * Measure a drawn row, and offer to open it if not all of it is shown.
+   *
+   * @param {DrawnRow} drawn
+   */
+  measure(drawn) {
+    const { element } = drawn;
+    if (drawn.height) return drawn.height;
+    const [text, toggle] = [findText(element), findWholeToggle(element)];
+    if (toggle?.hidden && text && text.scrollHeight > text.clientHeight + 1) toggle.hidden = false;
+    drawn.height = element.getBoundingClientRect().height;
+    return drawn.height;
+  }
+
+  /**
+   * Return the button of a row that opens its fields, its entry, or the rest of it; null for none.
    *
    * @param {number} serial
-   * @param {{isSelected: boolean, isCurrent: boolean}} marks
+   * @returns {HTMLElement | null}
    */
-  mark(serial, { isSelected, isCurrent }) {
-    const { element, links } = this.get(serial);
-    element.classList.toggle("selected", isSelected);
-    element.classList.toggle("current", isCurrent);
-    // Tab reaches the links of the current line.
-    for (const link of links) link.tabIndex = isCurrent ? 0 : -1;
-    return element;
+  findToggle(serial) {
+    return this.get(serial).element.querySelector(TOGGLES);
+  }
+
+  /**
+   * Find the first match of the search in a drawn row, opening a long line if the match is behind
+   * what is shown of it.
+   *
+   * @param {number} serial
+   * @param {HTMLElement} viewport
+   * @returns {{isOpened: boolean, distance: number}} distance of the match from the middle of the
+   *   viewport; 0 if it is in the viewport, or if there is none.
+   */
+  findMatch(serial, viewport) {
+    if (!this.pattern || !this.#window.has(serial)) return { isOpened: false, distance: 0 };
+    const { element } = this.get(serial);
+    const [text, toggle] = [findText(element), findWholeToggle(element)];
+    const mark = text?.querySelector("mark")?.getBoundingClientRect();
+    const isShown = mark !== undefined && mark.bottom <= bottomOf(text) + 1;
+    const canOpen = toggle?.getAttribute("aria-expanded") === "false" && !toggle.hidden;
+    if (!isShown && canOpen) toggle.click();
+    const view = viewport.getBoundingClientRect();
+    const isInView = !isShown || (mark.top >= view.top && mark.bottom <= view.bottom);
+    const distance = isInView ? 0 : mark.top - (view.top + view.bottom) / 2;
+    return { isOpened: !isShown && canOpen, distance };
   }
 
   /**
@@ -123,12 +205,12 @@ export class RowElements {
    * @param {(serial: number) => number} moved returns the new serial of a row.
    */
   move(insertedAt, moved) {
-    // Rows of the same day may be above them now.
-    for (const serial of insertedAt) {
-      if (this.#rows.get(serial)?.element.querySelector(".day")) this.#rows.delete(serial);
-    }
     this.#rows = new Map([...this.#rows].map(([serial, drawn]) => [moved(serial), drawn]));
     for (const [serial, { element }] of this.#rows) element.dataset.serial = String(serial);
+    // Rows of the same day may be above them now.
+    for (const serial of insertedAt.map(moved)) {
+      if (this.#rows.get(serial)?.element.querySelector(".day")) this.#rows.delete(serial);
+    }
   }
 
   /**
@@ -157,7 +239,7 @@ export class RowElements {
       pattern: this.pattern,
       times,
       day: dayHeading((other) => this.#dayAt(other), index, times.today),
-      isLong: metrics.isLong(row),
+      mayBeLong: metrics.mayBeLong(row),
       isEntryOpen: row.entry?.isOpen ?? !metrics.areEntriesFolded,
       onNumberClick: (event) => onSelect(ownSerial(), event.shiftKey),
       onToggle: () => {
@@ -173,10 +255,26 @@ export class RowElements {
       row,
       element,
       height: 0,
-      toggle: element.querySelector(TOGGLES),
       links: element.querySelectorAll("a.link"),
       lineCount: headLineCount(row),
+      isMatch: row.isMatch,
     };
+  }
+
+  /**
+   * Make an element that takes the room of a row until the next frame.
+   *
+   * @param {number} serial
+   * @returns {DrawnRow}
+   */
+  #makePending(serial) {
+    const row = /** @type {Row} */ (this.#window.getRow(serial));
+    const height = this.#options.metrics.estimate(row);
+    const element = h("div.row", { "data-serial": serial });
+    element.style.height = `${height}px`;
+    this.hasPending = true;
+    const links = element.querySelectorAll("a");
+    return { row, element, height, links, lineCount: 0, isMatch: undefined, isPending: true };
   }
 
   /**
@@ -186,9 +284,7 @@ export class RowElements {
    */
   #isApart(index) {
     const [before, row] = [this.#window.rows[index - 1], this.#window.rows[index]];
-    if (before?.kind !== "line" || (row.isMatch !== false && before.isMatch !== false)) {
-      return false;
-    }
+    if (!this.hasContext || before?.kind !== "line" || row.kind !== "line") return false;
     return row.number !== before.number + 1;
   }
 
@@ -198,7 +294,39 @@ export class RowElements {
   }
 }
 
-/** @param {import("../model/log_rows.js").LogRow} row */
+/**
+ * Return true if a drawn row is as it would be drawn now.
+ *
+ * @param {DrawnRow} drawn
+ * @param {Row} row
+ */
+function isSame(drawn, row) {
+  const { lineCount, isMatch } = drawn;
+  return drawn.row === row && lineCount === headLineCount(row) && isMatch === row.isMatch;
+}
+
+/**
+ * @param {HTMLElement} element of a row.
+ * @returns {HTMLElement | null}
+ */
+function findText(element) {
+  return element.querySelector(".text");
+}
+
+/**
+ * @param {HTMLElement} element of a row.
+ * @returns {HTMLElement | null}
+ */
+function findWholeToggle(element) {
+  return element.querySelector(".whole-toggle");
+}
+
+/** @param {HTMLElement | null} element */
+function bottomOf(element) {
+  return element?.getBoundingClientRect().bottom ?? 0;
+}
+
+/** @param {Row} row */
 function headLineCount(row) {
   return isEntryHead(row) ? (row.entry?.lineCount ?? 0) : 0;
 }

@@ -2,8 +2,7 @@
 
 import { isFolded } from "../model/log_entries.js";
 import { MAX_SHOWN_CHARS } from "../model/log_line.js";
-import { isWiderThan } from "../model/text_width.js";
-import { h } from "./dom.js";
+import { h, setAttribute } from "./dom.js";
 
 /** @typedef {import("../model/log_rows.js").LogRow} Row */
 
@@ -15,6 +14,9 @@ const PROBE_CHARS = 20;
 
 /** Number of rows of text from which a line is shown in part. */
 export const MAX_TEXT_ROWS = 10;
+
+/** Number of columns of a tab, the widest character. */
+const MAX_COLUMNS = 4;
 
 export class RowMetrics {
   lineHeight = 18;
@@ -35,9 +37,8 @@ export class RowMetrics {
     if (row.height && row.heightLayout === this.#layoutKey(row)) return row.height;
     if (row.kind !== "line") return this.lineHeight + MARKER_PADDING_PX;
     if (!this.wrap) return this.lineHeight;
-    if (this.isLong(row) && !row.isWhole) return (MAX_TEXT_ROWS + 1) * this.lineHeight;
-    const chars = Math.min(row.text.length, 8_000);
-    return Math.max(1, Math.ceil(chars / this.#columns)) * this.lineHeight;
+    const rows = Math.max(1, Math.ceil(row.text.length / this.#columns));
+    return (row.isWhole ? rows : Math.min(rows, MAX_TEXT_ROWS + 1)) * this.lineHeight;
   }
 
   /**
@@ -50,13 +51,14 @@ export class RowMetrics {
   }
 
   /**
-   * Return true if a line is so long that only its beginning is shown unless the reader opens it.
+   * Return true if a line may take more rows than are shown unless the reader opens it: a character
+   * takes up to `MAX_COLUMNS` columns, and a word that is wrapped leaves up to half of a row empty.
    *
    * @param {Row} row
    */
-  isLong(row) {
-    const chars = this.wrap ? MAX_TEXT_ROWS * this.#columns : MAX_SHOWN_CHARS;
-    return row.kind === "line" && isWiderThan(row.text, chars);
+  mayBeLong(row) {
+    const chars = this.wrap ? (MAX_TEXT_ROWS * this.#columns) / MAX_COLUMNS : MAX_SHOWN_CHARS;
+    return row.kind === "line" && row.text.length > chars;
   }
 
   /**
@@ -80,10 +82,26 @@ export class RowMetrics {
     const text = h("span.text", {}, letters);
     const probe = h("div.row.line.probe", {}, text);
     container.append(probe);
+    container.style.setProperty("--text-rows", String(MAX_TEXT_ROWS));
     this.lineHeight = Number.parseFloat(getComputedStyle(probe).lineHeight) || this.lineHeight;
     const charWidth = letters.getBoundingClientRect().width / PROBE_CHARS || 7;
     this.#columns = Math.max(10, Math.floor(text.getBoundingClientRect().width / charWidth));
     probe.remove();
+  }
+
+  /**
+   * Show the columns that a window uses.
+   *
+   * @param {HTMLElement} element
+   * @param {import("../model/log_window.js").LogWindow} window
+   * @returns {boolean} true if these are others now.
+   */
+  showColumns(element, { hasTimes, hasLevels, hasEntries }) {
+    const used = [hasTimes && "times", hasLevels && "levels", hasEntries && "entries"];
+    const columns = used.filter(Boolean).join(" ");
+    const haveChanged = element.dataset.columns !== columns;
+    setAttribute(element, "data-columns", columns);
+    return haveChanged;
   }
 
   /** @param {Row} row */

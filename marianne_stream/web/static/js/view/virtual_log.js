@@ -3,11 +3,12 @@
  * for any number of rows. Heights of rows that were never drawn are estimated.
  */
 
-import { h, setAttribute, setChildren } from "./dom.js";
+import { h, setChildren } from "./dom.js";
 import { makePartialRow } from "./log_row.js";
 import { RowElements } from "./row_elements.js";
 import { LogRowLayout } from "./log_row_layout.js";
 import { RowMetrics } from "./row_metrics.js";
+import { keepSelection } from "./row_selection.js";
 import { ScrollTracker } from "./scroll_tracker.js";
 
 /**
@@ -46,6 +47,8 @@ export class VirtualLog {
   #partial = null;
   /** Serials of rows that stay in the page, in order: a selection of the browser begins or ends there. */
   #pinned = /** @type {number[]} */ ([]);
+  /** Serial of a row whose match is to be brought into view. */
+  #revealed = NaN;
   #isDrawPending = false;
   #scrollTracker;
   /** Serial of the current line; NaN for none. */
@@ -90,7 +93,7 @@ export class VirtualLog {
   reset() {
     this.#elements.clear();
     this.#pinned = [];
-    this.#updateColumns();
+    this.#metrics.showColumns(this.element, this.#window);
     this.#layout.reset();
     this.draw();
   }
@@ -101,7 +104,7 @@ export class VirtualLog {
    * @param {{added: number, dropped: number}} change
    */
   onAppend({ added, dropped }) {
-    const haveColumnsChanged = this.#updateColumns();
+    const haveColumnsChanged = this.#metrics.showColumns(this.element, this.#window);
     if (dropped) {
       const droppedHeight = this.#layout.offset(Math.min(dropped, this.#layout.length));
       this.#layout.rebuild();
@@ -126,7 +129,7 @@ export class VirtualLog {
     this.#elements.move(insertedAt, moved);
     const top = this.#layout.insert(this.element.scrollTop, moved);
     if (!this.isFollowing) this.#scrollTo(top);
-    if (this.#updateColumns()) this.#onResize();
+    if (this.#metrics.showColumns(this.element, this.#window)) this.#onResize();
     this.draw();
   }
 
@@ -171,6 +174,11 @@ export class VirtualLog {
     this.#pinned = serials.filter((serial) => this.#window.has(serial)).sort((a, b) => a - b);
   }
 
+  /** @param {boolean} hasContext lines are left out between matches. */
+  setContext(hasContext) {
+    this.#elements.hasContext = hasContext;
+  }
+
   /** @param {RegExp | null} pattern text to highlight. */
   setPattern(pattern) {
     this.#elements.pattern = pattern;
@@ -197,12 +205,21 @@ export class VirtualLog {
     const row = this.#window.getRow(serial);
     if (row?.entry && this.#metrics.isHidden(row)) {
       row.entry.isOpen = true;
+      this.#elements.drop(this.#layout.findEntryHead(serial));
       this.#layout.rebuild();
     }
     const middle = (this.element.clientHeight - this.#metrics.lineHeight) / 2;
     this.#scrollTo(this.#layout.offset(serial - this.#layout.firstSerial) - middle);
-    this.#elements.clear();
+    this.#revealed = serial;
     this.draw();
+  }
+
+  /** Bring the match in a row that was scrolled to into view: a long line may hide it. */
+  #revealMatch() {
+    const { isOpened, distance } = this.#elements.findMatch(this.#revealed, this.element);
+    if (!isOpened) this.#revealed = NaN;
+    // Scrolling draws.
+    if (distance) this.#scrollTo(this.element.scrollTop + distance);
   }
 
   scrollToStart() {
@@ -222,6 +239,8 @@ export class VirtualLog {
    * @param {number} by
    */
   step(by) {
+    // Keys of the browser, such as Ctrl+A, are for the log as well from now on.
+    if (!this.element.contains(document.activeElement)) this.element.focus({ preventScroll: true });
     const [first, last] = this.visibleRange;
     const isVisible = this.current >= first && this.current <= last;
     const next = isVisible ? this.current + by : by > 0 && !this.isFollowing ? first : last;
@@ -261,7 +280,7 @@ export class VirtualLog {
   toggleCurrent() {
     const row = this.#window.getRow(this.current);
     if (!row) return;
-    const { toggle } = this.#elements.get(this.current);
+    const toggle = this.#elements.findToggle(this.current);
     if (toggle) toggle.click();
     else if (row.entry) this.#toggleEntry(this.current);
   }
@@ -304,23 +323,16 @@ export class VirtualLog {
     else this.draw();
   }
 
-  /** Show the columns that the window uses; return true if these are others now. */
-  #updateColumns() {
-    const { hasTimes, hasLevels, hasEntries } = this.#window;
-    const used = [hasTimes && "times", hasLevels && "levels", hasEntries && "entries"];
-    const columns = used.filter(Boolean).join(" ");
-    const haveChanged = this.element.dataset.columns !== columns;
-    setAttribute(this.element, "data-columns", columns);
-    return haveChanged;
-  }
-
   #draw() {
     const { scrollTop, clientHeight } = this.element;
     if (!this.#layout.length) {
       setChildren(this.#inner, []);
       this.#sizer.style.height = "0px";
+      // Older lines may match.
+      this.#options.onNearStart();
       return;
     }
+    this.#elements.startFrame();
     const endTop = () => Math.max(0, this.#layout.total - clientHeight);
     let top = this.isFollowing ? endTop() : scrollTop;
     for (let pass = 0; pass < MAX_PASSES; pass += 1) {
@@ -335,6 +347,8 @@ export class VirtualLog {
     this.#sizer.style.height = `${this.#layout.total}px`;
     if (this.isFollowing) this.#scrollTo(this.#layout.total);
     this.#elements.dropFar(this.visibleRange, this.#pinned);
+    if (this.#elements.hasPending) this.draw();
+    else this.#revealMatch();
     if (top < LOAD_DISTANCE_PX) this.#options.onNearStart();
     if (this.#layout.total - top - clientHeight < LOAD_DISTANCE_PX) this.#options.onNearEnd();
   }
@@ -346,26 +360,13 @@ export class VirtualLog {
    * @param {number} to
    */
   #placeRows(from, to) {
-    const [first, last] = [this.#layout.firstSerial + from, this.#layout.firstSerial + to];
-    const serials = [
-      ...this.#pinned.filter((serial) => serial < first),
-      ...Array.from({ length: to - from + 1 }, (_, index) => first + index),
-      ...this.#pinned.filter((serial) => serial > last),
-    ];
-    const selected = this.#selection.range;
-    const elements = [];
-    for (const serial of serials) {
-      const row = this.#window.getRow(serial);
-      if (!row || this.#metrics.isHidden(row)) continue;
-      const isSelected = selected !== null && serial >= selected.first && serial <= selected.last;
-      const element = this.#elements.mark(serial, {
-        isSelected,
-        isCurrent: serial === this.current,
-      });
-      element.classList.toggle("pinned", serial < first || serial > last);
-      elements.push(element);
-    }
-    setChildren(this.#inner, elements);
+    const { firstSerial } = this.#layout;
+    const elements = this.#elements.getMarked(firstSerial + from, firstSerial + to, {
+      pinned: this.#pinned,
+      selected: this.#selection.range,
+      current: this.current,
+    });
+    keepSelection(this.#inner, () => setChildren(this.#inner, elements));
     this.#inner.style.transform = `translateY(${this.#layout.offset(from)}px)`;
     this.#sizer.style.height = `${this.#layout.total}px`;
   }
