@@ -239,10 +239,18 @@ async def test_filter_shows_matches_with_lines_around_them_and_new_ones(
     append_numbered(log_path, 3001, 3001)
     append_text(log_path, "2026-11-24T03:00:01 [info] another line 5 of this log\n")
     append_numbered(log_path, 3003, 3003)
-    await expect(page.locator(".row.line").last).to_contain_text("another line 5 of this log")
+    await wait_for_numbers(page, [*range(3, 10), *range(2498, 2503), *range(3000, 3004)])
+    await expect(page.locator(".row.context")).to_have_count(12)
+    await expect(page.locator(".row.apart")).to_have_count(2)
+    # The search counts new matches.
+    count = page.locator(".log-search .count")
+    await expect(count).to_have_text("2 of 4")
     # Without the filter, the match stays in sight among all lines.
     await page.locator(".log-rows").focus()
     await page.keyboard.press("N")
+    await expect(page.locator(".row.current .number")).to_have_text("3002")
+    await page.keyboard.press("N")
+    await expect(page.locator(".row.current .number")).to_have_text("5")
     async with page.expect_response(re.compile(r"/logs/lines\?limit=1$")):
         await page.keyboard.press("m")
     await expect(log_row(page, 4)).to_be_visible()
@@ -250,59 +258,3 @@ async def test_filter_shows_matches_with_lines_around_them_and_new_ones(
     # New lines are counted from here.
     append_numbered(log_path, 3004, 3004)
     await expect(page.locator(".new-lines-button")).to_have_text("↓ 1 new line")
-
-
-async def test_jump_to_time_shows_first_line_of_that_time(
-    user: BrowserUser, log_path: Path
-) -> None:
-    append_text(
-        log_path,
-        "".join(
-            f"2026-11-24T{3 + n // 3600:02}:{n // 60 % 60:02}:{n % 60:02} [info] line {n}\n"
-            for n in range(1, 9001)
-        ),
-    )
-    page = await user.open_page("/jobs/lantern")
-    await expect(log_row(page, 9000)).to_be_visible()
-    await page.locator(".log-rows").focus()
-    await page.keyboard.press("d")
-    field = page.get_by_label("Go to")
-    await expect(field).to_be_focused()
-    assert (await field.input_value()).startswith("2026-11-24T05:")
-    await expect(page.locator(".log-jump")).to_contain_text("as the lines show it")
-    await field.fill("2026-11-24T03:20:30")
-    await page.keyboard.press("Enter")
-    await expect(page.locator(".row.current .number")).to_have_text("1230")
-    await expect(page.locator(".log-jump")).to_be_hidden()
-    await page.get_by_role("button", name="Go to time").click()
-    await field.fill("2026-11-25T00:00:00")
-    await page.get_by_role("button", name="Go", exact=True).click()
-    await expect(page.locator(".log-note")).to_contain_text("no line of this time or later")
-    await expect(log_row(page, 9000)).to_be_visible()
-    await page.get_by_role("button", name="Close").click()
-    await expect(page.locator(".log-note")).to_be_hidden()
-
-
-async def test_short_link_tells_if_the_line_is_another_one(
-    user: BrowserUser, log_path: Path
-) -> None:
-    append_numbered(log_path, 1, 3000)
-    page = await user.open_page("/jobs/lantern#L6-L9")
-    await expect(page.locator(".row.selected")).to_have_count(4)
-    await expect(page.locator(".row.current .number")).to_have_text("6")
-    await expect(page.locator(".log-note")).to_be_hidden()
-    await log_row(page, 7).get_by_role("button").click()
-    fragment = page.url.partition("#")[2]
-    assert fragment.startswith("L7.")
-    log_path.write_text("")
-    append_numbered(log_path, 101, 200)
-    other = await user.open_page(f"/jobs/lantern#{fragment}")
-    await expect(other.locator(".log-note")).to_contain_text(
-        "Line 7 is not the line that this link was made for"
-    )
-    await expect(other.locator(".row.current .text")).to_contain_text("line 107 of many")
-    gone = await user.open_page("/jobs/lantern#L5000")
-    await expect(gone.locator(".log-note")).to_contain_text(
-        "Line 5000 could not be found in the log."
-    )
-    await expect(gone.locator(".row .text", has_text="line 200 of many")).to_be_visible()

@@ -209,13 +209,73 @@ test("search reads to the start of the log, retries when busy, and wraps around"
   context.mock.timers.tick(1000);
   await running;
   assert.deepEqual(requests, [null, "c7", "c7"]);
-  assert.deepEqual(
-    search.matches.map(({ cursor }) => cursor),
-    ["c9", "c8", "c2"],
+  assert.deepEqual(search.matches, ["c9", "c8", "c2"]);
+  assert.equal(await search.step(1), "c8");
+  assert.equal(await search.step(-1), "c9");
+  assert.equal(await search.step(-1), "c2");
+  assert.equal(search.wrappedTo, "oldest");
+});
+
+/**
+ * Make a search of which the test gives the pages.
+ *
+ * @param {Partial<LogPage>[]} pages
+ */
+function makeSearch(pages) {
+  /** @type {unknown[]} */
+  const requests = [];
+  const search = new LogSearch(
+    async ({ before, after }) => {
+      requests.push(after ?? before);
+      const page = pages.shift();
+      if (!page) throw new Error("no page is left");
+      return { lines: [], before: null, ...page };
+    },
+    () => {},
   );
-  assert.equal(search.step(1)?.cursor, "c8");
-  assert.equal(search.step(-1)?.cursor, "c9");
-  assert.equal(search.step(-1)?.cursor, "c2");
+  return { search, requests };
+}
+
+/** @param {number} number */
+const match = (number) => ({ cursor: `c${number}`, line_number: number, line: "x" });
+
+test("search goes on behind its newest match among lines written since", async () => {
+  const { search, requests } = makeSearch([
+    { lines: [match(1), match(2)], after: "end" },
+    { after: "middle", stopped_by: "time" },
+    { lines: [match(5), match(6)], after: "end2", stopped_by: "end" },
+    { after: "end3", stopped_by: "end" },
+    { lines: [match(9)], after: "end4", stopped_by: "end" },
+  ]);
+  await search.run();
+  assert.equal(await search.step(-1), "c5");
+  assert.deepEqual([search.matches, search.wrappedTo], [["c6", "c5", "c2", "c1"], ""]);
+  assert.equal(await search.step(-1), "c6");
+  assert.equal(await search.step(-1), "c1");
+  assert.equal(search.wrappedTo, "oldest");
+  await search.refresh();
+  assert.deepEqual([search.matches[0], search.current], ["c9", 4]);
+  assert.deepEqual(requests, [null, "end", "middle", "end2", "end3"]);
+});
+
+test("search that still runs wraps at neither end", async () => {
+  let isRunning = true;
+  const search = new LogSearch(
+    ({ before }) =>
+      before
+        ? new Promise((resolve) => {
+            if (!isRunning) resolve({ lines: [], before: null });
+          })
+        : Promise.resolve({ lines: [match(8), match(9)], before: "c8" }),
+    () => {},
+  );
+  search.run();
+  await new Promise(setImmediate);
+  assert.equal(await search.step(-1), null);
+  assert.equal(await search.step(1), "c8");
+  assert.equal(await search.step(1), null);
+  assert.equal(search.wrappedTo, "");
+  isRunning = false;
 });
 
 test("replay buffer has the current partial line, and none that was completed", () => {

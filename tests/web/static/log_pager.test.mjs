@@ -123,3 +123,59 @@ test("without a newest page a stream is asked, unless another request came", asy
   assert.equal(await replaced, false);
   assert.equal(calls.filter(([name]) => name === "onNewest").length, 1);
 });
+
+test("log is not followed with parameters that the server refuses", async () => {
+  const { pager, requests, calls } = makePager(new LogWindow());
+  const loaded = pager.loadNewest();
+  requests[0].reject(Object.assign(new Error("regex is invalid"), { status: 400 }));
+  assert.equal(await loaded, true);
+  assert.deepEqual(calls, [["onMessage", "regex is invalid"]]);
+});
+
+test("newest page without a match says that the search goes on, and older pages are loaded", async () => {
+  const { pager, requests, calls } = makePager(new LogWindow());
+  const loaded = pager.loadNewest();
+  requests[0].resolve({ ...makePage([], "c500"), after: "c900", stopped_by: "time" });
+  await loaded;
+  assert.deepEqual(calls, [
+    ["onMessage", "Searching older lines …"],
+    ["onNewest", "c900"],
+  ]);
+  pager.loadOlder();
+  assert.equal(requests[1].before, "c500");
+  requests[1].resolve(makePage([7], null));
+  await nextTurn();
+  assert.deepEqual(calls.slice(2), [
+    ["onOlder", { added: 1 }],
+    ["onMessage", ""],
+  ]);
+});
+
+test("matches written since are loaded with the lines around them, each line once", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const window = new LogWindow();
+  const { pager, requests, calls } = makePager(window);
+  const page = makePage([4, 5, 6], "c4");
+  page.lines.forEach((line) => (line.match = line.line_number === 5));
+  const loaded = pager.loadNewest();
+  requests[0].resolve({ ...page, after: "c6" });
+  await loaded;
+  pager.loadWrittenSoon();
+  pager.loadWrittenSoon();
+  context.mock.timers.tick(1_000);
+  assert.deepEqual([requests.length, requests[1].after], [2, "c6"]);
+  const newer = makePage([5, 6, 7, 8], "c5");
+  newer.lines.forEach((line) => (line.match = line.line_number === 6));
+  requests[1].resolve({ ...newer, after: "c8", stopped_by: "end" });
+  await nextTurn();
+  assert.deepEqual(lineNumbers(window), [4, 5, 6, 7, 8]);
+  assert.deepEqual(
+    window.rows.map(({ isMatch }) => isMatch),
+    [false, true, true, false, false],
+  );
+  assert.deepEqual(calls.at(-1), ["onNewer", { added: 2, dropped: 0 }]);
+  pager.loadWrittenSoon();
+  pager.cancel();
+  context.mock.timers.tick(1_000);
+  assert.equal(requests.length, 2);
+});

@@ -25,6 +25,12 @@
 export const PAGE_LINES = 1000;
 export const CONTEXT_LINES = 600;
 
+/** Time after which new matches are loaded, with the lines behind them. */
+const WRITTEN_DELAY_MS = 1_000;
+
+/** Status of a response to parameters that the server does not accept. */
+const BAD_REQUEST = 400;
+
 /** After a failed request, pause loading while scrolling for this long. */
 export const RETRY_DELAY_MS = 2_000;
 
@@ -35,6 +41,8 @@ export class LogPager {
   /** @type {AbortController | null} */
   #abort = null;
   #pausedUntil = 0;
+  /** @type {ReturnType<typeof setTimeout> | null} */
+  #writtenTimer = null;
 
   /**
    * @param {LogWindow} window
@@ -56,8 +64,7 @@ export class LogPager {
       // Rows were dropped while the request was in progress: the page would leave a hole.
       if (this.#window.before !== before) return;
       this.#on.onOlder(this.#window.prepend(page));
-      const goesOn = !page.lines.length && page.before !== null;
-      this.#on.onMessage(goesOn ? "Searching older lines …" : "");
+      this.#on.onMessage(searchMessage(page));
     });
   }
 
@@ -75,6 +82,26 @@ export class LogPager {
       if (page.stopped_by !== "end") return;
       this.#window.atEnd = true;
       this.#on.onEndReached(this.#window.after);
+    });
+  }
+
+  /** Load what has been written since the newest lines were loaded, in a moment. */
+  loadWrittenSoon() {
+    this.#writtenTimer ??= setTimeout(() => this.#loadWritten(), WRITTEN_DELAY_MS);
+  }
+
+  #loadWritten() {
+    this.#writtenTimer = null;
+    const { after, atEnd } = this.#window;
+    if (!atEnd || !after) return;
+    if (this.#isBusy()) {
+      this.loadWrittenSoon();
+      return;
+    }
+    this.#load({ after, limit: PAGE_LINES }, (page) => {
+      if (this.#window.after !== after || !this.#window.atEnd) return;
+      this.#on.onNewer(this.#window.append(page));
+      if (page.stopped_by !== "end") this.loadWrittenSoon();
     });
   }
 
@@ -101,14 +128,13 @@ export class LogPager {
    * Replace the window by the line with a number or a time, and those around it.
    *
    * @param {PageQuery} place the parameters `line` and `check`, or `time`.
-   * @returns {Promise<string | null>} cursor of the line; "" if there is none, null if the page was
-   *   not loaded.
+   * @returns {Promise<LogPage | null>} the page, whose `target` is the line; null if it was not loaded.
    */
   async jumpToPlace(place) {
-    /** @type {string | null} */
-    let target = null;
-    await this.#jump({ ...place, limit: CONTEXT_LINES }, (page) => (target = page.target ?? ""));
-    return target;
+    /** @type {LogPage | null} */
+    let found = null;
+    await this.#jump({ ...place, limit: CONTEXT_LINES }, (page) => (found = page));
+    return found;
   }
 
   /**
@@ -121,17 +147,21 @@ export class LogPager {
     const abort = (this.#abort = new AbortController());
     /** @type {LogPage | null} */
     let page = null;
+    /** @type {any} */
+    let failure = null;
     try {
       page = await this.#fetchPage({ limit: PAGE_LINES }, abort.signal);
-    } catch {
-      // The stream waits for a log that does not exist yet, and connects again to a server.
+    } catch (error) {
+      failure = error;
     }
     if (this.#abort !== abort) return false;
     this.#abort = null;
     if (page) this.#window.replace(page, { atEnd: true });
     else this.#window.clear();
-    this.#on.onMessage("");
-    this.#on.onNewest(page?.after ?? "");
+    const isRefused = failure?.status === BAD_REQUEST;
+    this.#on.onMessage(isRefused ? describeError(failure) : searchMessage(page));
+    // Otherwise the stream waits for a log that does not exist yet, and connects again to a server.
+    if (!isRefused) this.#on.onNewest(page?.after ?? "");
     return true;
   }
 
@@ -139,6 +169,8 @@ export class LogPager {
   cancel() {
     this.#abort?.abort();
     this.#abort = null;
+    if (this.#writtenTimer !== null) clearTimeout(this.#writtenTimer);
+    this.#writtenTimer = null;
   }
 
   /**
@@ -181,6 +213,15 @@ export class LogPager {
       return false;
     }
   }
+}
+
+/**
+ * Return a message if the search for the lines of a page goes on; "" otherwise.
+ *
+ * @param {LogPage | null} page
+ */
+function searchMessage(page) {
+  return page && !page.lines.length && page.before !== null ? "Searching older lines …" : "";
 }
 
 /**

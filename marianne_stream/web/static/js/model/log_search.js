@@ -1,7 +1,5 @@
 /** Search through a whole log, on the server, page by page from its end. */
 
-/** @typedef {{cursor: string, number: number, line: string}} LogMatch */
-
 /** Number of matches at which a search stops. */
 const MAX_MATCHES = 10_000;
 
@@ -12,11 +10,13 @@ const TOO_MANY_REQUESTS = 429;
 const BUSY_RETRY_MS = 1_000;
 
 export class LogSearch {
-  /** @type {LogMatch[]} newest first. */
+  /** @type {string[]} cursors of the matching lines, newest first. */
   matches = [];
   /** Index of the current match; -1 before the first is found. */
   current = -1;
   isDone = false;
+  /** True once the server has answered: the text is one that can be searched for. */
+  isAccepted = false;
   /** True if the search stopped at the limit of matches. */
   hasMore = false;
   /** Error that ended the search, as a sentence; "" if there is none. */
@@ -25,6 +25,10 @@ export class LogSearch {
   wrappedTo = "";
   /** Number of bytes of the log that were searched. */
   readBytes = 0;
+  /** Cursor of the end of what was searched; "" before the first page. */
+  #end = "";
+  /** @type {Promise<void> | null} search for newer matches in progress. */
+  #refresh = null;
   #fetchPage;
   #onChange;
   #abort = new AbortController();
@@ -44,14 +48,11 @@ export class LogSearch {
     let before = null;
     try {
       do {
-        const page = await this.#fetch(before);
+        const page = await this.#fetch({ before });
+        this.isAccepted = true;
+        this.#end ||= page.after ?? "";
         this.readBytes += page.read_bytes ?? 0;
-        this.matches.push(
-          ...page.lines
-            .filter(({ match }) => match !== false)
-            .reverse()
-            .map(({ cursor, line_number: number, line }) => ({ cursor, number, line })),
-        );
+        this.matches.push(...matchCursors(page));
         before = page.before;
         this.hasMore = before !== null && this.matches.length >= MAX_MATCHES;
         if (this.current < 0 && this.matches.length) this.current = 0;
@@ -70,29 +71,53 @@ export class LogSearch {
     this.#abort.abort();
   }
 
+  /** Search what was written since. */
+  async refresh() {
+    if (!this.isDone || this.error || !this.#end) return;
+    this.#refresh ??= this.#searchNewer().finally(() => (this.#refresh = null));
+    await this.#refresh;
+  }
+
   /**
    * Go to another match: +1 to an older one, -1 to a newer one. Behind the last one this goes on at
    * the other end, as `wrappedTo` tells.
    *
    * @param {number} by
-   * @returns {LogMatch | null} null if there is none in this direction, or none yet.
+   * @returns {Promise<string | null>} its cursor; null if there is none in this direction, or none yet.
    */
-  step(by) {
+  async step(by) {
+    const isInside = () => this.current + by >= 0 && this.current + by < this.matches.length;
+    if (!isInside()) await this.refresh();
     const count = this.matches.length;
-    const next = this.current + by;
     this.wrappedTo = "";
-    if (!count || (next >= count && !this.isDone)) return null;
-    if (next >= count) this.wrappedTo = "newest";
-    else if (next < 0) this.wrappedTo = "oldest";
-    this.current = (next + count) % count;
+    if (!count || (!isInside() && !this.isDone)) return null;
+    if (!isInside()) this.wrappedTo = by > 0 ? "newest" : "oldest";
+    this.current = (this.current + by + count) % count;
     return this.matches[this.current];
   }
 
-  /** @param {string | null} before cursor. */
-  async #fetch(before) {
+  async #searchNewer() {
+    try {
+      for (let isAtEnd = false; !isAtEnd;) {
+        const page = await this.#fetch({ after: this.#end });
+        this.#end = page.after ?? this.#end;
+        isAtEnd = page.stopped_by === "end";
+        const newer = matchCursors(page);
+        if (!newer.length) continue;
+        this.matches.unshift(...newer);
+        this.current = this.current < 0 ? 0 : this.current + newer.length;
+        this.#onChange();
+      }
+    } catch {
+      // The matches that are known stay. The next step, or the next line, tries again.
+    }
+  }
+
+  /** @param {{before?: string | null, after?: string}} place */
+  async #fetch(place) {
     for (;;) {
       try {
-        return await this.#fetchPage({ before, limit: PAGE_LINES }, this.#abort.signal);
+        return await this.#fetchPage({ ...place, limit: PAGE_LINES }, this.#abort.signal);
       } catch (error) {
         if (/** @type {{status?: number}} */ (error).status !== TOO_MANY_REQUESTS) throw error;
         await new Promise((resolve) => setTimeout(resolve, BUSY_RETRY_MS));
@@ -100,4 +125,16 @@ export class LogSearch {
       }
     }
   }
+}
+
+/**
+ * Return the cursors of the matches of a page, newest first.
+ *
+ * @param {import("./log_rows.js").LogPage} page
+ */
+function matchCursors({ lines }) {
+  return lines
+    .filter(({ match }) => match !== false)
+    .map(({ cursor }) => cursor)
+    .reverse();
 }

@@ -16,7 +16,14 @@ export class LogJumpBar {
   /** @type {"local" | "utc" | "written"} */
   #zone = "local";
   #zoneName = h("span.muted");
-  #input = h("input", { type: "datetime-local", step: 1, required: true, id: "log-jump-time" });
+  #input = h("input", {
+    type: "datetime-local",
+    step: 1,
+    required: true,
+    // Without it, a year may have six digits.
+    max: "9999-12-31T23:59:59",
+    id: "log-jump-time",
+  });
 
   /** @param {JumpBarOptions} options */
   constructor(options) {

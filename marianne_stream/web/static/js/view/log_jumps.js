@@ -66,11 +66,11 @@ export class LogJumps {
    */
   async toTime(time) {
     const { pager, notes, onNothing } = this.#options;
-    const cursor = await pager.jumpToPlace({ time });
-    if (cursor) await this.toLine(cursor);
-    else if (cursor === "") {
+    const page = await pager.jumpToPlace({ time });
+    if (page?.target) await this.toLine(page.target);
+    else if (page) {
       onNothing();
-      notes.showNote("The log has no line of this time or later: this is its end.");
+      notes.showNote(noTimeSentence(page));
     }
   }
 
@@ -78,10 +78,11 @@ export class LogJumps {
    * Show and select the lines of a link.
    *
    * @param {LineRange} range
+   * @param {string} note to show unless there is another; "" for none.
    */
-  async toRange(range) {
+  async toRange(range, note) {
     const { window, selection, rows, notes, onJump, onNothing } = this.#options;
-    notes.showNote("");
+    notes.showNote(note);
     const first = await this.#goToFirst(range);
     if (Number.isNaN(first)) {
       if (!window.lastCursor) onNothing();
@@ -94,8 +95,8 @@ export class LogJumps {
     }
     selection.select(first);
     const last = findLast();
-    if (Number.isNaN(last)) notes.showNote("The end of this range is not in the log.");
-    else selection.select(last, { extend: true });
+    if (Number.isNaN(last)) notes.showNote("Only the first of these lines are selected.");
+    selection.select(Number.isNaN(last) ? window.nextSerial - 1 : last, { extend: true });
     rows.draw();
     onJump();
   }
@@ -107,8 +108,7 @@ export class LogJumps {
    */
   async #goToFirst({ from, first, check = "" }) {
     const { window, pager, notes } = this.#options;
-    const place = { line: first ?? 0, check };
-    const cursor = from ?? (await pager.jumpToPlace(place));
+    const cursor = from ?? (await pager.jumpToPlace({ line: first ?? 0, check }))?.target;
     if (!cursor || !(await this.toLine(cursor))) return NaN;
     if (!isSameLine(cursor, check)) {
       notes.showNote(
@@ -135,4 +135,16 @@ export class LogJumps {
     }
     return NaN;
   }
+}
+
+/**
+ * Return a sentence on a page that holds no line of a time.
+ *
+ * @param {import("../model/log_rows.js").LogPage} page
+ */
+function noTimeSentence({ lines, stopped_by: stoppedBy }) {
+  if (stoppedBy === "time") return "No line of this time was found in the time that a search has.";
+  return lines.some(({ logged_at: time }) => time)
+    ? "The log has no line of this time or later: this is its end."
+    : "The lines of this log give no times.";
 }

@@ -25,3 +25,14 @@ export class LogNotes {
     setText(this.#noteText, sentence);
   }
 }
+
+/**
+ * Return a sentence on a log of which no line is shown.
+ *
+ * @param {object | null} filter
+ * @param {string} level "" for all.
+ */
+export function emptyLogText(filter, level) {
+  if (filter) return "No line of this log matches";
+  return level ? "No line has this level" : "No lines yet";
+}

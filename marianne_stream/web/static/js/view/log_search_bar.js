@@ -10,12 +10,18 @@ import { makeIcon } from "./icons.js";
  * @typedef {object} SearchBarOptions
  * @property {import("../model/log_pager.js").FetchPage} fetchPage
  * @property {(pattern: RegExp | null) => void} onPattern highlights the text to find; null for none.
- * @property {(match: import("../model/log_search.js").LogMatch) => void} onMatch shows a match.
+ * @property {(cursor: string) => void} onMatch shows a match.
  * @property {(filter: LogFilter | null) => void} onFilter shows matches only; null for all lines.
  * @property {(sentence: string) => void} onAnnounce
  */
 
 /** @typedef {Record<string, string | number>} LogFilter query of the matches, and `context`. */
+
+/** Limit of a text, which is a part of an address that the server limits. */
+const MAX_TEXT_CHARS = 400;
+
+/** New lines are searched at most once in this time. */
+const REFRESH_DELAY_MS = 2_000;
 
 /** Choices for the number of lines around each match. */
 const CONTEXTS = [0, 1, 2, 3, 5, 10, 20, 50];
@@ -33,6 +39,8 @@ export class LogSearchBar {
   #stepButtons;
   /** Filter in use, as JSON: it is applied when it changes. */
   #filter = "null";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #refreshTimer;
 
   /** @param {SearchBarOptions} options */
   constructor(options) {
@@ -41,6 +49,7 @@ export class LogSearchBar {
       type: "search",
       placeholder: "Search the whole log",
       "aria-label": "Search the whole log",
+      maxlength: MAX_TEXT_CHARS,
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKeyDown(event),
       oninput: () => this.input.value || this.clear(),
     });
@@ -76,7 +85,17 @@ export class LogSearchBar {
   }
 
   close() {
+    clearTimeout(this.#refreshTimer);
     this.#search?.close();
+  }
+
+  /** Count the matches among new lines as well. */
+  onNewLines() {
+    if (!this.#search) return;
+    this.#refreshTimer ??= setTimeout(() => {
+      this.#refreshTimer = undefined;
+      this.#search?.refresh();
+    }, REFRESH_DELAY_MS);
   }
 
   /**
@@ -84,11 +103,15 @@ export class LogSearchBar {
    *
    * @param {number} by
    */
-  step(by) {
-    const match = this.#search?.step(by);
+  async step(by) {
+    const search = this.#search;
+    const match = await search?.step(by);
+    if (!search || search !== this.#search) return;
     this.#update();
-    const { wrappedTo } = this.#search ?? {};
-    if (wrappedTo) this.#options.onAnnounce(`No more matches: going on at the ${wrappedTo}.`);
+    const { wrappedTo, hasMore, matches } = search;
+    const count = matches.length.toLocaleString("en");
+    const reason = hasMore ? `These are the newest ${count} matches` : "No more matches";
+    if (wrappedTo) this.#options.onAnnounce(`${reason}: going on at the ${wrappedTo}.`);
     if (match) this.#options.onMatch(match);
   }
 
@@ -96,6 +119,13 @@ export class LogSearchBar {
   clear() {
     this.#end();
     this.#applyFilter();
+  }
+
+  /** End the search, and show all lines. */
+  reset() {
+    this.input.value = "";
+    setAttribute(this.#filterToggle, "aria-pressed", "false");
+    this.clear();
   }
 
   /** Show matches only, or all lines. */
@@ -164,13 +194,17 @@ export class LogSearchBar {
     this.#update();
   }
 
-  /** Tell the filter that is chosen, if it is another one. */
+  /**
+   * Tell the filter that is chosen, if it is another one. A text filters once the server has accepted
+   * it.
+   */
   #applyFilter() {
     const isOn = this.#filterToggle.getAttribute("aria-pressed") === "true";
     this.#contextSelect.hidden = !isOn;
+    if (isOn && this.#search && !this.#search.isAccepted && !this.#search.error) return;
     const parameters = searchParameters(this.#text, { regex: this.#isRegex });
     const context = Number(this.#contextSelect.value);
-    const filter = isOn && this.#search ? { ...parameters, context } : null;
+    const filter = isOn && this.#search?.isAccepted ? { ...parameters, context } : null;
     const text = JSON.stringify(filter);
     if (text === this.#filter) return;
     this.#filter = text;
@@ -191,15 +225,16 @@ export class LogSearchBar {
       (query, signal) => this.#options.fetchPage({ ...parameters, ...query }, signal),
       () => {
         this.#update();
+        this.#applyFilter();
         if (isShown || search.current < 0) return;
         isShown = true;
-        this.#options.onMatch(search.matches[search.current]);
+        // With the filter, the newest match is the last line.
+        if (this.#filter === "null") this.#options.onMatch(search.matches[search.current]);
       },
     );
     this.#search = search;
     this.#options.onPattern(highlightPattern(this.#text, options));
     this.#update();
-    this.#applyFilter();
     search.run();
   }
 

@@ -77,7 +77,11 @@ export class LogSelector {
     selection.select(window.nextSerial - 1, { extend: true });
     rows.setFollowing(false);
     rows.draw();
-    if (window.before !== null) notes.showNote("Only the lines that are loaded are selected.");
+    if (window.before !== null || !window.atEnd) {
+      notes.showNote(
+        "Only the lines that are loaded are selected. Download the log for all of them.",
+      );
+    }
     onSelectAll();
   }
 }

@@ -37,13 +37,14 @@ export class LogStream {
    * Follow the log; a subscription that exists ends.
    *
    * @param {string} cursor position to follow from; "" for the newest lines.
+   * @param {number} [tailLines] number of newest lines to begin with, without a cursor.
    */
-  follow(cursor) {
+  follow(cursor, tailLines = TAIL_LINES) {
     this.end();
     this.#cursor = cursor;
     this.hasEnded = false;
     const { page, jobId, getFilter } = this.#options;
-    const part = jobPart("log", jobId, { tail_lines: TAIL_LINES, ...getFilter() });
+    const part = jobPart("log", jobId, { tail_lines: tailLines, ...getFilter() });
     this.#unsubscribe = page.follow({
       part,
       cursor,
@@ -57,12 +58,13 @@ export class LogStream {
     this.follow(this.#cursor);
   }
 
-  /** Follow the log from its present end, unless it is followed meanwhile. */
+  /** Follow the log from its present end, unless it is followed. */
   async followFromEnd() {
+    if (this.isOpen && !this.hasEnded) return;
     const before = this.#unsubscribe;
     const path = withQuery(jobPath(this.#options.jobId, "logs", "lines"), { limit: 1 });
     const { after } = await getJson(path).catch(() => ({ after: "" }));
-    if (!this.#isClosed && this.#unsubscribe === before) this.follow(after ?? "");
+    if (!this.#isClosed && this.#unsubscribe === before) this.follow(after ?? "", 0);
   }
 
   /** End the subscription. */

@@ -8,7 +8,7 @@ import { h, setAttribute } from "./dom.js";
 import { LogControls } from "./log_controls.js";
 import { LogJumpBar } from "./log_jump_bar.js";
 import { LogJumps } from "./log_jumps.js";
-import { LogNotes } from "./log_notes.js";
+import { emptyLogText, LogNotes } from "./log_notes.js";
 import { LogSearchBar } from "./log_search_bar.js";
 import { countLines, LogSelector } from "./log_selector.js";
 import { makeLogShortcuts } from "./log_shortcuts.js";
@@ -122,9 +122,15 @@ export class LogView {
   onFragmentChange() {
     const { range } = this.#jumps;
     if (!range) return false;
+    const isCut = Boolean(this.#controls.level || this.#filter);
+    if (isCut) {
+      this.#controls.levelSelect.value = "";
+      this.#search.reset();
+      this.#stream.end();
+    }
     this.#rows.setFollowing(false);
     this.#stream.followFromEnd();
-    this.#jumps.toRange(range);
+    this.#jumps.toRange(range, isCut ? "All lines are shown, for the link." : "");
     return true;
   }
 
@@ -171,7 +177,7 @@ export class LogView {
     return new LogSearchBar({
       fetchPage: (query, signal) => this.#fetchPage(query, signal),
       onPattern: (pattern) => this.#rows.setPattern(pattern),
-      onMatch: ({ cursor }) => this.#jumps.toLine(cursor),
+      onMatch: (cursor) => this.#jumps.toLine(cursor),
       onFilter: (filter) => this.#setFilter(filter),
       onAnnounce: (sentence) => this.#page.announcer.announce(sentence),
     });
@@ -267,6 +273,7 @@ export class LogView {
     const row = this.#window.getRow(this.#rows.current);
     this.#filter = filter;
     setAttribute(this.#rows.element, "data-filter", filter ? "on" : null);
+    this.#rows.setContext(Boolean(filter?.context));
     this.#stream.end();
     this.#restart();
     // All lines again: stay at the match.
@@ -276,9 +283,14 @@ export class LogView {
   /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
   #applyEvents(events) {
     const { isFollowing } = this.#rows;
-    const change = this.#window.applyEvents(events, { keepRows: !isFollowing });
+    this.#search.onNewLines();
+    // Matches with lines around them are loaded in a moment.
+    const shown = this.#filter?.context ? events.filter(({ event }) => event !== "log") : events;
+    const loadedLines = events.length - shown.length;
+    if (loadedLines) this.#pager.loadWrittenSoon();
+    const change = this.#window.applyEvents(shown, { keepRows: !isFollowing });
     if (change.cleared) this.#pager.cancel();
-    if (!isFollowing) this.#newLines += change.received;
+    if (!isFollowing) this.#newLines += change.received + loadedLines;
     if (change.cleared) this.#rows.reset();
     else if (change.added || change.dropped) this.#rows.onAppend(change);
     this.#update();
@@ -349,9 +361,8 @@ export class LogView {
    * @type {import("../model/log_pager.js").FetchPage}
    */
   #fetchRows(query, signal) {
-    const isPlace = query.around || query.line || query.time;
-    const context = isPlace ? null : (this.#filter?.context ?? null);
-    return this.#fetchPage({ ...this.#filter, context: context || null, ...query }, signal);
+    const context = this.#filter?.context || null;
+    return this.#fetchPage({ ...this.#filter, context, ...query }, signal);
   }
 
   /** @type {import("../model/log_pager.js").FetchPage} */
@@ -367,17 +378,17 @@ export class LogView {
 
   #update() {
     const { isFollowing } = this.#rows;
-    const { atEnd, partial, isFromConductor } = this.#window;
+    const { atEnd, partial, isFromConductor, hasEntries } = this.#window;
     this.#rows.showPartial(atEnd ? partial : null);
     this.#source.hidden = !isFromConductor;
     this.#toEnd.update({ isFollowing, atEnd, count: this.#newLines });
-    const { hasEntries } = this.#window;
     this.#controls.update({ isFollowing, hasEntries, status: this.#statusText() });
   }
 
   #statusText() {
     if (!this.#window.rows.length && !this.#window.partial) {
-      return this.#phase === "live" || this.#phase === "ended" ? "No lines yet" : "";
+      const isKnown = !this.#window.before && ["live", "ended"].includes(this.#phase);
+      return isKnown ? emptyLogText(this.#filter, this.#controls.level) : "";
     }
     if (this.#window.isMissing) return "No log";
     const count = this.#selection.lines.length;
