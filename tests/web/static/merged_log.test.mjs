@@ -271,6 +271,17 @@ test("reader who does not follow keeps the lines, up to the limit", () => {
   assert.equal(merging.window.rows.at(-1)?.number, 30);
 });
 
+test("new lines that wait are all kept while older ones are shown", () => {
+  const merging = new Merging({ maxRows: 10_000 });
+  merging.open(makePage(["00:01"], "c2", 2), makePage(["00:02"]));
+  const lines = Array.from({ length: 1500 }, (_, index) => event(index + 3));
+  merging.receive(A, ...lines);
+  merging.log.addOlder(A, "c2", makePage(["00:00"]));
+  merging.log.showOlder();
+  merging.flush();
+  assert.equal(merging.window.rows.length, 1503);
+});
+
 test("merged log keeps the newest rows, and starts anew", () => {
   const merging = new Merging({ maxRows: 10 });
   merging.receive(A, ...Array.from({ length: 30 }, (_, index) => event(index + 1)));

@@ -159,7 +159,7 @@ export class JobLines {
   /** @param {LogRow[]} rows that were dropped at the start of the lines shown. */
   returnOlder(rows) {
     this.older.push(...rows);
-    if (this.older.length <= MAX_WAITING) return;
+    if (!rows.length || this.older.length <= MAX_WAITING) return;
     this.older.splice(0, this.older.length - MAX_WAITING);
     const first = this.older.find(isLine);
     this.before = first?.cursor ?? this.before;
@@ -170,7 +170,7 @@ export class JobLines {
   /** @param {LogRow[]} rows that were dropped at the end of the lines shown. */
   returnNewer(rows) {
     this.newer = rows.concat(this.newer);
-    if (this.newer.length <= MAX_WAITING) return;
+    if (!rows.length || this.newer.length <= MAX_WAITING) return;
     this.newer.length = MAX_WAITING;
     this.cursor = this.newer.findLast(isLine)?.cursor ?? this.cursor;
     this.#noteNewest(this.newer);

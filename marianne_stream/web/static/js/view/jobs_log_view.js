@@ -148,7 +148,7 @@ export class JobsLogView {
       now: () => this.#page.clock.now() || Date.now(),
       onOlder: ({ added }) => {
         this.#rows.onInsert({ prepended: added });
-        if (!this.#log.isAtEnd) this.#streams.end();
+        if (!this.#log.isAtEnd) this.#leaveEnd();
         this.#update();
       },
       onNewer: (change) => this.#onMerged(change),
@@ -157,8 +157,6 @@ export class JobsLogView {
       onMessage: (sentence) => {
         this.#loadMessage = sentence;
         this.#update();
-        // A window too small to be scrolled loads more by drawing.
-        if (sentence) this.#rows.draw();
       },
     });
   }
@@ -340,10 +338,16 @@ export class JobsLogView {
     this.#notes.showNote(`${plainText(id)}: the lines shown before are no longer in its log.`);
   }
 
+  /** Follow no longer: the window is full, and newer lines are loaded when the reader comes there. */
+  #leaveEnd() {
+    this.#streams.end();
+    this.#newLines = 0;
+  }
+
   #merge() {
     const change = this.#log.flush(Date.now(), { keepRows: !this.#rows.isFollowing });
-    if (!this.#log.isAtEnd) this.#streams.end();
     if (change && !this.#rows.isFollowing) this.#newLines += change.added;
+    if (!this.#log.isAtEnd) this.#leaveEnd();
     if (change) this.#onMerged(change);
     this.#update();
   }
