@@ -99,8 +99,10 @@ class Merging {
 
 test("lines of several jobs are in the order of their own times", () => {
   const merging = new Merging();
-  merging.receive(A, event(1, "2026-11-24T03:00:01"), event(2, "2026-11-24T03:00:03Z"));
-  merging.receive(B, event(1, "2026-11-24T04:00:02+01:00"), event(2, "2026-11-24T03:00:03.5"));
+  merging.log.localOffset = "+0545";
+  merging.log.clear();
+  merging.receive(A, event(1, "2026-11-24T08:45:01"), event(2, "2026-11-24T03:00:03Z"));
+  merging.receive(B, event(1, "2026-11-24T04:00:02+01:00"), event(2, "2026-11-24T08:45:03.5"));
   assert.deepEqual(merging.flush()?.insertedAt, []);
   assert.equal(merging.shown, "a1 b1 a2 b2");
   merging.receive(A, event(3, "2026-11-24T03:00:03.123456789"));

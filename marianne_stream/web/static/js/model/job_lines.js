@@ -38,12 +38,17 @@ export class JobLines {
   #lastKind = null;
   #oldestAt = Infinity;
   #newestAt = -Infinity;
+  #localOffset;
   /** Number of lines since the last one that gives a time. */
   #untimedLines = Infinity;
 
-  /** @param {LogJob} job */
-  constructor(job) {
+  /**
+   * @param {LogJob} job
+   * @param {string} localOffset of the server's local time from UTC: `+0100`.
+   */
+  constructor(job, localOffset) {
     this.job = job;
+    this.#localOffset = localOffset;
   }
 
   /** Time from which on all older lines are loaded. */
@@ -194,7 +199,7 @@ export class JobLines {
   #setTimes(rows, { isComplete, earliest = -Infinity, latest = Infinity, receivedAt = latest }) {
     let at = earliest;
     for (const row of rows) {
-      const own = loggedTime(row);
+      const own = this.#ownTime(row);
       if (own <= receivedAt + MAX_AHEAD_MS) at = Math.max(at, own);
       row.job = this.job;
       row.at = at === -Infinity ? NaN : Math.min(at, latest);
@@ -221,6 +226,11 @@ export class JobLines {
     this.#lastNumber = rows.findLast(isLine)?.number ?? this.#lastNumber;
   }
 
+  /** @param {LogRow} row */
+  #ownTime({ loggedAt = "" }) {
+    return parseLoggedTime(loggedAt, this.#localOffset);
+  }
+
   /**
    * @param {LogRow} row
    * @param {number} receivedAt
@@ -228,7 +238,7 @@ export class JobLines {
   #liveTime(row, receivedAt) {
     const previous = this.#newestAt;
     if (row.kind !== "line") return previous === -Infinity ? receivedAt : previous;
-    const own = loggedTime(row);
+    const own = this.#ownTime(row);
     if (own <= receivedAt + MAX_AHEAD_MS) {
       this.#untimedLines = 0;
       return Math.max(previous, own);
@@ -240,19 +250,21 @@ export class JobLines {
 }
 
 /**
- * Return the time that a line gives; NaN if it gives none. A time without a zone is taken to be in
- * UTC, as the server does.
+ * Return a time as a line gives it; NaN if it gives none. A time without an offset is taken for the
+ * server's local time, as the server does.
  *
- * @param {{loggedAt?: string}} row
+ * @param {string} text ISO 8601.
+ * @param {string} localOffset
  */
-export function loggedTime({ loggedAt = "" }) {
-  const milliseconds = loggedAt.replace(/(\.\d{3})\d+/, "$1");
-  return Date.parse(/(Z|[+-]\d\d:\d\d)$/i.test(loggedAt) ? milliseconds : `${milliseconds}Z`);
+export function parseLoggedTime(text, localOffset) {
+  const milliseconds = text.replace(/(\.\d{3})\d+/, "$1");
+  const offset = localOffset.replace(/(\d\d)(\d\d)$/, "$1:$2");
+  return Date.parse(/(Z|[+-]\d\d:\d\d)$/i.test(text) ? milliseconds : `${milliseconds}${offset}`);
 }
 
 /** @param {LogRow} row */
-function givesTime(row) {
-  return !Number.isNaN(loggedTime(row));
+function givesTime({ loggedAt = "" }) {
+  return !Number.isNaN(parseLoggedTime(loggedAt, "Z"));
 }
 
 /** @param {LogRow} row */

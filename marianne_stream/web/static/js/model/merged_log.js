@@ -23,6 +23,10 @@ export class MergedLog {
   #jobs;
   /** @type {Map<LogJob, JobLines>} */
   #lines = new Map();
+  /** Offset of the server's local time from UTC. */
+  localOffset = "Z";
+  /** Time at which the logs were opened, epoch milliseconds; infinite for an end of them. */
+  from = Infinity;
   /** Time of the newest line of what came together, and when it came by the clock of this machine. */
   #arrivals = /** @type {{at: number, cameAt: number}[]} */ ([]);
 
@@ -49,7 +53,7 @@ export class MergedLog {
   /** Remove all lines. */
   clear() {
     this.#arrivals = [];
-    this.#lines = new Map(this.#jobs.map((job) => [job, new JobLines(job)]));
+    this.#lines = new Map(this.#jobs.map((job) => [job, new JobLines(job, this.localOffset)]));
     this.#window.clear();
     this.#update();
   }
@@ -65,6 +69,7 @@ export class MergedLog {
    */
   open(pages, { from, isAtEnd, receivedAt }) {
     this.clear();
+    this.from = from;
     this.#window.atEnd = false;
     for (const [index, page] of pages.entries()) {
       if (page) this.#parts[index].open(page, { from, isAtEnd: isAtEnd(page), receivedAt });

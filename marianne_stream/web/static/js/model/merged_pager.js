@@ -4,6 +4,7 @@
  * request.
  */
 
+import { parseLoggedTime } from "./job_lines.js";
 import { CONTEXT_LINES, describeError, PAGE_LINES, RETRY_DELAY_MS } from "./log_pager.js";
 
 /** @typedef {import("./log_rows.js").LogJob} LogJob */
@@ -27,14 +28,14 @@ import { CONTEXT_LINES, describeError, PAGE_LINES, RETRY_DELAY_MS } from "./log_
 /**
  * @typedef {object} LogPlace
  * @property {string} time the server's parameter `time`; "" for an end of the logs.
- * @property {number} at the same, epoch milliseconds.
+ * @property {number} [end] infinite, for the beginning or the end.
  */
 
 /** Beginning of the logs. */
-export const START = { time: "", at: -Infinity };
+export const START = { time: "", end: -Infinity };
 
 /** End of the logs. */
-export const END = { time: "", at: Infinity };
+export const END = { time: "", end: Infinity };
 
 /** Number of lines of each job with which the view opens. */
 const FIRST_PAGE_LINES = 300;
@@ -67,7 +68,8 @@ export class MergedPager {
         if (signal.aborted) break;
         this.#abort = null;
         const isAtEnd = (/** @type {LogPage} */ page) => isLastPage(page, place);
-        log.open(pages, { from: place.at, isAtEnd, receivedAt: now() });
+        const from = place.end ?? parseLoggedTime(place.time, log.localOffset);
+        log.open(pages, { from, isAtEnd, receivedAt: now() });
         onMessage("");
         return true;
       } catch (error) {
@@ -202,8 +204,8 @@ function placeQuery(place) {
  * @param {LogPage} page
  * @param {LogPlace} place
  */
-function isLastPage({ stopped_by: stoppedBy, target }, { time, at }) {
-  return at === Infinity || stoppedBy === "end" || (time !== "" && !target);
+function isLastPage({ stopped_by: stoppedBy, target }, { time, end }) {
+  return end === Infinity || stoppedBy === "end" || (time !== "" && !target);
 }
 
 /** @param {any} error */

@@ -1,7 +1,7 @@
 /** View of several jobs' logs: `/logs?job=a&job=b`. */
 
 import { plainText } from "../model/ansi.js";
-import { loggedTime } from "../model/job_lines.js";
+import { parseLoggedTime } from "../model/job_lines.js";
 import { LineSelection } from "../model/line_selection.js";
 import { highlightPattern, searchParameters } from "../model/log_query.js";
 import { LogWindow } from "../model/log_window.js";
@@ -142,7 +142,9 @@ export class JobsLogView {
       log: this.#log,
       fetchPage: (job, query, signal) => {
         const path = jobPath(job.id, "logs", "lines");
-        return getJson(withQuery(path, { ...this.#query, ...query }), { signal });
+        const onHeaders = (/** @type {Headers} */ headers) =>
+          (this.#log.localOffset = headers.get("Local-Time-Offset") ?? this.#log.localOffset);
+        return getJson(withQuery(path, { ...this.#query, ...query }), { signal, onHeaders });
       },
       // The server's time is not known before the first answer of the stream.
       now: () => this.#page.clock.now() || Date.now(),
@@ -235,7 +237,7 @@ export class JobsLogView {
     const lines = this.#rows.visibleLines;
     const at = lines[Math.floor(lines.length / 2)]?.at;
     if (this.#rows.isFollowing || at === undefined) return END;
-    return { time: new Date(at).toISOString(), at };
+    return { time: new Date(at).toISOString() };
   }
 
   /**
@@ -293,7 +295,7 @@ export class JobsLogView {
     if (place === START) this.#rows.scrollToStart();
     if (!place.time) return;
     const { rows, firstSerial } = this.#window;
-    const index = rows.findIndex(({ kind, at = 0 }) => kind === "line" && at >= place.at);
+    const index = rows.findIndex(({ kind, at = 0 }) => kind === "line" && at >= this.#log.from);
     if (index >= 0) this.#rows.scrollToRow(firstSerial + index);
     else {
       this.#rows.setFollowing(true);
@@ -394,6 +396,5 @@ export class JobsLogView {
  * @param {string} time
  */
 function placeAt(time) {
-  const at = loggedTime({ loggedAt: time });
-  return Number.isNaN(at) ? END : { time, at };
+  return Number.isNaN(parseLoggedTime(time, "Z")) ? END : { time };
 }

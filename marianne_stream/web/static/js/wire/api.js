@@ -64,11 +64,11 @@ export function withQuery(path, parameters) {
  * Request JSON.
  *
  * @param {string} path
- * @param {{signal?: AbortSignal}} [options]
+ * @param {{signal?: AbortSignal, onHeaders?: (headers: Headers) => void}} [options]
  * @returns {Promise<any>}
  * @throws {ApiError} the response is an error, or does not come in time.
  */
-export async function getJson(path, { signal } = {}) {
+export async function getJson(path, { signal, onHeaders } = {}) {
   const timeout = AbortSignal.timeout(RESPONSE_TIMEOUT_MS);
   let response;
   try {
@@ -76,6 +76,7 @@ export async function getJson(path, { signal } = {}) {
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       headers: { Accept: "application/json" },
     });
+    onHeaders?.(response.headers);
     if (response.ok) return await response.json();
   } catch (error) {
     if (signal?.aborted) throw error;
