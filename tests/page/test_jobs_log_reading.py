@@ -142,7 +142,8 @@ async def test_mouse_selection_copies_its_lines_while_earlier_ones_come(
     expected = merge_lines(log_path, other_log_path)
     first = next(at for at, line in enumerate(expected) if line.endswith(begin))
     assert copied == expected[first : first + len(copied)]
-    assert copied[-1].endswith(end)
+    # The last row may be selected up to its beginning only.
+    assert any(line.endswith(end) for line in expected[first + len(copied) - 1 :][:2])
     assert len(copied) > 60
 
 
