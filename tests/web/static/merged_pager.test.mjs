@@ -218,3 +218,17 @@ test("lines that come while older ones are loaded leave no hole", async () => {
   }
   assert.equal(window.rows[0].text, "slow 0");
 });
+
+test("logs open once the server responds", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { jobs, log, pager, errors, state } = openPager();
+  for (const job of jobs) errors.set(job, new ApiError(0, "unreachable", "No server."));
+  const opening = pager.open(END);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(state.messages, ["No server."]);
+  errors.clear();
+  t.mock.timers.tick(2_000);
+  assert.ok(await opening);
+  assert.equal(state.messages.at(-1), "");
+  assert.ok(log.isAtEnd);
+});
