@@ -250,10 +250,7 @@ test("note tells the first line of the error, the wait, or the sheet at work", (
     /^Goes on at .*\d\d:\d\d, in 4 min \d\d s\. The limit is reached\.$/,
   );
   const paused = { code: "paused", detail: "The job is paused." };
-  assert.match(
-    note(makeJob("a", "paused", { waiting: paused })).text,
-    /command that lets it go on/,
-  );
+  assert.match(note(makeJob("a", "paused", { waiting: paused })).text, /command to resume/);
   assert.deepEqual(
     ["running", "failed", "completed"].map((status) => hasNote(makeJob("a", status))),
     [true, true, false],

@@ -10,7 +10,7 @@ import { isTerminal } from "./status.js";
 /** @typedef {import("./time_format.js").TimeFormat} TimeFormat */
 /** @typedef {{text: string, kind: "error" | "wait" | "work" | ""}} JobNote */
 
-const PAUSED_HINT = "Open the job for the command that lets it go on.";
+const PAUSED_HINT = "Open it for the command to resume.";
 
 /**
  * Return true if a row has place for a note: jobs that have ended well need none.
