@@ -1,8 +1,9 @@
 """Keyboard use of the page, and state that survives its updates."""
 
+import re
 from pathlib import Path
 
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser
@@ -166,3 +167,208 @@ async def test_linked_range_longer_than_a_page_is_selected(
     check = page.url.partition("#L5.")[2]
     other = await user.open_page(f"/jobs/lantern#L5-L2990.{check}")
     await expect(other.locator(".log-status")).to_have_text("2986 lines selected")
+
+
+async def press_until(page: Page, key: str, target: Locator) -> None:
+    """Press a key until an element is in the page."""
+    for _ in range(60):
+        if await target.count():
+            return
+        await page.keyboard.press(key)
+        # Lines are drawn in the next frame.
+        await page.evaluate("new Promise(requestAnimationFrame)")
+    raise AssertionError(f"{key} does not reach {target}")
+
+
+async def tab_to(page: Page, target: Locator) -> None:
+    """Press Tab until an element has the focus."""
+    await expect(target).to_have_count(1)
+    for _ in range(60):
+        await page.keyboard.press("Tab")
+        if await target.evaluate("(element) => element === document.activeElement"):
+            return
+    raise AssertionError(f"Tab does not reach {target}")
+
+
+async def press(page: Page, *keys: str) -> None:
+    """Press keys one after the other."""
+    for key in keys:
+        await page.keyboard.press(key)
+
+
+async def operate_list(page: Page) -> None:
+    """Filter, sort, mark a failure as seen, choose notifications, and open a job."""
+    await expect(page.locator(".job")).to_have_count(3)
+    await press(page, "/")
+    await page.keyboard.type("lan")
+    await expect(page.locator(".job")).to_have_count(1)
+    await press(page, "Escape")
+    await expect(page.locator(".job")).to_have_count(3)
+    chip = page.locator(".chip", has_text="running")
+    await tab_to(page, chip)
+    await press(page, "Space")
+    await expect(chip).to_have_attribute("aria-pressed", "true")
+    await press(page, "Space")
+    column = page.locator(".columns button", has_text="Duration")
+    await tab_to(page, column)
+    await press(page, "Enter")
+    await expect(column).to_have_attribute("aria-pressed", "true")
+    notify = page.locator(".notify")
+    await tab_to(page, notify)
+    await press(page, "Enter")
+    box = page.get_by_role("checkbox").first
+    await tab_to(page, box)
+    await press(page, "Space")
+    await expect(box).to_be_checked()
+    await press(page, "Escape")
+    await expect(notify).to_be_focused()
+    seen = page.get_by_role("button", name="Seen: failure of broken")
+    await tab_to(page, seen)
+    await press(page, "Enter")
+    await expect(page.locator("[data-section=done] .job", has_text="broken")).to_have_count(1)
+    await press(page, "g")
+    await press_until(page, "j", page.locator(".name:focus", has_text="lantern"))
+    await press(page, "Enter")
+    await expect(page.locator(".job-header h1")).to_have_text("lantern")
+
+
+async def operate_sheets(page: Page) -> None:
+    """Open a sheet, copy its error, and close it."""
+    first = page.locator(".sheet[aria-label^='Sheet 1,']")
+    await expect(first).to_be_visible()
+    await tab_to(page, first)
+    await press(page, "ArrowDown", "Enter")
+    panel = page.locator(".sheet-panel")
+    await expect(panel.locator("h2")).to_have_text("Sheet 2")
+    copy = panel.get_by_role("button", name="Copy the error")
+    await tab_to(page, copy)
+    await press(page, "Enter")
+    await expect(page.locator("#announcer")).to_have_text("Copied.")
+    await press(page, "Escape")
+    await expect(panel).to_be_hidden()
+    await expect(page.locator(".sheet:focus")).to_have_attribute(
+        "aria-label", re.compile("Sheet 2")
+    )
+
+
+async def operate_timeline(page: Page) -> None:
+    """Move in the timeline by arrows, open an event, and choose another group of events."""
+    heads = page.locator(".timeline .head")
+    assert await heads.count() > 3
+    await expect(page.locator(".timeline .head[tabindex='0']")).to_have_count(1)
+    await tab_to(page, heads.first)
+    await press(page, "ArrowDown", "ArrowDown", "ArrowUp")
+    await expect(heads.nth(1)).to_be_focused()
+    await press(page, "Enter")
+    await expect(page.locator(".timeline details[open] pre")).to_be_visible()
+    await press(page, "End")
+    await expect(heads.last).to_be_focused()
+    # Tab leaves the events with one step.
+    await press(page, "Tab")
+    assert not await page.locator(".timeline :focus").count()
+    group = page.get_by_label("Event group")
+    await tab_to(page, group)
+    await press(page, "ArrowDown")
+    await expect(group).not_to_have_value("job")
+    # Letters are shortcuts here as well.
+    wrap = page.get_by_role("button", name="Wrap")
+    await press(page, "w")
+    await expect(wrap).to_have_attribute("aria-pressed", "false")
+    await press(page, "w")
+
+
+async def operate_log(page: Page) -> None:
+    """Search, filter, jump, open fields and entries, select, copy, and choose a level."""
+    await press(page, "/")
+    await page.keyboard.type("needle")
+    await press(page, "Enter")
+    await expect(page.locator(".row.current .text")).to_contain_text("needle")
+    await tab_to(page, page.get_by_role("button", name="Only matches"))
+    await press(page, "Space")
+    await expect(page.locator(".row.line")).to_have_count(1)
+    await press(page, "m", "/", "Escape", "d")
+    await expect(page.get_by_label("Go to")).to_be_focused()
+    await press(page, "Escape")
+    await expect(page.locator(".log-rows")).to_be_focused()
+    await press(page, "g")
+    line = page.locator(".row.current", has=page.get_by_label("Line 2", exact=True))
+    await press_until(page, "k", line)
+    await expect(page.locator("#announcer")).to_contain_text("Line 2, error: failed")
+    # Line 2 is a JSON line with a link and a traceback: each has a control of its own.
+    fields = page.locator(".row.current .fields-toggle")
+    await press(page, "Tab", "Tab")
+    await expect(fields).to_be_focused()
+    await press(page, "Enter")
+    await expect(page.locator(".row.current .fields")).to_be_visible()
+    await expect(fields).to_be_focused()
+    await press(page, "Tab")
+    await expect(page.locator(".row.current a.link:focus")).to_have_count(1)
+    await press(page, "Shift+Tab", "Shift+Tab")
+    await expect(page.locator(".row.current .entry-toggle")).to_be_focused()
+    await press(page, "Enter")
+    await expect(page.locator(".row.line", has_text="Traceback")).to_have_count(0)
+    await expect(page.locator(".row.current .entry-toggle")).to_be_focused()
+    await press(page, "Enter", "x", "j", "X", "c")
+    await expect(page.locator(".log-status")).to_have_text("2 lines copied")
+    await press(page, "Escape")
+    level = page.get_by_label("Level")
+    await tab_to(page, level)
+    await press(page, "End")
+    await expect(level).to_have_value("error")
+    await press(page, "Home")
+    await expect(level).to_have_value("")
+
+
+async def operate_logs(page: Page) -> None:
+    """Add the log of another job, and remove it."""
+    await tab_to(page, page.get_by_role("link", name="Add a job"))
+    await press(page, "Enter")
+    choice = page.get_by_label("Job to add")
+    await tab_to(page, choice)
+    await expect(choice).to_have_value("broken")
+    await press(page, "ArrowDown")
+    await expect(choice).to_have_value("moss")
+    assert page.url.endswith("/logs?job=lantern")
+    await press(page, "Tab", "Enter")
+    await expect(page.locator(".log-job")).to_have_count(2)
+    await tab_to(page, page.get_by_role("button", name="Remove moss"))
+    await press(page, "Enter")
+    await expect(page.locator(".log-job")).to_have_count(1)
+
+
+async def test_keyboard_operates_everything(
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
+) -> None:
+    await user.context.grant_permissions(
+        ["clipboard-read", "clipboard-write", "notifications"], origin=user.address
+    )
+    fields = '{"event":"failed, see https://example.org/a","level":"error","order":7}'
+    log_path.write_text(f"first\n{fields}\nTraceback\n  needle\n" + "[info] more\n" * 40)
+    conductor.launch("moss", 2)
+    conductor.launch("broken", 2)
+    conductor.finish("broken", "failed")
+    page = await user.open_page("/")
+    await press(page, "Tab")
+    await expect(page.get_by_role("link", name="Skip to content")).to_be_in_viewport()
+    await press(page, "Enter")
+    await expect(page.locator("main")).to_be_focused()
+    await operate_list(page)
+    conductor.fail_sheet("lantern", 2, "The wind took it")
+    for number in range(5):
+        conductor.emit("lantern", "job.noted", {"number": number})
+    await expect(page.locator(".event", has_text="job.noted")).to_have_count(5)
+    await operate_sheets(page)
+    await operate_timeline(page)
+    await tab_to(page, page.get_by_role("link", name="Skip to the log"))
+    await press(page, "Enter")
+    await expect(page.locator(".log-rows")).to_be_focused()
+    await operate_log(page)
+    await operate_logs(page)
+    zone = page.locator("#zone")
+    await tab_to(page, zone)
+    await press(page, "Enter")
+    await expect(zone).to_contain_text("UTC")
+    await press(page, "?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await press(page, "Escape", "u")
+    await expect(page.locator(".job")).to_have_count(3)

@@ -193,3 +193,24 @@ async def test_chart_shows_whole_rows_and_all_that_fit(
     )
     assert rest == 0
     assert await gantt.evaluate("(chart) => chart.clientHeight") > 400
+
+
+async def test_times_of_log_lines_can_be_shown_on_a_phone(
+    user: BrowserUser, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 40)
+    page = await user.open_page("/jobs/lantern")
+    await page.set_viewport_size(PORTRAIT)  # type: ignore[arg-type]
+    await page.reload()
+    await page.get_by_role("tab", name="Log").click()
+    row = log_row(page, 40)
+    time, text = row.locator("time"), row.locator(".text")
+    await expect(text).to_be_visible()
+    await expect(time).to_be_hidden()
+    await page.get_by_role("button", name="Times").click()
+    await expect(time).to_have_text("03:00:00.119")
+    above, below = await time.bounding_box(), await text.bounding_box()
+    assert above is not None
+    assert below is not None
+    assert above["y"] + above["height"] <= below["y"] + 1
+    await expect(row).to_be_in_viewport(ratio=0.9)

@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { parseRuns, plainText } from "../../../marianne_stream/web/static/js/model/ansi.js";
-import { formatJson, parseLine } from "../../../marianne_stream/web/static/js/model/log_line.js";
+import {
+  formatJson,
+  lineLabel,
+  parseLine,
+} from "../../../marianne_stream/web/static/js/model/log_line.js";
 import {
   highlightPattern,
   searchParameters,
@@ -306,4 +310,13 @@ test("replay buffer of a log gives what is behind a cursor, or nothing", () => {
   for (let number = 4; number < 3000; number += 1) replay.add([logEvent(number)]);
   assert.equal(after(replay, "c1"), null);
   assert.deepEqual(after(replay, "c2998"), ["c2999"]);
+});
+
+test("a line is told by its number, its level and its beginning", () => {
+  /** @param {string} text */
+  const row = (text, level = "") =>
+    /** @type {any} */ ({ kind: "line", number: 7, level, loggedAt: "", text });
+  assert.equal(lineLabel(row("\x1b[31mplain\x1b[0m")), "Line 7: plain");
+  assert.equal(lineLabel(row('{"event":"it failed","a":1}', "error")), "Line 7, error: it failed");
+  assert.equal(lineLabel(row("x".repeat(60_000))).length, "Line 7: ".length + 300);
 });

@@ -32,6 +32,9 @@ const MAX_JSON_CHARS = 100_000;
 /** JSON that is nested deeper is shown as text. */
 const MAX_JSON_DEPTH = 50;
 
+/** Number of characters that a screen reader tells of the current line. */
+const MAX_TOLD_CHARS = 300;
+
 /**
  * Parse a line.
  *
@@ -47,6 +50,17 @@ export function parseLine(line, { level = "", loggedAt = "" } = {}, maxChars = M
   const text = level && untimed !== line ? untimed.replace(LEADING_LEVEL, "") : untimed;
   const runs = parseRuns(text.slice(0, maxChars));
   return { json: null, runs, fields: [], isCut: text.length > maxChars };
+}
+
+/**
+ * Return a line as a screen reader tells it: its number, level and beginning.
+ *
+ * @param {import("./log_rows.js").LogRow} row
+ */
+export function lineLabel({ number, level, loggedAt, text }) {
+  const { runs } = parseLine(text, { level, loggedAt }, MAX_TOLD_CHARS);
+  const message = runs.map((run) => run.text).join("");
+  return `Line ${number}${level ? `, ${level}` : ""}: ${message.slice(0, MAX_TOLD_CHARS)}`;
 }
 
 /**

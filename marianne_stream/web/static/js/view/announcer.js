@@ -24,6 +24,17 @@ export class Announcer {
     if (this.#timer === null) this.#flush();
   }
 
+  /**
+   * Tell the result of what the reader did, at once.
+   *
+   * @param {string} sentence
+   */
+  answer(sentence) {
+    // A text that is set again unchanged is not read again.
+    const isSame = this.#region.textContent === sentence;
+    this.#region.textContent = isSame ? `${sentence}\u00a0` : sentence;
+  }
+
   #flush() {
     const [first, ...others] = this.#pending;
     this.#pending = [];

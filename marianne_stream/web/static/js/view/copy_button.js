@@ -16,7 +16,7 @@ export function makeCopyButton(what, getText, announcer) {
   const label = h("span", {}, "Copy");
   const show = (/** @type {string} */ text, /** @type {string} */ sentence) => {
     setText(label, text);
-    announcer.announce(sentence);
+    announcer.answer(sentence);
     setTimeout(() => setText(label, "Copy"), SHOWN_MS);
   };
   const copy = async () => {

@@ -99,13 +99,15 @@ export function setChildren(parent, children) {
   }
 }
 
+/** Types of inputs that take no text. */
+const NO_TEXT = ["button", "checkbox", "color", "file", "radio", "range", "reset", "submit"];
+const TEXT_INPUT = `input:not(${NO_TEXT.map((type) => `[type=${type}]`).join(", ")}), textarea`;
+
 /**
- * Return true if the target of an event is a field for text.
+ * Return true if the target of an event is a field for text. A select is none: letters are shortcuts.
  *
  * @param {Event} event
  */
 export function isTextInput({ target }) {
-  return (
-    target instanceof HTMLElement && target.matches("input:not([type=checkbox]), textarea, select")
-  );
+  return target instanceof HTMLElement && target.matches(TEXT_INPUT);
 }

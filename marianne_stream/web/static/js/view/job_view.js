@@ -7,7 +7,7 @@ import { Job } from "../model/job.js";
 import { isTerminal, statusTone } from "../model/status.js";
 import { ApiError, getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
 import { GanttView } from "./gantt_view.js";
-import { h, setAttribute, setChildren } from "./dom.js";
+import { findElement, h, setAttribute, setChildren } from "./dom.js";
 import { JobHead } from "./job_head.js";
 import { JobTabs } from "./job_tabs.js";
 import { LogView } from "./log_view.js";
@@ -143,7 +143,7 @@ export class JobView {
   /** Move the focus to the log. */
   focusLog() {
     this.#tabs.show("log");
-    this.#log.focus();
+    findElement("#log").focus();
   }
 
   /** Show what the roster says of the job, and why the page is not live. */

@@ -170,10 +170,11 @@ export class JobsLogView {
       rows: this.#rows,
       notes: this.#notes,
       isMainPart: true,
+      announcer: this.#page.announcer,
       onSelect: () => this.#update(),
       onSelectAll: () => this.#update(),
       onCopied: (sentence) => {
-        this.#page.announcer.announce(`${sentence}.`);
+        this.#page.announcer.answer(`${sentence}.`);
         this.#controls.showStatus(sentence);
       },
     });
@@ -197,15 +198,12 @@ export class JobsLogView {
       { key: "/", label: "Filter the lines", run: () => this.#head.filter.focus() },
       ...makeLogShortcuts(
         {
-          copy: () => this.#selector.copy(),
-          extendSelection: () => this.#selector.extend(),
           goToEnd: () => this.#goToEnd(),
           goToStart: () => this.#goToStart(),
           openJump: () => this.#jumpBar.open(),
-          select: (serial) => this.#selector.select(serial),
           toggleFollowing: () => this.#toggleFollowing(),
         },
-        { rows: this.#rows, controls: this.#controls },
+        { rows: this.#rows, controls: this.#controls, selector: this.#selector },
       ),
     ];
   }

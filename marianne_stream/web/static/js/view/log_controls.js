@@ -29,7 +29,7 @@ const KEY = "marianne-stream log";
  */
 
 export class LogControls {
-  #layout = { wrap: true, times: true, fold: false, ...load(KEY, {}) };
+  #layout;
   #status = h("span.log-status");
   #onLayoutChange;
 
@@ -39,6 +39,9 @@ export class LogControls {
    */
   constructor(jobId, { onFollow, onCopy, onJump, onLevelChange, onLayoutChange }) {
     this.#onLayoutChange = onLayoutChange;
+    // On a phone times take a row of their own. Several logs are ordered by them.
+    const times = jobId === null || !matchMedia("(max-width: 40rem)").matches;
+    this.#layout = { wrap: true, times, fold: false, ...load(KEY, {}) };
     this.levelSelect = h(
       "select",
       { "aria-label": "Level", onchange: onLevelChange },
@@ -47,7 +50,6 @@ export class LogControls {
     this.followToggle = makeButton("Follow", "down", "Follow new lines (f)", onFollow);
     this.wrapToggle = makeButton("Wrap", "wrap", "Wrap long lines (w)", () => this.toggle("wrap"));
     this.timesToggle = makeButton("Times", "clock", "Show times (s)", () => this.toggle("times"));
-    this.timesToggle.dataset.toggle = "times";
     this.foldToggle = makeButton("Fold", "fold", "Fold entries to their first line (e)", () =>
       this.toggle("fold"),
     );

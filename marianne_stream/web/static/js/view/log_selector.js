@@ -1,5 +1,6 @@
-/** Selection of lines by the reader: the address names them, and they can be copied. */
+/** Current line, and selection of lines by the reader: the address names them, and they can be copied. */
 
+import { lineLabel } from "../model/log_line.js";
 import { LogClipboard } from "./log_clipboard.js";
 
 /**
@@ -13,6 +14,7 @@ import { LogClipboard } from "./log_clipboard.js";
 /**
  * @typedef {object} SelectorCallbacks
  * @property {boolean} [isMainPart] the log is what the page is for.
+ * @property {import("./announcer.js").Announcer} announcer tells the current line.
  * @property {() => void} onSelect the reader has selected other lines, or none.
  * @property {() => void} onSelectAll all loaded lines are selected.
  * @property {(sentence: string) => void} onCopied
@@ -53,6 +55,18 @@ export class LogSelector {
     rows.draw();
     notes.showNote("");
     onSelect();
+  }
+
+  /**
+   * Make another line the current one.
+   *
+   * @param {number} by
+   */
+  step(by) {
+    const { window, rows, announcer } = this.#options;
+    rows.step(by);
+    const row = window.getRow(rows.current);
+    if (row?.kind === "line") announcer.answer(lineLabel(row));
   }
 
   /** Extend the selection to the current line. */

@@ -4,12 +4,9 @@
 
 /**
  * @typedef {object} LogActions
- * @property {() => void} copy
- * @property {() => void} extendSelection to the current line.
  * @property {() => void} goToEnd
  * @property {() => void} goToStart
  * @property {() => void} openJump shows the field for a time.
- * @property {(serial: number) => void} select
  * @property {() => void} toggleFollowing
  */
 
@@ -21,19 +18,20 @@
  * @param {import("./virtual_log.js").VirtualLog} parts.rows
  * @param {import("./log_search_bar.js").LogSearchBar} [parts.search]
  * @param {import("./log_controls.js").LogControls} parts.controls
+ * @param {import("./log_selector.js").LogSelector} parts.selector
  * @returns {Shortcut[]}
  */
-export function makeLogShortcuts(actions, { rows, search, controls }) {
+export function makeLogShortcuts(actions, { rows, search, controls, selector }) {
   return [
-    { key: "j", label: "Next line", run: () => rows.step(1) },
-    { key: "k", label: "Previous line", run: () => rows.step(-1) },
+    { key: "j", label: "Next line", run: () => selector.step(1) },
+    { key: "k", label: "Previous line", run: () => selector.step(-1) },
     {
       key: "Enter",
       label: "Open or close a line: its fields, its entry, the rest of it",
       run: () => rows.toggleCurrent(),
     },
-    { key: "x", label: "Select the line", run: () => actions.select(rows.current) },
-    { key: "X", label: "Extend the selection to the line", run: () => actions.extendSelection() },
+    { key: "x", label: "Select the line", run: () => selector.select(rows.current) },
+    { key: "X", label: "Extend the selection to the line", run: () => selector.extend() },
     { key: " ", label: "Page down; with Shift, page up", run: (event) => rows.page(event) },
     ...(search ? makeSearchShortcuts(search) : []),
     { key: "f", label: "Follow new lines", run: () => actions.toggleFollowing() },
@@ -43,8 +41,8 @@ export function makeLogShortcuts(actions, { rows, search, controls }) {
     { key: "e", label: "Fold or open all entries", run: () => controls.toggle("fold") },
     { key: "w", label: "Wrap long lines", run: () => controls.toggle("wrap") },
     { key: "s", label: "Show times", run: () => controls.toggle("times") },
-    { key: "c", label: "Copy the selected lines", run: () => actions.copy() },
-    { key: "Escape", label: "Clear the selection", run: () => actions.select(NaN) },
+    { key: "c", label: "Copy the selected lines", run: () => selector.copy() },
+    { key: "Escape", label: "Clear the selection", run: () => selector.select(NaN) },
   ];
 }
 

@@ -94,10 +94,6 @@ export class LogView {
     return isLinked;
   }
 
-  focus() {
-    this.#rows.element.focus();
-  }
-
   /** Follow the log anew: the job was resumed, or has been created. */
   resume() {
     const { lastCursor, atEnd } = this.#window;
@@ -197,13 +193,14 @@ export class LogView {
   #makeSelector(parts) {
     return new LogSelector({
       ...parts,
+      announcer: this.#page.announcer,
       onSelect: () => {
         this.#jumps.update();
         this.#update();
       },
       onSelectAll: () => this.#update(),
       onCopied: (sentence) => {
-        this.#page.announcer.announce(`${sentence}.`);
+        this.#page.announcer.answer(`${sentence}.`);
         this.#controls.showStatus(sentence);
       },
     });
@@ -212,15 +209,17 @@ export class LogView {
   #makeShortcuts() {
     return makeLogShortcuts(
       {
-        copy: () => this.#selector.copy(),
-        extendSelection: () => this.#selector.extend(),
         goToEnd: () => this.#goToEnd(),
         goToStart: () => this.#goToStart(),
         openJump: () => this.#jumpBar.open(),
-        select: (serial) => this.#selector.select(serial),
         toggleFollowing: () => this.#toggleFollowing(),
       },
-      { rows: this.#rows, search: this.#search, controls: this.#controls },
+      {
+        rows: this.#rows,
+        search: this.#search,
+        controls: this.#controls,
+        selector: this.#selector,
+      },
     );
   }
 

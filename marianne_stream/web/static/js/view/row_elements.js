@@ -12,7 +12,7 @@ import { makeRow } from "./log_row.js";
  * @property {Row} row
  * @property {HTMLElement} element
  * @property {number} height in pixels; 0 before it is measured.
- * @property {NodeListOf<HTMLAnchorElement>} links
+ * @property {NodeListOf<HTMLElement>} controls its toggles and links.
  * @property {number} lineCount of the entry that begins with the row; 0 for none.
  * @property {boolean | undefined} isMatch of the row.
  * @property {boolean} [isPending] the element only takes the room of the row.
@@ -100,13 +100,13 @@ export class RowElements {
     return serials.flatMap((serial) => {
       const row = this.#window.getRow(serial);
       if (!row || this.#options.metrics.isHidden(row)) return [];
-      const { element, links } = this.get(serial);
+      const { element, controls } = this.get(serial);
       const isSelected = selected !== null && serial >= selected.first && serial <= selected.last;
       element.classList.toggle("selected", isSelected);
       element.classList.toggle("current", serial === current);
       element.classList.toggle("pinned", serial < first || serial > last);
-      // Tab reaches the links of the current line.
-      for (const link of links) link.tabIndex = serial === current ? 0 : -1;
+      // Tab reaches the toggles and links of the current line.
+      for (const control of controls) control.tabIndex = serial === current ? 0 : -1;
       return [element];
     });
   }
@@ -242,11 +242,12 @@ export class RowElements {
       mayBeLong: metrics.mayBeLong(row),
       isEntryOpen: row.entry?.isOpen ?? !metrics.areEntriesFolded,
       onNumberClick: (event) => onSelect(ownSerial(), event.shiftKey),
-      onToggle: () => {
-        this.#rows.delete(ownSerial());
-        onToggle();
-      },
-      onToggleEntry: () => onToggleEntry(ownSerial()),
+      onToggle: () =>
+        this.#keepFocus(ownSerial(), () => {
+          this.#rows.delete(ownSerial());
+          onToggle();
+        }),
+      onToggleEntry: () => this.#keepFocus(ownSerial(), () => onToggleEntry(ownSerial())),
     });
     element.dataset.serial = String(serial);
     element.classList.toggle("apart", this.#isApart(index));
@@ -255,7 +256,7 @@ export class RowElements {
       row,
       element,
       height: 0,
-      links: element.querySelectorAll("a.link"),
+      controls: findControls(element),
       lineCount: headLineCount(row),
       isMatch: row.isMatch,
     };
@@ -273,8 +274,26 @@ export class RowElements {
     const element = h("div.row", { "data-serial": serial });
     element.style.height = `${height}px`;
     this.hasPending = true;
-    const links = element.querySelectorAll("a");
-    return { row, element, height, links, lineCount: 0, isMatch: undefined, isPending: true };
+    const controls = findControls(element);
+    return { row, element, height, controls, lineCount: 0, isMatch: undefined, isPending: true };
+  }
+
+  /**
+   * Change a row, and focus the same button of its new element in the next frame, after it was drawn.
+   *
+   * @param {number} serial
+   * @param {() => void} change
+   */
+  #keepFocus(serial, change) {
+    const focused = document.activeElement;
+    const hasFocus = this.#rows.get(serial)?.element.contains(focused);
+    change();
+    if (!focused || !hasFocus) return;
+    const selector = `.${focused.classList[0]}`;
+    requestAnimationFrame(() => {
+      const button = this.#rows.get(serial)?.element.querySelector(selector);
+      if (button instanceof HTMLElement) button.focus({ preventScroll: true });
+    });
   }
 
   /**
@@ -329,4 +348,12 @@ function bottomOf(element) {
 /** @param {Row} row */
 function headLineCount(row) {
   return isEntryHead(row) ? (row.entry?.lineCount ?? 0) : 0;
+}
+
+/**
+ * @param {HTMLElement} element of a row.
+ * @returns {NodeListOf<HTMLElement>}
+ */
+function findControls(element) {
+  return element.querySelectorAll(".fields-toggle, .entry-toggle, .whole-toggle, a.link");
 }

@@ -21,6 +21,8 @@ const MAX_COLUMNS = 4;
 export class RowMetrics {
   lineHeight = 18;
   #columns = 100;
+  /** Number of rows of text above that of a line: on a phone, its time is there. */
+  #rowsAbove = 0;
   /** True if long lines are wrapped. */
   wrap = true;
   /** True if entries are folded unless the reader has opened them. */
@@ -36,9 +38,10 @@ export class RowMetrics {
     if (this.isHidden(row)) return 0;
     if (row.height && row.heightLayout === this.#layoutKey(row)) return row.height;
     if (row.kind !== "line") return this.lineHeight + MARKER_PADDING_PX;
-    if (!this.wrap) return this.lineHeight;
+    if (!this.wrap) return (this.#rowsAbove + 1) * this.lineHeight;
     const rows = Math.max(1, Math.ceil(row.text.length / this.#columns));
-    return (row.isWhole ? rows : Math.min(rows, MAX_TEXT_ROWS + 1)) * this.lineHeight;
+    const shown = row.isWhole ? rows : Math.min(rows, MAX_TEXT_ROWS + 1);
+    return (this.#rowsAbove + shown) * this.lineHeight;
   }
 
   /**
@@ -80,12 +83,13 @@ export class RowMetrics {
   measure(container) {
     const letters = h("span", {}, "0".repeat(PROBE_CHARS));
     const text = h("span.text", {}, letters);
-    const probe = h("div.row.line.probe", {}, text);
+    const probe = h("div.row.line.probe", {}, h("time", {}, "0"), text);
     container.append(probe);
     container.style.setProperty("--text-rows", String(MAX_TEXT_ROWS));
     this.lineHeight = Number.parseFloat(getComputedStyle(probe).lineHeight) || this.lineHeight;
     const charWidth = letters.getBoundingClientRect().width / PROBE_CHARS || 7;
     this.#columns = Math.max(10, Math.floor(text.getBoundingClientRect().width / charWidth));
+    this.#rowsAbove = Math.round(probe.getBoundingClientRect().height / this.lineHeight) - 1;
     probe.remove();
   }
 
@@ -106,6 +110,6 @@ export class RowMetrics {
 
   /** @param {Row} row */
   #layoutKey(row) {
-    return `${this.wrap ? this.#columns : 0} ${Boolean(row.isOpen)} ${Boolean(row.isWhole)}`;
+    return `${this.wrap ? this.#columns : 0} ${this.#rowsAbove} ${Boolean(row.isOpen)} ${Boolean(row.isWhole)}`;
   }
 }

@@ -3,6 +3,7 @@
 import { EVENT_GROUPS, MAX_ENTRIES, Timeline } from "../model/timeline.js";
 import { ApiError, getJson, jobPath, withQuery } from "../wire/api.js";
 import { h, setAttribute, setChildren, setText } from "./dom.js";
+import { RovingFocus } from "./roving_focus.js";
 
 /** @typedef {import("../model/timeline.js").TimelineEntry} TimelineEntry */
 
@@ -20,7 +21,8 @@ export class TimelineView {
   #rows = new Map();
   /** @type {WeakMap<TimelineEntry, string>} */
   #days = new WeakMap();
-  #list = h("ol.events", { role: "list", tabindex: 0, "aria-label": "Events, newest first" });
+  #list = h("ol.events", { role: "list", "aria-label": "Events, newest first" });
+  #focus = new RovingFocus(this.#list, ".head", { previous: "ArrowUp", next: "ArrowDown" });
   #note = h(
     "p.muted",
     { hidden: true },
@@ -180,6 +182,7 @@ export class TimelineView {
       ...(rows.length ? rows : [this.#none]),
       ...(hasOlder && !isLoadingAll ? [this.#older] : []),
     ]);
+    this.#focus.update();
     const keys = new Set(entries.map(({ key }) => key));
     for (const key of this.#rows.keys()) {
       if (!keys.has(Math.abs(key))) this.#rows.delete(key);
