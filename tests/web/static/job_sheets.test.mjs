@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
+  barLabel,
   ganttRows,
   ganttSpan,
   ganttTicks,
@@ -72,6 +73,7 @@ test("retries are segments of a bar, with the wait between them", () => {
     ["wait", 3, 5],
     ["work", 5, 9],
   ]);
+  assert.equal(barLabel(segments), "1 failed attempt, 1 wait");
   assert.deepEqual(segments.map(segmentLabel), [
     "attempt 1, failed, 3.0 s",
     "waits, 2.0 s",

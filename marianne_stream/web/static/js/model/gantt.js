@@ -235,6 +235,22 @@ export function sheetLabel(sheet, duration) {
 }
 
 /**
+ * Return what the bar of a sheet shows beside its length: "2 failed attempts, 1 wait"; "" for nothing.
+ *
+ * @param {Segment[]} segments
+ */
+export function barLabel(segments) {
+  const failed = segments.filter(({ isFailed }) => isFailed).length;
+  const waits = segments.filter(({ kind }) => kind === "wait").length;
+  return [
+    failed && `${failed} failed ${failed === 1 ? "attempt" : "attempts"}`,
+    waits && `${waits} ${waits === 1 ? "wait" : "waits"}`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+}
+
+/**
  * Return the words for a part of a bar.
  *
  * @param {Segment} segment

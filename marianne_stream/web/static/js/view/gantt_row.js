@@ -1,6 +1,6 @@
 /** Row of the Gantt chart: a button with the number of a sheet, its bar and its duration. */
 
-import { segmentLabel, sheetLabel } from "../model/gantt.js";
+import { barLabel, segmentLabel, sheetLabel } from "../model/gantt.js";
 import { statusTone } from "../model/status.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
@@ -48,7 +48,12 @@ export class GanttRow {
     }
     const state = isStalled ? "may be stuck" : "";
     // A name that changes each second would be read again and again.
-    const label = [sheetLabel(sheet, sheet.completed_at ? duration : ""), words, state]
+    const label = [
+      sheetLabel(sheet, sheet.completed_at ? duration : ""),
+      barLabel(segments),
+      words,
+      state,
+    ]
       .filter(Boolean)
       .join(", ");
     setAttribute(button, "aria-label", label);

@@ -1,0 +1,43 @@
+"""Accessibility checks of a page with axe-core, in all sizes and schemes."""
+
+from typing import Any
+
+from playwright.async_api import Page
+
+from tests.support.browser import read_axe_source
+
+SCHEMES = ("light", "dark")
+
+# A desk, a laptop, a tablet, a phone, and a phone on its side.
+SIZES = ((1440, 900), (1280, 800), (820, 1180), (390, 844), (844, 390))
+
+RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
+  ({ id, nodes }) => ({ id, nodes: nodes.map((node) => node.html + " " + node.failureSummary) }))"""
+
+
+async def load_axe(page: Page) -> None:
+    """Load axe-core into a page: the policy of the page forbids scripts of others otherwise."""
+    await page.evaluate(read_axe_source())
+
+
+async def find_violations(page: Page) -> list[dict[str, Any]]:
+    """Return the violations that axe-core finds in what the page shows now."""
+    found: list[dict[str, Any]] = await page.evaluate(RUN)
+    return found
+
+
+async def find_all_violations(page: Page) -> list[tuple[object, ...]]:
+    """Return the violations in each size and scheme, and in each tab of small sizes."""
+    found: list[tuple[object, ...]] = []
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for width, height in SIZES:
+            await page.set_viewport_size({"width": width, "height": height})
+            tabs = page.locator("[role=tab]:visible")
+            if await page.locator("dialog[open]").count() or not await tabs.count():
+                found += [(scheme, width, each) for each in await find_violations(page)]
+                continue
+            for tab in await tabs.all():
+                await tab.click()
+                found += [(scheme, width, each) for each in await find_violations(page)]
+    return found
