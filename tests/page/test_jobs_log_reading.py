@@ -229,3 +229,23 @@ async def test_name_of_the_job_and_time_are_shown_on_narrow_screens(
     toggle = page.get_by_role("button", name="Times")
     await toggle.click()
     await expect(page.locator(".row.line time").first).to_be_hidden()
+
+
+async def test_count_of_a_folded_entry_does_not_cover_the_level_on_a_phone(
+    log_path: Path, user: BrowserUser
+) -> None:
+    log_path.write_text("2026-11-24T03:00:00Z [error] failed\n" + "  at\n" * 180)
+    page = await open_logs(user, "/logs?job=lantern")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.get_by_role("button", name="Fold").click()
+    toggle = page.locator(".entry-toggle")
+    await expect(toggle).to_have_text("▸ 180")
+    left = await toggle.evaluate("(toggle) => toggle.getBoundingClientRect().left")
+    right = await page.locator(".row .level").first.evaluate(
+        """(level) => {
+          const text = document.createRange();
+          text.selectNodeContents(level);
+          return text.getBoundingClientRect().right;
+        }"""
+    )
+    assert right <= left
