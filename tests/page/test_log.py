@@ -172,6 +172,23 @@ async def test_json_line_opens_its_fields_on_click(user: BrowserUser, log_path: 
     await expect(page.locator(".row.json .fields")).to_have_count(0)
 
 
+async def test_numbers_of_json_line_are_shown_as_they_are_written(
+    user: BrowserUser, log_path: Path
+) -> None:
+    numbers = [
+        "1.0",
+        "1.50",
+        "1e5",
+        "-0",
+        "12345678901234567890",
+        "123456789.123456789",
+        "0.0000001",
+    ]
+    log_path.write_text("".join(f'{{"event":"x","a":{number}}}\n' for number in [*numbers, "7"]))
+    page = await user.open_page("/jobs/lantern")
+    await expect(page.locator(".row .field")).to_have_text([f"a={one}" for one in [*numbers, "7"]])
+
+
 async def test_wrap_and_times_are_toggled_and_kept(user: BrowserUser, log_path: Path) -> None:
     log_path.write_text(f"2026-11-24T03:00:00.119 [info] {'word ' * 200}\n")
     page = await user.open_page("/jobs/lantern")

@@ -27,7 +27,10 @@ const LEVEL_FIELDS = ["level", "levelname", "lvl", "severity", "levelno"];
 export const MAX_SHOWN_CHARS = 8_000;
 
 /** Number of characters of a formatted JSON value. */
-const MAX_JSON_CHARS = 100_000;
+const MAX_JSON_CHARS = 30_000;
+
+/** Signs of a number that JavaScript might write in another way, such as 1.0, 1e5 or -0. */
+const UNUSUAL_NUMBER = /\d{16}|[\d.]{17}|\.\d*0(?!\d)|\.0{6}|\d[eE]|-0(?![.\d])/;
 
 /** JSON that is nested deeper is shown as text. */
 const MAX_JSON_DEPTH = 50;
@@ -128,7 +131,7 @@ function parseJsonObject(line) {
   if (line[0] !== "{" || !line.trimEnd().endsWith("}")) return null;
   try {
     const revive = /** @type {(key: string, value: unknown) => unknown} */ (keepLiteral);
-    const json = JSON.parse(line, revive);
+    const json = JSON.parse(line, UNUSUAL_NUMBER.test(line) ? revive : undefined);
     return isDeeper(json, MAX_JSON_DEPTH) ? null : json;
   } catch {
     return null;
@@ -187,16 +190,16 @@ export function formatJson(value, { maxChars = MAX_JSON_CHARS, isInline = false 
   /** @param {object} items @param {string} indent */
   const writeItems = (items, indent) => {
     const isList = Array.isArray(items);
-    const entries = Object.entries(items);
+    const names = isList ? null : Object.keys(items);
+    const values = isList ? items : Object.values(items);
     const deeper = isInline ? " " : `${indent}  `;
     text += isList ? "[" : "{";
-    for (const [index, [name, item]] of entries.entries()) {
-      if (text.length > maxChars) break;
+    for (let index = 0; index < values.length && text.length <= maxChars; index += 1) {
       text += `${index ? "," : ""}${deeper}`;
-      if (!isList) text += `${plainText(JSON.stringify(name))}: `;
-      write(item, deeper);
+      if (names) text += `${plainText(JSON.stringify(names[index]))}: `;
+      write(values[index], deeper);
     }
-    if (entries.length) text += isInline ? " " : indent;
+    if (values.length) text += isInline ? " " : indent;
     text += isList ? "]" : "}";
   };
   write(value, "\n");
