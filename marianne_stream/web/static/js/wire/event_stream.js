@@ -209,9 +209,8 @@ export class EventStream {
     // `since` is the time at which the connection was lost, through all attempts to reconnect.
     const lost = new Set(["connecting", "waiting"]);
     const isStillLost = lost.has(change.phase) && lost.has(this.state.phase);
-    const isStillLive = change.phase === "live" && this.state.phase === "live";
     this.state = {
-      since: isStillLost || isStillLive ? this.state.since : this.#silentSince || Date.now(),
+      since: isStillLost ? this.state.since : this.#silentSince || Date.now(),
       offset: this.#offset,
       ...change,
     };
