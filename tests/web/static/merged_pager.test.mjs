@@ -232,3 +232,36 @@ test("logs open once the server responds", async (t) => {
   assert.equal(state.messages.at(-1), "");
   assert.ok(log.isAtEnd);
 });
+
+test("search goes on through pages without a match", async () => {
+  const job = { id: "a", colour: 0 };
+  const window = new LogWindow();
+  const log = new MergedLog(window, [job]);
+  /** @type {string[]} */
+  const messages = [];
+  const empty = { lines: [], after: "100", stopped_by: "time" };
+  const match = { line: "found", line_number: 7, cursor: "7", logged_at: "2026-11-24T03:00:00Z" };
+  /** @type {Record<string, LogPage>} */
+  const pages = {
+    100: { ...empty, before: "50" },
+    50: { ...empty, before: "10" },
+    10: { ...empty, lines: [match], before: null },
+  };
+  const pager = new MergedPager({
+    jobs: [job],
+    log,
+    fetchPage: async (_, { before }) => pages[String(before ?? 100)],
+    now: () => BEGIN,
+    onOlder: () => {},
+    onNewer: () => {},
+    onEndReached: () => {},
+    onExpired: () => {},
+    onMessage: (sentence) => messages.push(sentence),
+  });
+  await pager.open(END);
+  assert.equal(window.rows.length, 0);
+  assert.equal(window.before, "");
+  await pager.loadOlder();
+  assert.equal(window.rows[0].text, "found");
+  assert.deepEqual(messages, ["", "Searching older lines …", ""]);
+});

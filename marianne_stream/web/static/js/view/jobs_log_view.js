@@ -283,8 +283,6 @@ export class JobsLogView {
     this.#rows.reset();
     this.#showPlace(place);
     if (this.#log.isAtEnd) this.#streams.follow();
-    // Rows that are drawn load more by themselves.
-    if (!this.#window.rows.length) this.#pager.loadOlder();
     this.#update();
   }
 
