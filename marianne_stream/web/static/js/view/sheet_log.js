@@ -16,6 +16,9 @@ const MAX_LINES = 100;
 /** Characters that are shown of a line. */
 const MAX_LINE_CHARS = 1_000;
 
+/** Spans whose ends are named to the millisecond. */
+const SHORT_MS = 10_000;
+
 /** Time after which the lines of a sheet at work, or after an error, are requested again. */
 const RELOAD_MS = 5_000;
 
@@ -124,13 +127,16 @@ export class SheetLog {
     const shown = this.#lines.slice(-MAX_LINES);
     const { from, to, isActive } = this.#span ?? { from: NaN, to: NaN, isActive: false };
     const { times } = this.#page;
-    const end = isActive ? "now" : times.timeOfDay(to);
+    const isShort = to - from < SHORT_MS;
+    const format = (/** @type {number} */ at) =>
+      isShort ? times.preciseTimeOfDay(at) : times.timeOfDay(at);
+    const span = `${format(from)} to ${isActive ? "now" : format(to)}`;
     const count = shown.length === MAX_LINES ? `The last ${MAX_LINES} lines` : "Lines";
     setText(
       this.#note,
       shown.length
-        ? `${count} from ${times.timeOfDay(from)} to ${end}, including those of sheets that ran at the same time.`
-        : `The log has no lines with a time from ${times.timeOfDay(from)} to ${end}.`,
+        ? `${count} from ${span}, including those of sheets that ran at the same time.`
+        : `The log has no lines with a time from ${span}.`,
     );
     this.#list.hidden = shown.length === 0;
     this.#list.replaceChildren(...shown.map((line) => makeRow(line, times)));
