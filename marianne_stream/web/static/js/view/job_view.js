@@ -263,6 +263,7 @@ export class JobView {
     if (this.element.contains(shown[0])) return;
     setChildren(this.element, shown);
     this.#page.shortcuts.setView(isMissing ? [] : this.shortcuts);
+    findElement("#skip-to-log").hidden = isMissing;
   }
 
   #followEvents() {
