@@ -239,6 +239,16 @@ MARKS = """([selector, pseudo]) => {
 }"""
 
 
+SYSTEM_COLOUR = """(name) => {
+  const probe = document.body.appendChild(document.createElement("span"));
+  probe.style.forcedColorAdjust = "none";
+  probe.style.backgroundColor = name;
+  const colour = getComputedStyle(probe).backgroundColor;
+  probe.remove();
+  return colour;
+}"""
+
+
 @pytest.mark.parametrize(
     "media", [{"forced_colors": "active"}, {"contrast": "more"}], ids=["forced", "more"]
 )
@@ -281,6 +291,10 @@ async def test_meanings_differ_in_forced_colours_and_with_more_contrast(
         (".progress .fill", ".progress .track"),
     ):
         assert await mark(chosen) != await mark(other), chosen
+    if "forced_colors" in media:
+        highlight = await page.evaluate(SYSTEM_COLOUR, "Highlight")
+        assert highlight in await mark(".log .foot [aria-pressed=true]")
+        assert await page.evaluate(SYSTEM_COLOUR, "CanvasText") in await mark("#connection .dot")
 
 
 async def test_bars_of_the_list_differ_in_forced_colours(
