@@ -166,7 +166,7 @@ async def test_linked_range_longer_than_a_page_is_selected(
     await log_row(page, 5).get_by_role("button").click()
     check = page.url.partition("#L5.")[2]
     other = await user.open_page(f"/jobs/lantern#L5-L2990.{check}")
-    await expect(other.locator(".log-status")).to_have_text("2986 lines selected")
+    await expect(other.locator(".log-status")).to_have_text("2,986 lines selected")
 
 
 async def press_until(page: Page, key: str, target: Locator) -> None:
