@@ -129,8 +129,9 @@ def select_page(request: web.Request) -> PageReader:
         cursor = read_cursor(request, parameter)
         if cursor is not None:
             return partial(read_at, cursor=cursor)
+    check = read_check(request)
     if number := int(LINE.read(request)):
-        return partial(LogPager.read_around_line, number=number, check=read_check(request))
+        return partial(LogPager.read_around_line, number=number, check=check)
     time = TIME.read(request)
     if time is not None:
         return partial(LogPager.read_around_time, time=parse_time(time))
