@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from marianne_stream.client.api_models import LogLineBody
-from marianne_stream.client.field_format import format_fields
+from marianne_stream.client.field_format import WrittenFloat, format_fields
 from marianne_stream.client.output import Output, truncate_line
 from marianne_stream.client.sanitize import (
     strip_all_but_colours,
@@ -39,6 +39,8 @@ LEVEL_FIELDS = frozenset({"level", "levelname", "lvl", "severity", "levelno"})
 TIME_FIELDS = frozenset({"timestamp", "time", "ts", "@timestamp", "asctime"})
 # Field whose own fields count as those of the line, unless the line has a field of that name.
 NESTED_FIELD = "extra"
+
+JSON_DECODER = msgspec.json.Decoder(dict[str, object], float_hook=WrittenFloat)
 
 
 def lay_out(line: LogLineBody, output: Output, label: Text | None = None) -> Text:
@@ -92,7 +94,7 @@ def format_json_line(line: LogLineBody) -> Text | None:
     if not line.line.lstrip().startswith("{"):
         return None
     try:
-        fields = msgspec.json.decode(line.line, type=dict[str, object])
+        fields = JSON_DECODER.decode(line.line)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return None
     fields = flatten(fields)

@@ -113,5 +113,9 @@ def control_picture(match: re.Match[str]) -> str:
 
 def encode_json_line(value: object) -> str:
     """Encode a value as one line of JSON that is safe to print on a terminal."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return escape_json(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def escape_json(text: str) -> str:
+    """Escape the characters of JSON that are not safe to print on a terminal."""
     return UNSAFE_IN_JSON_RE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -98,6 +98,15 @@ def test_json_line_on_a_terminal_has_all_its_fields() -> None:
     assert show('{"levelno": 30, "lvl": 40}')[0] == "[warning]  lvl=40"
 
 
+def test_json_line_shows_numbers_as_they_were_written() -> None:
+    numbers = '"cost":1e5,"price":1.10,"id":9007199254740993,"all":[{"x":0.1000000000000000055}]'
+    shown, _ = show(f'{{"msg":"paid",{numbers},"ts":1795867200.250}}', columns=200)
+    assert shown == (
+        "2026-11-28T12:00:00.250Z paid"
+        '  cost=1e5 price=1.10 id=9007199254740993 all=[{"x":0.1000000000000000055}]'
+    )
+
+
 def test_words_are_wrapped_with_an_indent() -> None:
     line = "the tide is at 3.2 m and rising, and the wind is from the west"
     assert show(line, columns=30)[0].splitlines() == [
