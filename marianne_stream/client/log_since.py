@@ -55,6 +55,13 @@ async def find_since(
     index = cursors.index(page.target) if page.target in cursors else len(cursors)
     if index:
         return SincePosition(cursors[index - 1])
+    if page.before is not None:
+        # The line before was not found in time. The position after this page is in front of all
+        # that the server has searched.
+        params = {"before": page.target, "limit": "1"}
+        page = await client.get_json_with_retry(path, params, LogPageBody)
+        if page.lines or page.before is not None:
+            return SincePosition(page.after or "")
     # A stream starts after a line, and there is none before the first.
     params = {"from": "start", "limit": "1", **filter_params}
     page = await client.get_json_with_retry(path, params, LogPageBody)

@@ -2,16 +2,23 @@
 
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from marianne_stream.client.log_since import SincePosition, find_since
 from tests.support.scripted_server import ScriptedServer
 
 
-def page(*cursors: str, target: str | None = None, logged_at: str | None = None) -> Any:
+def page(
+    *cursors: str,
+    target: str | None = None,
+    logged_at: str | None = None,
+    before: str | None = None,
+) -> Any:
     """Return a response with lines that have these cursors."""
     lines = [{"line": "x", "cursor": cursor, "logged_at": logged_at} for cursor in cursors]
-    return lambda: web.json_response({"lines": lines, "after": "end", "target": target})
+    body = {"lines": lines, "before": before, "after": "end", "target": target}
+    return lambda: web.json_response(body)
 
 
 async def find(server: ScriptedServer, since_s: float = 60.0) -> SincePosition:
@@ -36,6 +43,20 @@ async def test_log_that_begins_later_starts_with_its_first_matching_line() -> No
     assert server.requests[1].query["level"] == "error"
     without_match = ScriptedServer(page("c1", "c2", target="c1"), page())
     assert await find(without_match) == SincePosition("end")
+
+
+@pytest.mark.parametrize("older", [page(before="b0"), page("b0", before="b0"), page("b0")])
+async def test_line_before_is_searched_again_if_the_search_took_too_long(older: Any) -> None:
+    server = ScriptedServer(page("c1", "c2", target="c1", before="b1"), older)
+    assert await find(server) == SincePosition("end")
+    assert dict(server.requests[1].query) == {"before": "c1", "limit": "1"}
+
+
+async def test_log_without_a_line_before_starts_with_its_first_line() -> None:
+    pages = page("c1", target="c1", before="b1"), page(), page("c1")
+    position = await find(ScriptedServer(*pages))
+    assert position.cursor == "c1"
+    assert position.first_event is not None
 
 
 async def test_log_of_older_lines_starts_at_its_end() -> None:
