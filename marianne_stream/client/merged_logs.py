@@ -10,7 +10,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.api_models import LogLineBody, RosterBody
+from marianne_stream.client.api_models import JobBody, LogLineBody, RosterBody
+from marianne_stream.client.facts import ENDED_STATUSES
 from marianne_stream.client.job_selection import MAX_JOBS, JobSelection
 from marianne_stream.client.line_writer import LineWriter
 from marianne_stream.client.log_notices import LogNotices
@@ -87,7 +88,8 @@ class MergedLogs:
         self._as_json = as_json
         self._writer = LineWriter(output, jobs.job_ids)
         self._notices = {job_id: LogNotices(client.reporter, job_id) for job_id in jobs.job_ids}
-        # Positions at which new lines begin; "" for a log that does not exist yet.
+        # Positions at which new lines begin; "" for a log that does not exist yet. A log that
+        # cannot be read has none.
         self._cursors: dict[str, str] = {}
         self._followed: set[str] = set()
         self._search_task: asyncio.Task[None] | None = None
@@ -111,14 +113,14 @@ class MergedLogs:
     async def follow(self) -> None:
         """Print new lines until all jobs and their logs have ended.
 
-        Until then, jobs that begin and match a pattern are followed as well.
+        Until then, jobs that match a pattern and begin, or run again, are followed as well.
         """
         try:
             async with asyncio.TaskGroup() as group:
                 for job_id, cursor in self._cursors.items():
                     self._follow(job_id, cursor, group)
                 if self._followed and self._jobs.patterns:
-                    self._search_task = group.create_task(self._follow_new_jobs(group))
+                    self._search_task = group.create_task(self._follow_roster(group))
         except BaseExceptionGroup as error:
             # The output is closed, or a bug: end all.
             raise error.exceptions[0] from error
@@ -152,8 +154,8 @@ class MergedLogs:
             return
         self._cursors[job_id] = resumable_cursor(cursor)
 
-    async def _follow_new_jobs(self, group: asyncio.TaskGroup) -> None:
-        """Follow each new job of the roster that matches a pattern."""
+    async def _follow_roster(self, group: asyncio.TaskGroup) -> None:
+        """Follow each job of the roster that matches a pattern, and begins or runs again."""
         stream = SSEClient(self._client, "/api/roster/stream", {})
         try:
             async with aclosing(stream.batches()) as batches:
@@ -161,13 +163,19 @@ class MergedLogs:
                     for event in batch:
                         if event.name == "roster":
                             for job in convert_data(event, RosterBody).jobs:
-                                self._follow_if_new(job.job_id, group)
+                                if self._jobs.is_match(job.job_id):
+                                    self._follow_if_begun(job, group)
         except MarianneStreamError as error:
-            self._client.reporter.report(f"{error}; new jobs are not shown")
+            self._client.reporter.report(f"{error}; jobs that begin are not shown")
 
-    def _follow_if_new(self, job_id: str, group: asyncio.TaskGroup) -> None:
-        is_known = job_id in self._jobs.listed or job_id in self.exit_codes
-        if is_known or not self._jobs.is_match(job_id):
+    def _follow_if_begun(self, job: JobBody, group: asyncio.TaskGroup) -> None:
+        job_id = job.job_id
+        if job_id in self._cursors:
+            # Its log has ended. The server sends nothing unless the job runs again.
+            if job_id not in self._followed and job.status not in ENDED_STATUSES:
+                self._follow(job_id, self._cursors[job_id], group)
+            return
+        if job_id in self._jobs.listed or job_id in self.exit_codes:
             return
         self.exit_codes[job_id] = 0
         self._notices[job_id] = LogNotices(self._client.reporter, job_id)
@@ -180,6 +188,7 @@ class MergedLogs:
     def _follow(self, job_id: str, cursor: str, group: asyncio.TaskGroup) -> None:
         """Print the lines of a log after a cursor, in a task."""
         self._followed.add(job_id)
+        self._cursors[job_id] = cursor
         group.create_task(self._print_new(job_id, cursor))
 
     async def _print_new(self, job_id: str, cursor: str) -> None:
@@ -191,10 +200,12 @@ class MergedLogs:
             async with aclosing(read_log(self._client, query)) as batches:
                 async for batch in batches:
                     self._print_events([TimedEvent(0.0, job_id, event) for event in batch])
+                    self._cursors[job_id] = batch[-1].cursor or self._cursors[job_id]
                     if any(event.data.get("missing") is True for event in batch):
                         self.exit_codes[job_id] = CliLogNotFoundError.exit_code
         except MarianneStreamError as error:
             self._on_error(job_id, error)
+            del self._cursors[job_id]
         self._followed.discard(job_id)
         if not self._followed and self._search_task is not None:
             self._search_task.cancel()

@@ -89,6 +89,30 @@ async def test_job_that_begins_later_and_matches_is_followed_too(
     assert ended.lines == ["nightly-1 | past", "nightly-2 | new job"]
 
 
+async def test_job_that_runs_again_and_matches_is_followed_from_its_last_line(
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
+) -> None:
+    launch(conductor, tmp_path, "nightly-1", "past of 1")
+    log = launch(conductor, tmp_path, "nightly-2", "past of 2")
+    verb = ("logs", "nightly*", "-f", "--json", "--url", server.address)
+    async with start_command(tmp_path, *verb) as following:
+        await wait_until(lambda: len(following.stdout.splitlines()) == 2)
+        conductor.finish("nightly-2", "failed", error_message="Exit code 1")
+        await wait_until(lambda: "log_complete" in following.stdout)
+        conductor.resume("nightly-2")
+        append_lines(log, "second run")
+        await wait_until(lambda: "second run" in following.stdout)
+        for job_id in ("nightly-1", "nightly-2"):
+            conductor.finish(job_id)
+        ended = await following.wait()
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    of_second = [each for each in map(json.loads, ended.lines) if "2" in each["data"]["job_id"]]
+    assert [(each["event"], each["data"].get("line")) for each in of_second] == [
+        *(("log", "past of 2"), ("log_complete", None)),
+        *(("log", "second run"), ("log_complete", None)),
+    ]
+
+
 async def test_unfinished_line_of_one_of_several_jobs_is_redrawn_below_the_others(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
