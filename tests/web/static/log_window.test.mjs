@@ -107,6 +107,18 @@ test("unknown cursor clears the window", () => {
   assert.deepEqual(rowKinds(window), ["gap", "line"]);
 });
 
+test("first line of a log removes the marker that there is none", () => {
+  const window = new LogWindow();
+  const missing = { ...logEvent(0), event: "log_missing", data: "{}" };
+  window.applyEvents([missing, missing]);
+  assert.deepEqual(rowKinds(window), ["missing"]);
+  const change = window.applyEvents([logEvent(0), logEvent(1)]);
+  assert.ok(change.cleared);
+  assert.equal(change.added, 2);
+  assert.deepEqual(rowKinds(window), ["line", "line"]);
+  assert.equal(window.before, "c0");
+});
+
 test("log window keeps a partial line until a whole line replaces it", () => {
   const window = new LogWindow();
   assert.deepEqual(window.applyEvents([logEvent(1), partialEvent("unfin")]).received, 1);

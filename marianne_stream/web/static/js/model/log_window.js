@@ -141,7 +141,7 @@ export class LogWindow {
    *   no row is dropped, and a full window takes no more lines.
    * @returns {{added: number, dropped: number, received: number, cleared: boolean}} number of rows
    *   added at the end, of rows dropped at the start, and of lines received; `cleared` if the old
-   *   rows belong to a log that is gone.
+   *   rows belong to a log that is gone, or said that there is none.
    */
   applyEvents(events, { keepRows = false } = {}) {
     const change = { added: 0, dropped: 0, received: 0, cleared: false };
@@ -150,7 +150,7 @@ export class LogWindow {
       const row = makeEventRow(event);
       if (!row || (row.kind === "missing" && this.isMissing)) continue;
       this.partial = null;
-      if (row.kind === "gap" && row.data.reason === "cursor_expired") {
+      if (this.#beginsLog(row)) {
         change.cleared = this.rows.length > 0;
         this.clear();
         change.added = 0;
@@ -164,6 +164,16 @@ export class LogWindow {
     }
     if (!keepRows) change.dropped = this.#trimStart().length;
     return change;
+  }
+
+  /**
+   * Return true if the rows so far belong to a log that is gone, or say only that there is none.
+   *
+   * @param {LogRow} row
+   */
+  #beginsLog({ kind, data }) {
+    if (kind === "gap") return data?.reason === "cursor_expired";
+    return kind === "line" && this.rows.length === 1 && this.isMissing;
   }
 
   /**
