@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from playwright.async_api import expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
@@ -130,18 +131,19 @@ async def test_job_name_with_html_is_shown_as_text(
     await expect(page.locator(".sheet")).to_have_count(2)
 
 
+@pytest.mark.parametrize("job_id", [".", ".."])
 async def test_job_named_like_a_folder_explains_why_it_has_no_page(
-    user: BrowserUser, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor, job_id: str
 ) -> None:
-    conductor.launch("..", 2)
+    conductor.launch(job_id, 2)
     page = await user.open_page()
     await expect(page.locator(".job .reason")).to_contain_text("No page")
     await page.keyboard.press("j")
     await expect(page.locator(".job .name")).to_be_focused()
-    await page.get_by_label("Filter jobs by name").fill("..")
+    await page.get_by_label("Filter jobs by name").fill(job_id)
     await page.keyboard.press("Enter")
     await expect(page.locator("#announcer")).to_contain_text("No page")
-    assert page.url == f"{user.address}/?name=.."
+    assert page.url == f"{user.address}/?name={job_id}"
 
 
 async def test_theme_is_kept_after_reload(user: BrowserUser, conductor: SimulatedConductor) -> None:
