@@ -116,6 +116,75 @@ test("repeated events are dropped up to the first new one", async () => {
   closeAll(log, other);
 });
 
+test("third connection does not keep the second one from dropping what it repeats", async () => {
+  const log = view("log:a");
+  const first = await server.connected(1);
+  first.send("log:a", "log", line(1));
+  await until(() => log.events.length);
+  const other = view("roster");
+  const second = await server.connected(2);
+  for (const number of [2, 3]) first.send("log:a", "log", line(number));
+  await until(() => log.events.length === 3);
+  second.send("log:a", "part_start", line(1));
+  await until(() => !first.isOpen);
+  const third = view("status:b");
+  const newest = await server.connected(3);
+  assert.deepEqual(newest.cursors, [`log:a,${line(3)}`]);
+  for (const number of [2, 3, 4]) second.send("log:a", "log", line(number));
+  await until(() => log.ids.includes(line(4)));
+  for (const number of [4, 5]) newest.send("log:a", "log", line(number));
+  await until(() => log.ids.includes(line(5)));
+  assert.deepEqual(
+    log.ids,
+    [1, 2, 3, 4, 5].map((number) => line(number)),
+  );
+  closeAll(log, other, third);
+});
+
+test("slow part stays live while the windows change again", async () => {
+  const [status, roster] = [view("status:a"), view("roster")];
+  const first = await server.connected(1);
+  first.send("roster", "source", "");
+  first.send("status:a", "source", "");
+  await until(() => status.phase === "live" && roster.phase === "live");
+  const second = view("log:b");
+  const next = await server.connected(2);
+  next.send("roster", "source", "");
+  next.send("log:b", "part_start", "l0");
+  await until(() => second.phase === "live");
+  const third = view("log:c");
+  const newest = await server.connected(3);
+  for (const part of ["roster", "log:b"]) newest.send(part, "source", "");
+  newest.send("log:c", "part_start", "l0");
+  await until(() => !next.isOpen && third.phase === "live");
+  first.send("status:a", "job_status", "s1");
+  await until(() => status.events.length === 2);
+  newest.send("status:a", "source", "");
+  await until(() => !first.isOpen);
+  for (const viewer of [status, roster, second, third]) {
+    assert.deepEqual(viewer.phases, ["connecting", "live"]);
+  }
+  closeAll(status, roster, second, third);
+});
+
+test("stream has at most three connections", async () => {
+  const status = view("status:a");
+  const first = await server.connected(1);
+  first.send("status:a", "source", "");
+  await until(() => status.phase === "live");
+  const logs = [];
+  for (const name of ["log:b", "log:c", "log:d"]) {
+    const log = view(name);
+    const connection = await server.connected(server.connections.length + 1);
+    for (const part of connection.parts.slice(-1)) connection.send(part, "part_start", "l0");
+    await until(() => log.phase === "live");
+    logs.push(log);
+  }
+  assert.deepEqual([server.open.length, first.isOpen], [3, false]);
+  assert.deepEqual(status.phases, ["connecting", "live", "connecting"]);
+  closeAll(status, ...logs);
+});
+
 test("connection that is not answered is lost since the former one was heard last", async () => {
   const roster = view("roster");
   const first = await server.connected(1);

@@ -1,21 +1,15 @@
 /**
  * Combined stream: the parts that a browser's windows want, in one connection. If the parts change, a
  * new connection is opened beside the present one, which goes on until each of its parts has begun on
- * the new one. Each part resumes at its own cursor.
+ * a newer one. Each part resumes at its own cursor.
  */
 
-import { backoffMs, EventStream, FIRST_RETRY_MS, isRetryable } from "./event_stream.js";
+import { CombinedConnection } from "./combined_connection.js";
+import { backoffMs, FIRST_RETRY_MS, isRetryable } from "./event_stream.js";
 
 /** @typedef {import("./event_parser.js").ServerSentEvent} ServerSentEvent */
 /** @typedef {import("./event_stream.js").StreamState} StreamState */
 /** @typedef {import("./stream_part.js").StreamPart} StreamPart */
-
-/**
- * @typedef {object} Connection
- * @property {EventStream} stream
- * @property {Set<StreamPart>} requested parts in its URL.
- * @property {Set<StreamPart>} begun parts that have had an event on it, and are served by it.
- */
 
 /**
  * @typedef {object} CombinedStreamCallbacks
@@ -45,8 +39,11 @@ const REMOVAL_DELAY_MS = 5_000;
 /** Requests are at least this far apart, however many windows are opened. */
 const MIN_INTERVAL_MS = 250;
 
-/** If a new connection is not answered by then, the former one is taken to be lost as well. */
+/** If a new connection is not answered by then, the older ones are taken to be lost as well. */
 const HANDOVER_TIMEOUT_MS = 3_000;
+
+/** Browsers open six HTTP/1.1 connections to a host. */
+const MAX_CONNECTIONS = 3;
 
 /** A part that has been live for this long begins anew with the shortest delay after an error. */
 const STABLE_MS = 30_000;
@@ -54,10 +51,8 @@ const STABLE_MS = 30_000;
 export class CombinedStream {
   /** @type {Map<string, StreamPart>} by name. */
   #parts = new Map();
-  /** The newest connection. */
-  #connection = this.#makeConnection();
-  /** @type {Connection | null} the one before, while it serves parts that have not begun anew. */
-  #former = null;
+  /** The newest connection, behind older ones that serve parts which have not begun anew. */
+  #connections = [this.#makeConnection()];
   #on;
   #isPaused = false;
   #requestedAt = -MIN_INTERVAL_MS;
@@ -66,7 +61,7 @@ export class CombinedStream {
   #dueAt = Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} of parts with a temporary error. */
   #retryTimer;
-  /** @type {ReturnType<typeof setTimeout> | undefined} of the former connection. */
+  /** @type {ReturnType<typeof setTimeout> | undefined} of the older connections. */
   #handoverTimer;
 
   /** @param {CombinedStreamCallbacks} on */
@@ -76,6 +71,14 @@ export class CombinedStream {
 
   get isUnused() {
     return this.#parts.size === 0;
+  }
+
+  get #newest() {
+    return this.#connections[this.#connections.length - 1];
+  }
+
+  get #older() {
+    return this.#connections.slice(0, -1);
   }
 
   /** @param {StreamPart} part */
@@ -104,7 +107,7 @@ export class CombinedStream {
   pause() {
     this.#isPaused = true;
     this.#disconnect();
-    for (const part of this.#parts.values()) part.setState(this.#connection.stream.state);
+    for (const part of this.#parts.values()) part.setState(this.#newest.stream.state);
   }
 
   resume() {
@@ -115,8 +118,7 @@ export class CombinedStream {
   /** @param {{afterSleep: boolean}} options see `EventStream.check`. */
   check(options) {
     if (options.afterSleep) this.#retryParts(Infinity);
-    this.#former?.stream.check(options);
-    this.#connection.stream.check(options);
+    for (const { stream } of this.#connections) stream.check(options);
   }
 
   close() {
@@ -126,15 +128,11 @@ export class CombinedStream {
   }
 
   #makeConnection() {
-    /** @type {Connection} */
-    const connection = {
-      stream: new EventStream(() => this.#makeUrl(connection), {
-        onEvents: (events) => this.#receive(connection, events),
-        onState: (state) => this.#onState(connection, state),
-      }),
-      requested: new Set(),
-      begun: new Set(),
-    };
+    /** @type {CombinedConnection} */
+    const connection = new CombinedConnection(() => this.#makeUrl(connection), {
+      onEvents: (events) => this.#receive(connection, events),
+      onState: (state) => this.#onState(connection, state),
+    });
     return connection;
   }
 
@@ -156,20 +154,27 @@ export class CombinedStream {
   #request() {
     this.#dueAt = Infinity;
     if (this.#isPaused || !this.#wanted().length) return;
-    if (this.#connection.begun.size) {
-      this.#closeFormer();
-      this.#former = this.#connection;
-      this.#connection = this.#makeConnection();
-    }
-    if (this.#former) {
+    if (this.#newest.begun.size) this.#connections.push(this.#makeConnection());
+    if (this.#connections.length > MAX_CONNECTIONS) this.#close(this.#connections[0]);
+    if (this.#older.length) {
       clearTimeout(this.#handoverTimer);
       this.#handoverTimer = setTimeout(() => this.#onHandoverTimeout(), HANDOVER_TIMEOUT_MS);
     }
-    this.#connection.stream.open();
+    this.#newest.stream.open();
   }
 
   #onHandoverTimeout() {
-    if (this.#connection.stream.state.phase === "connecting") this.#closeFormer();
+    if (this.#newest.stream.state.phase === "connecting") this.#closeOlder();
+  }
+
+  /** @param {CombinedConnection} connection */
+  #olderThan(connection) {
+    return this.#connections.slice(0, this.#connections.indexOf(connection));
+  }
+
+  /** @param {CombinedConnection} connection */
+  #newerThan(connection) {
+    return this.#connections.slice(this.#connections.indexOf(connection) + 1);
   }
 
   /** Return the parts to request. */
@@ -180,7 +185,7 @@ export class CombinedStream {
   /**
    * Return the URL of a request, and note its parts.
    *
-   * @param {Connection} connection
+   * @param {CombinedConnection} connection
    */
   #makeUrl(connection) {
     this.#requestedAt = performance.now();
@@ -190,13 +195,12 @@ export class CombinedStream {
       this.#forget(part);
       this.#on.onPartMoved(part);
     }
-    connection.requested = new Set(parts);
-    for (const part of parts) part.onRequest();
+    connection.request(parts);
     return makeUrl(parts);
   }
 
   /**
-   * @param {Connection} connection
+   * @param {CombinedConnection} connection
    * @param {ServerSentEvent[]} events
    */
   #receive(connection, events) {
@@ -210,16 +214,13 @@ export class CombinedStream {
     }
     for (const [name, ofPart] of byPart) {
       const part = this.#parts.get(name);
-      const isNewest = connection === this.#connection;
-      if (part && (isNewest ? connection.requested : connection.begun).has(part)) {
-        this.#receivePart(connection, part, ofPart);
-      }
+      if (part && connection.requested.has(part)) this.#receivePart(connection, part, ofPart);
     }
-    this.#closeUnusedFormer();
+    this.#closeUnused();
   }
 
   /**
-   * @param {Connection} connection
+   * @param {CombinedConnection} connection
    * @param {StreamPart} part
    * @param {ServerSentEvent[]} events
    */
@@ -228,7 +229,9 @@ export class CombinedStream {
     const shown = events.filter((event) => event !== error);
     if (shown.length) {
       this.#begin(connection, part);
-      part.receive(shown, { isRepeated: connection !== this.#connection });
+      const passed = connection.withoutRepeated(part, shown);
+      for (const newer of this.#newerThan(connection)) newer.expect(part, passed);
+      part.receive(passed);
     }
     if (error) this.#onPartError(connection, part, JSON.parse(error.data));
     else if (part.hasEnded) this.#drop(part);
@@ -237,28 +240,29 @@ export class CombinedStream {
   /**
    * Let a connection serve a part, which is live now.
    *
-   * @param {Connection} connection
+   * @param {CombinedConnection} connection
    * @param {StreamPart} part
    */
   #begin(connection, part) {
     if (connection.begun.has(part)) return;
     connection.begun.add(part);
-    this.#former?.begun.delete(part);
+    for (const older of this.#olderThan(connection)) older.release(part);
     part.setState({ ...connection.stream.state, since: Date.now() });
   }
 
   /**
-   * @param {Connection} connection
+   * @param {CombinedConnection} connection
    * @param {StreamPart} part
    * @param {{status: number, code: string, detail: string}} error
    */
   #onPartError(connection, part, { status, code, detail }) {
-    connection.begun.delete(part);
-    if (connection === this.#former) {
-      this.#lose(part, Date.now());
+    const wasServed = connection.begun.has(part);
+    connection.release(part);
+    if (connection !== this.#newest) {
+      if (wasServed) this.#lose(part, Date.now());
       return;
     }
-    this.#former?.begun.delete(part);
+    for (const older of this.#older) older.release(part);
     const since = Date.now();
     const { offset } = connection.stream.state;
     if (!isRetryable(status)) {
@@ -270,7 +274,6 @@ export class CombinedStream {
     if (phase === "live" && since - liveSince > STABLE_MS) part.errors = 0;
     part.retryAt = since + backoffMs(FIRST_RETRY_MS, part.errors);
     part.errors += 1;
-    connection.requested.delete(part);
     part.setState({ phase: "waiting", since, offset, retryAt: part.retryAt, code, detail });
     this.#scheduleRetry();
     this.#disconnectIfIdle();
@@ -302,39 +305,47 @@ export class CombinedStream {
   }
 
   /**
-   * @param {Connection} connection
+   * @param {CombinedConnection} connection
    * @param {StreamState} state
    */
   #onState(connection, state) {
-    if (connection === this.#former) {
-      if (state.phase !== "live") this.#closeFormer();
+    if (connection !== this.#newest) {
+      if (state.phase !== "live") this.#close(connection);
       return;
     }
     const isFinal = state.phase === "ended" || state.phase === "failed";
     if (state.phase !== "live") connection.begun.clear();
     for (const part of [...connection.requested]) {
-      // The former connection still serves the part.
-      if (this.#former?.begun.has(part) && !isFinal) continue;
+      // An older connection still serves the part.
+      if (this.#older.some(({ begun }) => begun.has(part)) && !isFinal) continue;
       // The connection is live; the part is once it has begun.
       part.setState(state.phase === "live" ? { ...state, phase: "connecting" } : state);
       if (part.hasEnded) this.#drop(part);
     }
   }
 
-  /** Close the former connection; its parts wait for the newest one. */
-  #closeFormer() {
-    const former = this.#former;
-    if (!former) return;
-    this.#former = null;
-    clearTimeout(this.#handoverTimer);
-    const { phase, since } = former.stream.state;
-    const lostAt = phase === "live" ? former.stream.receivedAt : since;
-    former.stream.disconnect();
-    for (const part of former.begun) this.#lose(part, lostAt);
+  /**
+   * Close a connection; its parts wait for the newest one.
+   *
+   * @param {CombinedConnection} connection
+   */
+  #close(connection) {
+    this.#connections = this.#connections.filter((one) => one !== connection);
+    if (!this.#older.length) clearTimeout(this.#handoverTimer);
+    const { phase, since } = connection.stream.state;
+    const lostAt = phase === "live" ? connection.stream.receivedAt : since;
+    connection.stream.disconnect();
+    for (const part of connection.begun) this.#lose(part, lostAt);
+    connection.request([]);
+    connection.begun.clear();
   }
 
-  #closeUnusedFormer() {
-    if (this.#former?.begun.size === 0) this.#closeFormer();
+  #closeOlder() {
+    for (const connection of this.#older) this.#close(connection);
+  }
+
+  #closeUnused() {
+    for (const connection of this.#older) if (!connection.begun.size) this.#close(connection);
   }
 
   /**
@@ -344,7 +355,7 @@ export class CombinedStream {
    * @param {number} since
    */
   #lose(part, since) {
-    const { state } = this.#connection.stream;
+    const { state } = this.#newest.stream;
     const phase = state.phase === "live" ? "connecting" : state.phase;
     part.setState({ ...state, phase, since });
   }
@@ -359,22 +370,19 @@ export class CombinedStream {
   /** @param {StreamPart} part */
   #forget(part) {
     this.#parts.delete(part.name);
-    for (const connection of [this.#connection, this.#former]) {
-      connection?.requested.delete(part);
-      connection?.begun.delete(part);
-    }
+    for (const connection of this.#connections) connection.release(part);
   }
 
   /** Disconnect without a part to request: the server ends the connection as well. */
   #disconnectIfIdle() {
     if (!this.#wanted().length) this.#disconnect();
-    else this.#closeUnusedFormer();
+    else this.#closeUnused();
   }
 
   #disconnect() {
-    this.#closeFormer();
-    this.#connection.stream.disconnect();
-    this.#connection.begun.clear();
+    this.#closeOlder();
+    this.#newest.stream.disconnect();
+    this.#newest.begun.clear();
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Overlap of two connections: while the former one still serves a part, the newest one has been
- * requested already, and will give the same events once more.
+ * Overlap of connections: while an older one still serves a part, a newer one has been requested
+ * already, and will give the same events once more.
  */
 
 /** @typedef {import("./event_parser.js").ServerSentEvent} ServerSentEvent */
@@ -12,13 +12,8 @@ export class EventOverlap {
   /** @type {string[]} keys of the events that will be repeated, in order. */
   #keys = [];
 
-  /** Expect no repeated event: a connection is requested at the cursor of the last event. */
-  clear() {
-    this.#keys = [];
-  }
-
   /**
-   * Add events of the former connection.
+   * Add events of an older connection.
    *
    * @param {ServerSentEvent[]} events
    */
@@ -27,7 +22,7 @@ export class EventOverlap {
   }
 
   /**
-   * Return the events of the newest connection without the repeated ones.
+   * Return the events of the newer connection without the repeated ones.
    *
    * @param {ServerSentEvent[]} events
    */
@@ -43,7 +38,7 @@ export class EventOverlap {
     const index = this.#keys.indexOf(makeKey(event));
     if (index >= 0) this.#keys.splice(0, index + 1);
     // Events are in order: behind a new one, none is repeated.
-    else if (event.id) this.clear();
+    else if (event.id) this.#keys = [];
     return index >= 0 ? [] : [event];
   }
 }

@@ -1,6 +1,5 @@
 /** Part of a combined stream, shared by all subscribers of a browser. */
 
-import { EventOverlap } from "./event_overlap.js";
 import { eventsBehind, parseLogPosition } from "./log_position.js";
 import { makeReplayBuffer } from "./replay_buffer.js";
 
@@ -23,8 +22,6 @@ const STATE_EVENTS = new Set(["source", "log_missing", "log_partial"]);
 
 export class StreamPart {
   #replay;
-  /** @type {EventOverlap | null} null if repeated events do no harm: states replace each other. */
-  #overlap = null;
   /**
    * @type {Map<Subscriber, LogPosition | null>} with the position in the log up to which a subscriber
    *   has the lines already; null once the part has passed it.
@@ -47,7 +44,8 @@ export class StreamPart {
     this.base = base;
     this.cursor = cursor;
     const [kind] = /** @type {string[]} */ (name.match(/^\w+/));
-    if (kind === "log" || kind === "events") this.#overlap = new EventOverlap();
+    /** True if repeated events do harm. States replace each other. */
+    this.isSequence = kind === "log" || kind === "events";
     this.#replay = makeReplayBuffer(/** @type {StreamKind} */ (kind), cursor);
   }
 
@@ -88,21 +86,12 @@ export class StreamPart {
     this.#subscribers.delete(subscriber);
   }
 
-  /** Note that the part is requested at its cursor. */
-  onRequest() {
-    this.#overlap?.clear();
-  }
-
   /**
    * Pass on events, up to the one that ends the part.
    *
-   * @param {ServerSentEvent[]} received
-   * @param {{isRepeated: boolean}} options `isRepeated`: a newer connection was requested already, and
-   *   will give the same events.
+   * @param {ServerSentEvent[]} events
    */
-  receive(received, { isRepeated }) {
-    const events = isRepeated ? received : (this.#overlap?.withoutRepeated(received) ?? received);
-    if (isRepeated) this.#overlap?.add(received);
+  receive(events) {
     for (const { id } of events) {
       if (id) this.cursor = id;
     }
