@@ -22,6 +22,10 @@ PROBE_BYTES = 64 * 1024
 # time is passed over, so that with times in most lines one block is parsed.
 MAX_PARSED_BYTES = 16 * 1024 * 1024
 
+# The first and the last year of the calendar stand for an unset time and for "never". Lines with
+# them do not ascend, and their moments may lie outside of the calendar.
+UNSET_YEARS = ("0001-", "9999-")
+
 
 @dataclass(frozen=True, slots=True)
 class LineTime:
@@ -137,5 +141,6 @@ def make_position(file: LogFile, block: Block, line: int, number: int) -> Positi
 
 
 def parse_time(line: bytes) -> str | None:
-    """Return the time that a line gives; None if it gives none."""
-    return parse_line_facts(line[:LINE_LIMIT_BYTES].decode(errors="replace")).logged_at
+    """Return the time at which a line was logged; None if it gives none."""
+    logged_at = parse_line_facts(line[:LINE_LIMIT_BYTES].decode(errors="replace")).logged_at
+    return None if logged_at is None or logged_at.startswith(UNSET_YEARS) else logged_at

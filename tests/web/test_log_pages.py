@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import threading
+from datetime import datetime
 from pathlib import Path
 from time import tzset
 from typing import Any
@@ -545,6 +546,29 @@ async def test_line_without_an_offset_is_found_by_the_servers_local_time(
     found = next(line["line"] for line in page["lines"] if line["cursor"] == page["target"])
     assert found == "2026-11-24T03:30:00 [info] line 30"
     assert response.headers["Local-Time-Offset"] == "+0545"
+
+
+@pytest.mark.parametrize("unset", ["0001-01-01 00:00:00", "9999-12-31 23:59:59"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+async def test_page_around_time_passes_over_unset_dates(
+    log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch, unset: str, zone: str
+) -> None:
+    # Such a line is the first and the last that each probe of the file sees.
+    lines = [f"{line} {'x' * 60_000}" for line in timed_lines(3, 100)]
+    append_lines(log_path, *(one for line in lines for one in (f"{unset} next run", line)))
+    append_lines(log_path, f"{unset} next run")
+    monkeypatch.setenv("TZ", zone)
+    tzset()
+    try:
+        page = await get_page(client, time="2026-11-24T03:30:00", limit="3")
+        moment = datetime.fromisoformat("2026-11-24T03:30:00").astimezone().isoformat()
+        same = await get_page(client, time=moment, limit="3")
+    finally:
+        monkeypatch.undo()
+        tzset()
+    (found,) = [one for one in page["lines"] if one["cursor"] == page["target"]]
+    assert found["line"][:16] == "2026-11-24T03:30"
+    assert same["target"] == page["target"]
 
 
 async def test_page_around_time_in_zone_compares_moments(log_path: Path, client: Client) -> None:
