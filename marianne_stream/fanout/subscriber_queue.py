@@ -124,10 +124,16 @@ class LatestQueue(SubscriberQueue, Generic[T]):
 
     def take(self) -> T:
         """Return the newest item. Call only after `wait` returned True."""
-        item, self._item = self._item, None
+        item = self.poll()
         if item is None:
             raise LookupError("the queue is empty: call wait() first")
-        self.last_delivered = item
+        return item
+
+    def poll(self) -> T | None:
+        """Return the newest item; None if none waits to be taken."""
+        item, self._item = self._item, None
+        if item is not None:
+            self.last_delivered = item
         return item
 
     def _has_items(self) -> bool:

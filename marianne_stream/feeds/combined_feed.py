@@ -159,6 +159,9 @@ class CombinedFeed:
         self._ready: asyncio.Queue[Part | None] = asyncio.Queue()
         self._unopened = len(parts)
         self._has_opened_all = asyncio.Event()
+        # Set once the client reads. Frames taken before could be older than what the client's
+        # former stream has sent meanwhile.
+        self._is_read = asyncio.Event()
         self._exhausted = 0
 
     async def open(self) -> None:
@@ -189,6 +192,7 @@ class CombinedFeed:
 
     async def frames(self) -> AsyncIterator[bytes]:
         """Yield the frames of all parts until the last has ended."""
+        self._is_read.set()
         for _ in self._parts:
             while (part := await self._ready.get()) is not None:
                 frames, part.waiting_frames = part.waiting_frames, b""
@@ -230,6 +234,7 @@ class CombinedFeed:
             feed = await self._open_part(part)
             if feed.is_exhausted:
                 return None
+            await self._is_read.wait()
             if part.kind == "log" and part.job_id is not None:
                 # A log may have nothing to send for long; all other feeds begin with an event.
                 await self._hand_over(part, part.make_start())

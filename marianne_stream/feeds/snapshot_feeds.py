@@ -52,6 +52,9 @@ class SnapshotFeed(Generic[S]):
     async def frames(self) -> AsyncIterator[bytes]:
         """Yield frames from the first snapshot to the end of the feed. Cancelling is safe."""
         queue = self._subscription.queue
+        if not self._is_resumed:
+            # The response may have begun long after the feed was opened.
+            queue.poll()
         first = queue.last_delivered
         if first is not None:
             # A client that resumes at the current state does not get it again.

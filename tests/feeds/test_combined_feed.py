@@ -10,9 +10,14 @@ import pytest
 
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
 from marianne_stream.fanout.subscriber_queue import Sink
+from marianne_stream.fanout.topic import Topic
 from marianne_stream.feeds import combined_feed
 from marianne_stream.feeds.combined_feed import CombinedFeed, OpenFeed, Part
 from marianne_stream.feeds.feed import Feed, FeedKind
+from marianne_stream.feeds.snapshot_feeds import SnapshotFeed
+from marianne_stream.jobs.snapshots import RosterSnapshot
+from marianne_stream.jobs.subscriptions import Subscription
+from marianne_stream.models import Roster, RosterEntry
 from marianne_stream.wire.sse import EncodedFrames, EventParser
 from tests.support.waiting import wait_until
 
@@ -147,6 +152,42 @@ async def test_part_that_opens_slowly_holds_up_no_other(monkeypatch: pytest.Monk
     feed.close()
 
 
+def make_roster(status: str) -> RosterSnapshot:
+    """Return a roster of one job."""
+    entries = {"a": RosterEntry("a", status, 1.0)}
+    return RosterSnapshot(Roster(entries, source="conductor", live=True), {})
+
+
+async def test_part_begins_with_the_state_at_the_time_of_reading() -> None:
+    topic: Topic[RosterSnapshot] = Topic()
+    subscription = Subscription(topic, on_close=lambda: None)
+    roster: SnapshotFeed[RosterSnapshot] = SnapshotFeed(
+        "roster",
+        make_roster("running"),
+        subscription,
+        restrict=lambda shown: shown,
+        is_resumed=False,
+    )
+    may_open = asyncio.Event()
+
+    async def open_slowly() -> Feed:
+        await may_open.wait()
+        return ScriptedFeed(is_exhausted=True)
+
+    slow = Part("status:b", open_slowly, "b", kind="status")
+    feed = CombinedFeed([Part("roster", opener(roster), kind="roster"), slow])
+    opening = asyncio.create_task(feed.open())
+    await wait_until(lambda: subscription.queue.sink)
+    # The client's former stream tells it of this.
+    topic.publish(make_roster("failed"))
+    may_open.set()
+    await opening
+    events = parse(await anext(feed.frames()))
+    assert [name for name, _ in events] == ["source", "roster"]
+    assert [(d["complete"], d["jobs"][0]["status"]) for _, d in events[1:]] == [(True, "failed")]
+    feed.close()
+
+
 async def test_ended_part_is_closed_while_others_go_on() -> None:
     ended, going_on = ScriptedFeed(frame(1), None), ScriptedFeed()
     feed = await make_feed(ended, going_on)
@@ -262,7 +303,7 @@ async def test_cancelled_open_closes_opened_feeds() -> None:
 
     feed = CombinedFeed([Part("opened", opener(opened)), Part("opening", never_open)])
     opening = asyncio.create_task(feed.open())
-    await wait_until(lambda: opened.taken)
+    await wait_until(lambda: opened.sink)
     opening.cancel()
     await asyncio.wait([opening])
     feed.close()
