@@ -168,9 +168,15 @@ async def test_no_column_overlaps_another_whatever_the_language(
     conductor.launch("held", 4)
     conductor.dispatch("held", 1)
     conductor.limit_rate("held", 1, 3000, is_reported=True)
+    conductor.launch("over", 1)
+    conductor.complete_sheet("over", 1)
+    conductor.finish("over")
+    conductor.launch("given up", 3)
+    conductor.cancel("given up")
     page = await user.open_page()
     await page.set_viewport_size({"width": width, "height": 900})
-    await expect(page.locator(".job")).to_have_count(6)
+    await expect(page.locator(".job")).to_have_count(8)
+    await expect(page.locator("[data-section=done] .job")).to_have_count(2)
     await expect(page.locator(".job", has_text="held").locator(".note")).not_to_be_empty()
     assert await page.evaluate(FIND_OVERLAPS) == []
     wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
