@@ -220,6 +220,23 @@ async def test_search_goes_one_way_by_n_and_enter_and_says_where_it_goes_on(
     await expect(count).to_have_text("2 of 3")
 
 
+async def test_search_bar_keeps_to_one_line_beside_the_chart(
+    user: BrowserUser, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 3000)
+    page = await user.open_page("/jobs/lantern")
+    await expect(log_row(page, 3000)).to_be_visible()
+    await search_for(page, "line")
+    await expect(page.locator(".log-search .count")).to_have_text("1 of 3,000")
+    await page.get_by_role("button", name="Only matches").click()
+    await expect(page.get_by_label("Lines around each match")).to_be_visible()
+    await expect(page.locator(".log-status")).to_have_text("Following matches")
+    is_one_line = "(bar) => bar.clientHeight < 1.5 * bar.firstElementChild.clientHeight"
+    for width in (1440, 1366, 1280, 820):
+        await page.set_viewport_size({"width": width, "height": 900})
+        assert await page.locator(".log-search").evaluate(is_one_line), width
+
+
 async def test_filter_shows_matches_with_lines_around_them_and_new_ones(
     user: BrowserUser, log_path: Path
 ) -> None:
