@@ -32,7 +32,7 @@ import {
   sheetOutputs,
 } from "../../../marianne_stream/web/static/js/model/sheet_detail.js";
 import { SheetHistory } from "../../../marianne_stream/web/static/js/model/sheet_history.js";
-import { linesWithin } from "../../../marianne_stream/web/static/js/model/sheet_log.js";
+import { spanLines } from "../../../marianne_stream/web/static/js/model/sheet_log.js";
 import { TimeFormat } from "../../../marianne_stream/web/static/js/model/time_format.js";
 
 const START = Date.parse("2026-11-24T12:00:00Z");
@@ -259,14 +259,29 @@ test("lines of a sheet are those with a time in its span, and what belongs to th
     line("of the one before"),
     line("first", "2026-11-24T12:00:00"),
     line("traceback"),
-    line("other zone", "2026-11-24 13:00:03,500+0100"),
+    line("other zone", "2026-11-24T13:00:03.500+01:00"),
     line("last", "2026-11-24T12:00:05.000123Z"),
     line("after", "2026-11-24T12:00:05.100Z"),
     line("of the one after"),
   ];
-  const texts = linesWithin(lines, { from: ms(0), to: ms(5) }).map((one) => one.line);
-  assert.deepEqual(texts, ["first", "traceback", "other zone", "last"]);
-  assert.deepEqual(linesWithin([line("no time")], { from: ms(0), to: ms(5) }), []);
+  const texts = (
+    /** @type {object[]} */ found,
+    /** @type {string | null} */ before,
+    offset = "Z",
+  ) => {
+    const page = { lines: /** @type {typeof lines} */ (found), before };
+    const span = spanLines(page, { from: ms(0), to: ms(5) }, offset);
+    return [span.isComplete, ...span.lines.map((one) => one.line)];
+  };
+  assert.deepEqual(texts(lines, "1"), [true, "first", "traceback", "other zone", "last"]);
+  assert.deepEqual(texts(lines.slice(1), "1"), [false, "first", "traceback", "other zone", "last"]);
+  assert.deepEqual(texts(lines.slice(3), null), [true, "other zone", "last"]);
+  assert.deepEqual(texts([line("no time")], null), [true]);
+  // Lines without an offset are in the local time of the server.
+  const local = line("local", "2026-11-24T13:00:02.5");
+  assert.deepEqual(texts([local, line("not local", "2026-11-24T12:00:02.5")], "1", "+0100"), [
+    ...[true, "local"],
+  ]);
 });
 
 test("history is that of one run, and begins with the first change", () => {

@@ -3,8 +3,8 @@
 import { plainText } from "../model/ansi.js";
 import { parseLine } from "../model/log_line.js";
 import { lineTime } from "../model/log_line_time.js";
-import { linesWithin } from "../model/sheet_log.js";
-import { ApiError, getJson, jobPath, withQuery } from "../wire/api.js";
+import { spanLines } from "../model/sheet_log.js";
+import { ApiError, getJson, isTransient, jobPath, withQuery } from "../wire/api.js";
 import { h, setText } from "./dom.js";
 
 /** @typedef {import("../model/log_rows.js").LogPageLine} LogPageLine */
@@ -29,6 +29,7 @@ export class SheetLog {
   #span = null;
   /** @type {LogPageLine[]} */
   #lines = [];
+  #isComplete = false;
   #requestedAt = -Infinity;
   #isFinal = false;
   /** @type {AbortController | null} */
@@ -80,7 +81,7 @@ export class SheetLog {
     const isSameEnd = isActive || known?.to === to;
     const isSame = known?.from === from && known.isActive === isActive && isSameEnd;
     if (!isSame) this.#reset();
-    else if (!this.#isFinal && Date.now() - this.#requestedAt >= RELOAD_MS) this.#load();
+    else if (!this.#isFinal && this.#isReloadDue()) this.#load();
   }
 
   onTimeZoneChange() {
@@ -93,6 +94,11 @@ export class SheetLog {
     this.#span = null;
     this.#lines = [];
     this.#list.replaceChildren();
+  }
+
+  #isReloadDue() {
+    const isVisible = document.visibilityState === "visible";
+    return isVisible && Date.now() - this.#requestedAt >= RELOAD_MS;
   }
 
   #reset() {
@@ -111,27 +117,35 @@ export class SheetLog {
     this.#isFinal = !span.isActive;
     const time = span.isActive ? null : new Date(span.to).toISOString();
     const path = jobPath(this.#jobId, "logs", "lines");
+    let localOffset = "Z";
+    const onHeaders = (/** @type {Headers} */ headers) =>
+      (localOffset = headers.get("Local-Time-Offset") ?? localOffset);
     try {
-      const { lines } = await getJson(withQuery(path, { time, limit: 2 * MAX_LINES }), { signal });
-      this.#lines = linesWithin(lines, { ...span, to: span.isActive ? Infinity : span.to });
+      const query = withQuery(path, { time, limit: 2 * MAX_LINES });
+      const page = await getJson(query, { signal, onHeaders });
+      const to = span.isActive ? Infinity : span.to;
+      const { lines, isComplete } = spanLines(page, { ...span, to }, localOffset);
+      this.#lines = lines.slice(-MAX_LINES);
+      this.#isComplete = isComplete && lines.length <= MAX_LINES;
       this.#draw();
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
-      this.#isFinal = false;
+      this.#isFinal = !span.isActive && !isTransient(error);
       setText(this.#note, plainText(error.message));
     }
   }
 
   #draw() {
-    const shown = this.#lines.slice(-MAX_LINES);
+    const shown = this.#lines;
     const { from, to, isActive } = this.#span ?? { from: NaN, to: NaN, isActive: false };
     const { times } = this.#page;
     const isShort = to - from < SHORT_MS;
     const format = (/** @type {number} */ at) =>
       isShort ? times.preciseTimeOfDay(at) : times.timeOfDay(at);
     const span = `${format(from)} to ${isActive ? "now" : format(to)}`;
-    const count = shown.length === MAX_LINES ? `The last ${MAX_LINES} lines` : "Lines";
+    const last = shown.length === 1 ? "The last line" : `The last ${shown.length} lines`;
+    const count = this.#isComplete ? "Lines" : last;
     setText(
       this.#note,
       shown.length

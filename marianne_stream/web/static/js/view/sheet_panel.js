@@ -133,7 +133,8 @@ export class SheetPanel {
     const format = isActive(sheet.status) ? formatDuration : formatShortDuration;
     setText(this.#duration, format(to - from));
     this.#log.show({ from, to, isActive: isActive(sheet.status) });
-    if (this.#failure && Date.now() - this.#failedAt >= RETRY_MS) {
+    const isVisible = document.visibilityState === "visible";
+    if (this.#failure && isVisible && Date.now() - this.#failedAt >= RETRY_MS) {
       this.#failedAt = Date.now();
       this.#requestDetail(this.#requested, 0);
     }
