@@ -218,14 +218,16 @@ test("a paused job stands still, and its pauses are not part of the time it ran"
   become("paused", 10);
   assert.equal(job.pausedSince, ms(10));
   assert.ok(!job.goesOn);
-  assert.equal(job.stoppedTime(ms(70)), 60_000);
+  assert.equal(job.stoppedTime(ms(0), ms(70)), 60_000);
   // The page was opened while the job was paused: the server has recorded since when.
   job.history.load([{ number: 0, status: "paused", at: iso(8) }]);
   assert.equal(job.pausedSince, ms(8));
   become("running", 100);
   become("failed", 110);
   become("running", 150);
-  assert.equal(job.stoppedTime(ms(200)), 132_000);
+  assert.equal(job.stoppedTime(ms(0), ms(200)), 132_000);
+  // Without a recorder, the start of the run is that of the last resume.
+  assert.equal(job.stoppedTime(ms(150), ms(200)), 0);
   assert.ok(Number.isNaN(job.pausedSince));
   assert.ok(Number.isNaN(job.sheetsUntil(clock)));
 });

@@ -122,15 +122,16 @@ export class Job {
   /**
    * Return how long the job was paused, or over before it was resumed, in milliseconds.
    *
+   * @param {number} from start of the run. Without a recorder it is that of the last resume.
    * @param {number} until
    */
-  stoppedTime(until) {
+  stoppedTime(from, until) {
     const transitions = this.history.get(0);
     return transitions
       .filter(({ status }) => statusTone(status) === "paused" || isTerminal(status))
       .map((transition) => {
         const next = transitions[transitions.indexOf(transition) + 1];
-        return Math.min(next?.at ?? until, until) - transition.at;
+        return Math.min(next?.at ?? until, until) - Math.max(transition.at, from);
       })
       .reduce((sum, time) => sum + Math.max(0, time), 0);
   }

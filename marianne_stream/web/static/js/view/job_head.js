@@ -29,7 +29,7 @@ export class JobHead {
   #progress = new ProgressBar();
   #facts = {
     duration: new Fact("Duration"),
-    stopped: new Fact("Paused", { isOptional: true }),
+    stopped: new Fact("Stopped", { isOptional: true }),
     eta: new Fact("Ends", { isOptional: true }),
     started: new Fact("Started"),
     atWork: new Fact("At work", { isOptional: true }),
@@ -161,7 +161,8 @@ export class JobHead {
    */
   #showDuration(job, state) {
     const until = job.knownUntil(this.#page.clock);
-    const stopped = job.stoppedTime(isTerminal(state.status) ? jobEnd(state) : until);
+    const startedAt = Date.parse(state.started_at ?? "");
+    const stopped = job.stoppedTime(startedAt, isTerminal(state.status) ? jobEnd(state) : until);
     this.#facts.duration.show(formatDuration(jobDuration(state, until) - stopped));
     const title = "Time for which the job was paused, or over before it was resumed";
     this.#facts.stopped.show(stopped >= 1000 ? formatDuration(stopped) : "", title);
