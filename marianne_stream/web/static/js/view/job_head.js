@@ -62,7 +62,7 @@ export class JobHead {
           makeIcon("back"),
           h("span.visually-hidden", {}, "All jobs"),
         ),
-        h("h1", { id: "job-heading", tabindex: -1 }, plainText(jobId)),
+        h("h1", { id: "job-heading" }, plainText(jobId)),
         this.#status.element,
         this.#progress.element,
         actions,

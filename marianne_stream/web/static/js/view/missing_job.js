@@ -8,20 +8,20 @@ const UNKNOWN =
   "The conductor knows no job of this name, or your token does not give access to it. The name may " +
   "be misspelt, or the conductor may have forgotten the job.";
 
+const NEXT =
+  "This page shows the job as soon as it is submitted, if your token gives access to it.";
+
 export class MissingJob {
-  #name;
-  #heading = h("h1", { id: "job-heading", tabindex: -1 });
   #reason = h("p");
   #next = h("p.muted");
 
   /** @param {string} jobId */
   constructor(jobId) {
-    this.#name = plainText(jobId);
     this.element = h(
       "div.missing-job",
       {},
       makeIcon("search"),
-      this.#heading,
+      h("h1", { id: "job-heading" }, "No job ", h("q", {}, plainText(jobId))),
       this.#reason,
       this.#next,
       h("a.quiet", { href: "/", "data-page": true }, makeIcon("back"), "All jobs"),
@@ -34,7 +34,7 @@ export class MissingJob {
    * @param {import("../wire/event_stream.js").StreamState} state
    */
   static isReason({ phase, status, code }) {
-    return phase === "failed" && (code === "job_not_found" || status === 400 || status === 403);
+    return phase === "failed" && (code === "job_not_found" || status === 400);
   }
 
   /**
@@ -42,18 +42,9 @@ export class MissingJob {
    *
    * @param {import("../wire/event_stream.js").StreamState} state error of the status stream.
    */
-  show({ code, status, detail = "" }) {
+  show({ code, detail = "" }) {
     const isUnknown = code === "job_not_found";
-    const isDenied = status === 403;
-    setText(this.#heading, isDenied ? `No access to ${this.#name}` : `No job ${this.#name}`);
     setText(this.#reason, isUnknown ? UNKNOWN : plainText(detail));
-    setText(
-      this.#next,
-      isUnknown
-        ? "This page shows the job as soon as it is submitted."
-        : isDenied
-          ? "Sign in with a token that gives access to this job."
-          : "",
-    );
+    setText(this.#next, isUnknown ? NEXT : "");
   }
 }
