@@ -1,16 +1,15 @@
 """States of the job view in which there is no live job to show, each in its own words."""
 
-import json
 import re
 import signal
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser, open_browser_user
 from tests.support.log_view import append_numbered, log_row
-from tests.support.processes import run_server
+from tests.support.processes import run_process, run_server
 
 LIVE = "Live from the conductor"
 
@@ -59,6 +58,13 @@ async def test_deleted_job_stands_still_and_goes_on_if_it_is_submitted_again(
     status = page.locator(".job-header .status-label")
     await expect(status).to_have_text("was running")
     await expect(page.locator(".now-line")).to_be_hidden()
+    await expect(page.locator(".sheet").first).to_have_attribute("data-tone", "unknown")
+    await expect(page.get_by_role("button", name="Sheet 1, was running")).to_be_visible()
+    await page.locator(".sheet").first.click()
+    panel = page.locator(".sheet-panel")
+    await expect(panel.locator(".status-label")).to_have_text("was running")
+    await expect(panel).not_to_contain_text("once the sheet has ended")
+    await page.keyboard.press("Escape")
     await expect(page.locator("#connection")).to_have_text(LIVE)
     duration = page.locator(".facts div", has_text="Duration").locator("dd")
     before = await duration.inner_text()
@@ -74,21 +80,25 @@ async def test_deleted_job_stands_still_and_goes_on_if_it_is_submitted_again(
     await expect(notice).to_have_count(0)
 
 
-async def test_denied_job_says_so(user: BrowserUser, conductor: SimulatedConductor) -> None:
+async def test_job_that_the_token_does_not_give_access_to_is_unknown(
+    browser: Browser, conductor: SimulatedConductor, tmp_path: Path
+) -> None:
     conductor.launch("moss", 2)
-    await user.context.add_init_script("delete window.SharedWorker")
-    error = {"part": "status:moss", "status": 403, "code": "denied", "detail": "Not for you."}
-
-    async def deny(route: Route) -> None:
-        body = f"event: part_error\ndata: {json.dumps(error)}\n\n"
-        await route.fulfill(body=body, content_type="text/event-stream")
-
-    await user.context.route(re.compile("/api/stream.*status%3Amoss"), deny)
-    page = await user.open_page("/jobs/moss")
-    await expect_one_message(page, "No access to moss")
-    await expect(page.locator(".missing-job")).to_contain_text("Not for you.")
-    await expect(page.locator(".missing-job")).to_contain_text("Sign in with a token")
-    await user.take_pictures(page, "job_denied")
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token-of-the-team fern*\n")
+    tokens.chmod(0o600)
+    places = ("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db")
+    private = ("--data-dir", tmp_path / "private", "--token-file", tokens)
+    async with (
+        run_process("-m", "marianne_stream", "--port", 0, *places, *private) as server,
+        open_browser_user(browser, server.address, "job_denied") as someone,
+    ):
+        page = await someone.open_page("/jobs/moss")
+        await page.get_by_label("Token").fill("a-token-of-the-team")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect_one_message(page, "No job moss")
+        await expect(page.locator(".missing-job")).to_contain_text("if your token gives access")
+        await someone.take_pictures(page, "job_denied")
 
 
 async def test_job_without_a_server_says_as_of_when_it_is(

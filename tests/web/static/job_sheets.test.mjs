@@ -182,7 +182,7 @@ test("a failed job opens at its first failed sheet", () => {
   assert.equal(sheetToOpen({ status: "failed" }, sheets), 3);
   assert.equal(sheetToOpen({ status: "running" }, sheets), null);
   assert.equal(sheetToOpen({ status: "failed" }, []), null);
-  const label = sheetLabel({ ...sheets[2], attempt: 2, error_message: "x" }, "3 s");
+  const label = sheetLabel({ ...sheets[2], attempt: 2, error_message: "x" }, { duration: "3 s" });
   assert.equal(label, "Sheet 3, failed, attempt 2, 3 s, has an error");
 });
 

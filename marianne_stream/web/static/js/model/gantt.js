@@ -219,12 +219,15 @@ export function sheetToOpen(job, sheets) {
  * Return the name of a sheet's row for screen readers.
  *
  * @param {Sheet} sheet
- * @param {string} duration "" if it is unknown.
+ * @param {object} options
+ * @param {string} options.duration "" if it is unknown.
+ * @param {boolean} [options.isPast] the job was deleted while the sheet was active.
  */
-export function sheetLabel(sheet, duration) {
+export function sheetLabel(sheet, { duration, isPast = false }) {
+  const status = statusLabel(sheet.status);
   return [
     `Sheet ${sheet.number}`,
-    statusLabel(sheet.status),
+    isPast ? `was ${status}` : status,
     sheet.instrument_name,
     (sheet.attempt ?? 1) > 1 && `attempt ${sheet.attempt}`,
     duration,

@@ -1,5 +1,6 @@
 /** State of one job, from the events of its status stream. */
 
+import { isActive } from "./gantt.js";
 import { SheetHistory } from "./sheet_history.js";
 import { isAtWork, isTerminal, statusTone } from "./status.js";
 
@@ -134,6 +135,15 @@ export class Job {
         return Math.min(next?.at ?? until, until) - Math.max(transition.at, from);
       })
       .reduce((sum, time) => sum + Math.max(0, time), 0);
+  }
+
+  /**
+   * Return true if the job was deleted while a sheet was at work, or waited.
+   *
+   * @param {Sheet} sheet
+   */
+  isPast({ status, started_at: startedAt }) {
+    return this.isDeleted && (isAtWork(status) || (Boolean(startedAt) && isActive(status)));
   }
 
   /** True if the job is over, or no longer exists. */

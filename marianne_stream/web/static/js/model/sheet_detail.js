@@ -95,22 +95,24 @@ export function listValidations(sheet) {
  * Return the ends of a sheet's output, and a sentence if none is known.
  *
  * @param {SheetDetail} sheet
+ * @param {{isPast?: boolean}} [options] the job was deleted while the sheet was active.
  */
-export function sheetOutputs(sheet) {
+export function sheetOutputs(sheet, { isPast = false } = {}) {
   const outputs = [
     { label: "Output", text: sheet.stdout_tail ?? "" },
     { label: "Error output", text: sheet.stderr_tail ?? "" },
   ].filter(({ text }) => text);
   const isLeftOut = ["stdout_tail", "stderr_tail"].some((name) => sheet.omitted?.includes(name));
   if (outputs.length) return { outputs, sentence: "" };
+  const isOpen = isActive(sheet.status) && !isPast;
   if (!sheet.started_at && !sheet.attempt) {
     return {
       outputs,
-      sentence: isActive(sheet.status) ? "It has not started yet." : "It did not run.",
+      sentence: isOpen ? "It has not started yet." : "It did not run.",
     };
   }
   if (isLeftOut) return { outputs, sentence: "The output is too long to be shown here." };
-  const sentence = isActive(sheet.status)
+  const sentence = isOpen
     ? "The conductor tells the output once the sheet has ended."
     : "This conductor keeps no output of this sheet.";
   return { outputs, sentence };

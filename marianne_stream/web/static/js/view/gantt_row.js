@@ -12,6 +12,7 @@ import { makeIcon } from "./icons.js";
  * @property {string} words why there is no bar; "" if there is one, or none is to be expected.
  * @property {{from: number, to: number} | null} span of the chart.
  * @property {string} duration "" if it is unknown.
+ * @property {boolean} isPast the job was deleted while the sheet was active.
  * @property {boolean} isSelected
  * @property {boolean} isStalled
  * @property {boolean} isTabStop
@@ -39,9 +40,9 @@ export class GanttRow {
   }
 
   /** @param {GanttRowState} state */
-  update({ sheet, segments, words, span, duration, isSelected, isStalled, isTabStop }) {
+  update({ sheet, isPast, segments, words, span, duration, isSelected, isStalled, isTabStop }) {
     const { button } = this;
-    const tone = statusTone(sheet.status);
+    const tone = isPast ? "unknown" : statusTone(sheet.status);
     if (button.dataset.tone !== tone) {
       setAttribute(button, "data-tone", tone);
       button.firstChild?.replaceWith(makeIcon(tone));
@@ -49,7 +50,7 @@ export class GanttRow {
     const state = isStalled ? "may be stuck" : "";
     // A name that changes each second would be read again and again.
     const label = [
-      sheetLabel(sheet, sheet.completed_at ? duration : ""),
+      sheetLabel(sheet, { duration: sheet.completed_at ? duration : "", isPast }),
       barLabel(segments),
       words,
       state,

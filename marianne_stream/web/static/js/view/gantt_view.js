@@ -232,6 +232,7 @@ export class GanttView {
     const format = isActive(sheet.status) ? formatDuration : formatShortDuration;
     row.update({
       sheet,
+      isPast: this.#job?.isPast(sheet) ?? false,
       segments: sheetSegments(sheet, this.#job?.history.get(number) ?? [], end),
       words: missingBarWords(sheet, end, this.#page.times),
       span,

@@ -192,12 +192,19 @@ export class SheetPanel {
       error_message: (isCurrent && detail?.error_message) || sheet.error_message,
     };
     setText(this.#heading, `Sheet ${sheet.number}`);
-    setAttribute(this.element, "data-tone", statusTone(sheet.status));
-    this.#status.show(sheet.status);
+    const isPast = this.#job?.isPast(sheet) ?? false;
+    setAttribute(this.element, "data-tone", isPast ? "unknown" : statusTone(sheet.status));
+    this.#status.show(sheet.status, { isPast });
     setText(this.#attempt, formatAttempt(all));
     this.tick();
     // Elements made anew would lose focus and selection.
-    const shown = JSON.stringify([all, this.#failure, detail === null, this.#page.times.zone]);
+    const shown = JSON.stringify([
+      all,
+      isPast,
+      this.#failure,
+      detail === null,
+      this.#page.times.zone,
+    ]);
     if (shown === this.#shown) return;
     this.#shown = shown;
     this.#details.replaceChildren(
@@ -205,7 +212,7 @@ export class SheetPanel {
       this.#failure ? h("p.muted", {}, this.#failure) : "",
       makeFacts(sheetFacts(all, this.#page.times)),
       ...makeValidations(all),
-      ...(detail === null ? [] : makeOutputs(all)),
+      ...(detail === null ? [] : makeOutputs(all, isPast)),
     );
   }
 
@@ -250,9 +257,12 @@ function makeValidations(sheet) {
   return [h("h3", {}, "Validations"), h("ul.validations", {}, items)];
 }
 
-/** @param {SheetDetail} sheet */
-function makeOutputs(sheet) {
-  const { outputs, sentence } = sheetOutputs(sheet);
+/**
+ * @param {SheetDetail} sheet
+ * @param {boolean} isPast
+ */
+function makeOutputs(sheet, isPast) {
+  const { outputs, sentence } = sheetOutputs(sheet, { isPast });
   if (sentence) return [h("p.muted", {}, sentence)];
   const cut = sheet.output_truncated ? ", its end" : "";
   return outputs.flatMap(({ label, text }) => [
