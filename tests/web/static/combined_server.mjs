@@ -40,8 +40,17 @@ class Connection {
    * @param {object} [data]
    */
   send(part, event, id, data = {}) {
-    const text = JSON.stringify({ ...data, part });
-    this.#write(`${id && `id: ${id}\n`}event: ${event}\ndata: ${text}\n\n`);
+    this.#write(frame(part, event, id, data));
+  }
+
+  /**
+   * Send events of a part at once, so that the client reads them together.
+   *
+   * @param {string} part
+   * @param {[event: string, id: string, data?: object][]} events
+   */
+  sendTogether(part, events) {
+    this.#write(events.map(([event, id, data]) => frame(part, event, id, data)).join(""));
   }
 
   /** Break the connection. */
@@ -115,4 +124,15 @@ export class CombinedServer {
  */
 export async function until(condition) {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+/**
+ * @param {string} part
+ * @param {string} event
+ * @param {string} id
+ * @param {object} [data]
+ */
+function frame(part, event, id, data = {}) {
+  const text = JSON.stringify({ ...data, part });
+  return `${id && `id: ${id}\n`}event: ${event}\ndata: ${text}\n\n`;
 }

@@ -75,6 +75,31 @@ test("window that waits for its line goes on after the log was cut", async () =>
   closeAll(first, ahead);
 });
 
+for (const [event, reason] of [
+  ["log_rotated", "truncated"],
+  ["log_gap", "cursor_expired"],
+]) {
+  test(`window gets all lines behind ${event} ${reason}, received with it`, async () => {
+    const [inside, ahead] = [view("log:a", line(2)), view("log:a", line(400))];
+    const connection = await server.connected(1);
+    // The first line is the same as before, and so the file is.
+    const written = line(1).replace("cc", "dd");
+    connection.sendTogether("log:a", [
+      [event, "", { reason }],
+      ["log", written],
+      ["log", line(2)],
+      ["log_partial", "", { line_number: 3 }],
+    ]);
+    await until(() => ahead.events.length === 4);
+    assert.deepEqual(ahead.ids, ["", written, line(2), ""]);
+    connection.send("log:a", "log", line(3));
+    await until(() => ahead.events.length === 5);
+    // Its page was read behind the cut, and has these two lines.
+    assert.deepEqual(inside.ids, ["", line(3)]);
+    closeAll(ahead, inside);
+  });
+}
+
 test("window that has the last line is told of the end of the log", async () => {
   const [first, second] = [view("log:a", line(3)), view("log:a", line(3))];
   const connection = await server.connected(1);
