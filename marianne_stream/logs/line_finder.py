@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from marianne_stream.errors import ReadLimitError
@@ -18,8 +18,8 @@ from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES
 # Size of the text in which the first line with a time is looked for.
 PROBE_BYTES = 64 * 1024
 
-# Limit of the text that is parsed line by line: three seconds of work. A block that ends before the
-# time is passed over, so that with times in most lines one block is parsed.
+# Limit of the text that a request parses line by line: three seconds of work. A block that ends
+# before the time is passed over, so that with times in most lines one block is parsed.
 MAX_PARSED_BYTES = 16 * 1024 * 1024
 
 # The first and the last year of the calendar stand for an unset time and for "never". Lines with
@@ -46,6 +46,19 @@ class LineTime:
         return (time if time.tzinfo is not None else time.astimezone()) >= self.moment
 
 
+@dataclass(slots=True)
+class TimeSearch:
+    """Search for a time in the files of a log, from one to the next.
+
+    Attributes:
+        time: the time.
+        remaining_bytes: size of the text that may still be parsed line by line.
+    """
+
+    time: LineTime
+    remaining_bytes: int = field(default_factory=lambda: MAX_PARSED_BYTES)
+
+
 def find_number(
     number: int, file: LogFile, index: KnownLines, job_filter: LineFilter | None
 ) -> Position | None:
@@ -59,16 +72,17 @@ def find_number(
 
 
 def find_time(
-    time: LineTime, file: LogFile, index: KnownLines, job_filter: LineFilter | None
+    search: TimeSearch, file: LogFile, index: KnownLines, job_filter: LineFilter | None
 ) -> Position | None:
     """Return the position before the first line that reaches a time; None if no line does.
 
-    The times of the lines are taken to ascend. If the limit is reached without any time, the lines
-    are taken to have none.
+    The times of the lines are taken to ascend. If the limit is reached without any time in this
+    file, its lines are taken to have none.
 
     Raises:
         ReadLimitError: too many lines without a time follow one that is earlier.
     """
+    time = search.time
     low, high = 0, len(index.offsets)
     while high - low > 1:
         middle = (low + high) // 2
@@ -76,7 +90,7 @@ def find_time(
             low = middle
         else:
             high = middle
-    parsed_bytes, has_times = 0, False
+    has_times = False
     for block, known, job_lines in read_from(file, index, low, job_filter):
         if is_before(time, reversed(block.text[-PROBE_BYTES:].split(b"\n"))):
             has_times = True
@@ -87,8 +101,8 @@ def find_time(
             has_times = has_times or logged_at is not None
             if logged_at is not None and time.is_reached_by(logged_at):
                 return make_position(file, block, line, number)
-        parsed_bytes += len(block.text)
-        if parsed_bytes >= MAX_PARSED_BYTES:
+        search.remaining_bytes -= len(block.text)
+        if search.remaining_bytes <= 0:
             if has_times:
                 raise ReadLimitError
             return None

@@ -1,18 +1,25 @@
 """Pages of a log's history, across its rotated files."""
 
+import asyncio
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import TypeVar
 
-from marianne_stream.errors import CursorExpiredError, StateUnavailableError
+from marianne_stream.errors import CursorExpiredError, ReadLimitError, StateUnavailableError
 from marianne_stream.logs.backwards_scan import BackwardsScan
 from marianne_stream.logs.blocks import read_long_line_text
 from marianne_stream.logs.filters import LineFilter
-from marianne_stream.logs.line_finder import LineTime, begins_before, find_number, find_time
+from marianne_stream.logs.line_finder import (
+    LineTime,
+    TimeSearch,
+    begins_before,
+    find_number,
+    find_time,
+)
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.page_result import PageResult, StoppedBy, concat_pages, make_page
@@ -24,6 +31,10 @@ from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LogLine
 
 T = TypeVar("T")
+
+# Limit of the search for a line by its number or time, in all files together. The page waits for
+# 20 s.
+FIND_TIMEOUT_S = 10.0
 
 
 class LogPager:
@@ -110,9 +121,12 @@ class LogPager:
                 it is chosen; if none has, or without a check, the newest that has the line.
 
         Raises:
-            CursorExpiredError: no file has so many lines; else as `read_newest`.
+            CursorExpiredError: no file has so many lines.
+            ReadLimitError: the search takes too long; else as `read_newest`.
         """
-        return await self._retry_when_moved(partial(self._read_around_line, number, check))
+        return await self._retry_when_moved(
+            partial(self._read_around_line, number, check), wait=True, is_search=True
+        )
 
     async def read_around_time(self, time: LineTime) -> PageResult:
         """Return the first line that reaches a time and passes the filter, amid a page.
@@ -120,16 +134,22 @@ class LogPager:
         If all lines are earlier, this is the end of the log.
 
         Raises:
-            ReadLimitError: too many lines without a time follow one that is earlier; else as
-                `read_newest`.
+            ReadLimitError: the search takes too long, or too many lines without a time follow one
+                that is earlier; else as `read_newest`.
         """
-        return await self._retry_when_moved(partial(self._read_around_time, time))
+        return await self._retry_when_moved(
+            partial(self._read_around_time, time), wait=True, is_search=True
+        )
 
     async def _retry_when_moved(
-        self, read_page: Callable[[], Awaitable[PageResult]], *, wait: bool = False
+        self,
+        read_page: Callable[[], Awaitable[PageResult]],
+        *,
+        wait: bool = False,
+        is_search: bool = False,
     ) -> PageResult:
         """Read a page; again from the beginning if files were renamed meanwhile."""
-        is_search = self._query.line_filter is not None
+        is_search = is_search or self._query.line_filter is not None
         async with self._log.threads.search_slot(wait=wait) if is_search else nullcontext():
             for _ in range(MAX_LISTINGS):
                 try:
@@ -181,6 +201,13 @@ class LogPager:
         return concat_pages(before, newer, stopped_by)
 
     async def _read_around_line(self, number: int, check: str) -> PageResult:
+        async with limit_time():
+            found = await self._find_line(number, check)
+        if found is None:
+            raise CursorExpiredError
+        return await self._read_around_target(found)
+
+    async def _find_line(self, number: int, check: str) -> Position | None:
         found = None
         file: LogFile | None = await self._log.open_current()
         while file is not None:
@@ -188,24 +215,27 @@ class LogPager:
             cursor = await self._find_next(line, None) if line is not None else None
             if line is not None and cursor is not None:
                 if f"{cursor.window_hash:016x}".startswith(check):
-                    return await self._read_around_target(line)
+                    return line
                 found = found or line
             file = await self._log.threads.read(self._log.files.previous_file, file)
-        if found is None:
-            raise CursorExpiredError
-        return await self._read_around_target(found)
+        return found
 
     async def _read_around_time(self, time: LineTime) -> PageResult:
+        async with limit_time():
+            found = await self._find_time(TimeSearch(time))
+        return await self._read_newest() if found is None else await self._read_around_target(found)
+
+    async def _find_time(self, search: TimeSearch) -> Position | None:
         threads = self._log.threads
         file: LogFile | None = await self._log.open_current()
         newer = None
         while file is not None:
-            newer = await self._log.find_line(partial(find_time, time), file) or newer
+            newer = await self._log.find_line(partial(find_time, search), file) or newer
             # A file without times may lie between two with times.
-            if await threads.read(begins_before, file, time):
+            if search.remaining_bytes <= 0 or await threads.read(begins_before, file, search.time):
                 break
             file = await threads.read(self._log.files.previous_file, file)
-        return await self._read_newest() if newer is None else await self._read_around_target(newer)
+        return newer
 
     async def _read_around_target(self, start: Position) -> PageResult:
         """Read the page around the first line behind a position that passes the filter."""
@@ -302,6 +332,16 @@ class LogPager:
         return await (
             threads.index(work) if self._query.line_filter is None else threads.search(work)
         )
+
+
+@asynccontextmanager
+async def limit_time() -> AsyncIterator[None]:
+    """Raise ReadLimitError if the search inside the context takes too long."""
+    try:
+        async with asyncio.timeout(FIND_TIMEOUT_S):
+            yield
+    except TimeoutError as error:
+        raise ReadLimitError from error
 
 
 def end_including_partial_line(end: Position, job_filter: LineFilter | None) -> Position:

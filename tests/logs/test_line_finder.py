@@ -2,23 +2,26 @@
 
 import asyncio
 import gzip
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Semaphore
 
 import pytest
 
-from marianne_stream.errors import ReadLimitError
-from marianne_stream.logs import line_finder
-from marianne_stream.logs.filters import LineFilter
-from marianne_stream.logs.line_finder import LineTime, find_time, parse_time
+from marianne_stream.errors import CursorExpiredError, ReadLimitError, TooManySearchesError
+from marianne_stream.logs import line_finder, log_pager
+from marianne_stream.logs.filters import LineFilter, TextFilter
+from marianne_stream.logs.line_finder import LineTime, TimeSearch, find_time, parse_time
 from marianne_stream.logs.line_index import KnownLines, LineIndexCache
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
+from marianne_stream.logs.log_pager import LogPager
 from marianne_stream.logs.log_threads import LogThreads
 from marianne_stream.logs.positions import Position
+from marianne_stream.logs.read_budget import consume_budget
 from marianne_stream.logs.safe_open import LogPath
 
 UNTIMED = b"step of the build writes its output here, and gives no time\n"
@@ -71,7 +74,9 @@ def untimed(size_bytes: int) -> bytes:
 
 async def find(log: LogHandle, file: LogFile | None = None) -> int | None:
     """Return the number of the first line at ten o'clock or later."""
-    line = await log.find_line(partial(find_time, TEN), file or await log.open_current())
+    line = await log.find_line(
+        partial(find_time, TimeSearch(TEN)), file or await log.open_current()
+    )
     return line.number + 1 if line is not None else None
 
 
@@ -122,3 +127,66 @@ async def test_search_for_a_time_holds_up_no_reader_of_the_end(path: Path, log: 
         may_end.set()
     with pytest.raises(ReadLimitError):
         await search
+
+
+def make_pager(log: LogHandle, line_filter: LineFilter | None = None) -> LogPager:
+    """Return a pager of a log."""
+    return LogPager(log, line_filter=line_filter, max_lines=10, job_ended=True)
+
+
+async def test_rotated_files_without_times_are_parsed_up_to_one_limit(
+    path: Path, log: LogHandle, parsed: list[bytes]
+) -> None:
+    for number in range(1, 6):
+        rotated = path.with_name(f"marianne.log.{number}")
+        rotated.write_bytes(b"file %d\n" % number + untimed(2 * LIMIT_BYTES))
+        os.utime(rotated, (1_000_000 - number, 1_000_000 - number))
+    path.write_bytes(b"newest\n")
+    page = await make_pager(log).read_around_time(TEN)
+    assert (page.target, page.lines[-1].line.text) == (None, b"newest")
+    assert sum(map(len, parsed)) < 2 * LIMIT_BYTES
+
+
+async def test_search_for_a_line_number_that_takes_long_ends(
+    path: Path, log: LogHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_nothing(*_arguments: object) -> Position:
+        while True:
+            consume_budget(0)
+
+    monkeypatch.setattr(log_pager, "find_number", find_nothing)
+    monkeypatch.setattr(log_pager, "FIND_TIMEOUT_S", 0.05)
+    path.write_bytes(timed(9))
+    async with asyncio.timeout(20):
+        with pytest.raises(ReadLimitError):
+            await make_pager(log).read_around_line(1)
+
+
+async def test_searches_for_lines_count_as_searches_of_the_job(
+    path: Path, log: LogHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, may_end = Semaphore(0), Event()
+
+    def find_slowly(*_arguments: object) -> None:
+        entered.release()
+        may_end.wait(30)
+
+    monkeypatch.setattr(log_pager, "find_number", find_slowly)
+    monkeypatch.setattr(log_pager, "find_time", find_slowly)
+    path.write_bytes(timed(11))
+    by_number = asyncio.create_task(make_pager(log).read_around_line(1))
+    by_time = asyncio.create_task(make_pager(log).read_around_time(TEN))
+    try:
+        for _ in range(2):
+            assert await asyncio.to_thread(entered.acquire, timeout=20)
+        with pytest.raises(TooManySearchesError):
+            async with asyncio.timeout(20):
+                await make_pager(log, TextFilter("hour")).read_newest()
+        # A further one waits.
+        waiting = asyncio.create_task(make_pager(log).read_around_time(TEN))
+    finally:
+        may_end.set()
+    assert [one.line.number for one in (await waiting).lines] == [1]
+    assert (await by_time).target is None
+    with pytest.raises(CursorExpiredError):
+        await by_number
