@@ -8,6 +8,7 @@ import {
   parseLine,
 } from "../../../marianne_stream/web/static/js/model/log_line.js";
 import {
+  findMatches,
   highlightPattern,
   searchParameters,
 } from "../../../marianne_stream/web/static/js/model/log_query.js";
@@ -127,6 +128,28 @@ test("expression that a browser may match in very many ways is not highlighted",
   ]) {
     assert.ok(isHighlighted(text), text);
   }
+});
+
+test("expression with a repeat is highlighted in time, in the beginning of a long text", () => {
+  /** @param {string} text @param {string} search */
+  const find = (text, search, regex = true) => {
+    const pattern = highlightPattern(search, { regex });
+    assert.ok(pattern);
+    return [...findMatches(text, pattern)].map(({ index }) => index);
+  };
+  for (const search of [".*timeout", " +$", "\\d+ms", "a{400}b"]) {
+    for (const letter of ["a", " ", "1"]) {
+      for (let repeat = 0; repeat < 20; repeat += 1) {
+        assert.deepEqual(find(`${letter.repeat(64_000)}x`, search), []);
+      }
+    }
+  }
+  const text = `7ms ${"x".repeat(64_000)} a+b 8ms`;
+  assert.deepEqual(find(text, "\\d+ms"), [0]);
+  assert.deepEqual(find(text, "7m|8ms$"), [0, text.length - 3]);
+  assert.deepEqual(find(text, "a\\+b"), [text.length - 7]);
+  assert.deepEqual(find(text, "a+b", false), [text.length - 7]);
+  assert.deepEqual(find("a 7ms", "\\d+ms$"), [2]);
 });
 
 test("of a long line as much is parsed as is shown", () => {

@@ -1,6 +1,12 @@
 /** Search of a log: the query for the server, and the pattern that highlights matches in the page. */
 
 /**
+ * Number of characters of a text in which the matches of an expression with a repeat are looked for:
+ * the time grows with the square of the length.
+ */
+const MAX_REPEAT_CHARS = 500;
+
+/**
  * Return the query parameters of a search. Text without capitals matches in any case.
  *
  * @param {string} text
@@ -27,6 +33,21 @@ export function highlightPattern(text, { regex = false } = {}) {
   } catch {
     // The server's syntax (RE2) is another one: matches are shown without a highlight.
     return null;
+  }
+}
+
+/**
+ * Return the matches of a pattern in a text, of an expression with a repeat those in its beginning.
+ *
+ * @param {string} text
+ * @param {RegExp} pattern
+ */
+export function* findMatches(text, pattern) {
+  const length = /[*+{]/.test(pattern.source.replace(/\\./gsu, "")) ? MAX_REPEAT_CHARS : Infinity;
+  for (const match of text.slice(0, length).matchAll(pattern)) {
+    // It is not the end of the text.
+    const isAtCut = text.length > length && match.index + match[0].length === length;
+    if (match[0] && !(isAtCut && pattern.source.includes("$"))) yield match;
   }
 }
 

@@ -3,6 +3,7 @@
  * line may change its style with each character; the rest is plain text.
  */
 
+import { findMatches } from "../model/log_query.js";
 import { splitLinks } from "../model/text_links.js";
 import { h } from "./dom.js";
 
@@ -116,9 +117,8 @@ export class LogText {
     if (!this.#pattern) return [text];
     const pieces = [];
     let from = 0;
-    for (const match of text.matchAll(this.#pattern)) {
+    for (const match of findMatches(text, this.#pattern)) {
       if (this.#remaining <= 0) break;
-      if (!match[0]) continue;
       this.#remaining -= 1;
       pieces.push(text.slice(from, match.index), h("mark", {}, match[0]));
       from = match.index + match[0].length;
