@@ -151,7 +151,7 @@ class EventLayout:
 
     def _format_event(self, event: TimelineEventBody, moment: str) -> Text:
         width = self._width
-        head = Text(moment + GAP, style="quiet")
+        head = Text.styled(moment + GAP, "quiet")
         style = EVENT_STYLES.get(event.event.rpartition(".")[2], "none")
         name = Text(strip_to_one_line(event.event), style=style)
         sheet = f"sheet {event.sheet_num}" if event.sheet_num else ""
@@ -162,9 +162,9 @@ class EventLayout:
             below.append(GAP if below and details else "").append_text(details)
             return self._add_details(head + name, below, room=0)
         if self._has_job:
-            head.append(self._format_job(job, width) + GAP, style="none")
+            head.append(self._format_job(job, width) + GAP)
         head.append_text(name).append(" " * max(0, self._event_columns - name.cell_len))
-        head.append(GAP + pad(sheet, SHEET_COLUMNS), style="none")
+        head.append(GAP + pad(sheet, SHEET_COLUMNS))
         return self._add_details(head, details, room=width - head.cell_len - len(GAP))
 
     @property

@@ -32,8 +32,8 @@ def print_facts(output: Output, facts: Sequence[tuple[str, Text]]) -> None:
     for name, value in facts:
         names = [row.plain.rstrip() for row in Text(name).wrap(console, columns)]
         for left, right in zip_longest(names, value.wrap(console, room)):
-            line = Text(pad(left or "", columns + GAP_COLUMNS), style="quiet")
-            line.append_text(Text(style="none").append_text(right or Text()))
+            line = Text.styled(pad(left or "", columns + GAP_COLUMNS), "quiet")
+            line.append_text(right or Text())
             line.rstrip()
             console.print(line, soft_wrap=True)
 

@@ -74,11 +74,12 @@ def format_text_line(line: LogLineBody, *, has_colours: bool) -> Text:
         text = Text.from_ansi(strip_all_but_colours(line.line))
         if text.spans:
             return text
-    text = Text(strip_controls(line.line), style=LINE_STYLES.get(line.level, ""))
+    text = Text(strip_controls(line.line))
     head = text.plain[:MAX_HEAD_CHARS]
     time = TIME_RE.match(head) if line.logged_at else None
     if time is not None:
         text.stylize("quiet", time.start(1), time.end())
+    text.stylize(LINE_STYLES.get(line.level, ""), 0 if time is None else time.end())
     if line.level:
         found = LEVEL_RE.search(head, *level_search_range(time, line.logged_at or None))
         if found is not None:
@@ -104,16 +105,17 @@ def format_json_line(line: LogLineBody) -> Text | None:
         for name, value in fields.items()
         if name != text_field and not is_shown_before(name, value, line)
     }
+    style = LINE_STYLES.get(line.level, "")
     blocks = {name: v for name, v in others.items() if isinstance(v, str) and "\n" in v.strip()}
     parts = [
         Text(strip_to_one_line(line.logged_at), style="quiet"),
         Text(f"[{line.level}]" if line.level else "", style=f"level.{line.level}"),
-        Text(strip_to_one_line(str(fields.get(text_field, "")))),
+        Text(strip_to_one_line(str(fields.get(text_field, ""))), style=style),
     ]
-    text = Text(" ", style=LINE_STYLES.get(line.level, "")).join(filter(None, parts))
+    text = Text(" ").join(filter(None, parts))
     if rest := format_fields({name: v for name, v in others.items() if name not in blocks}):
         text.append("  " if text else "").append(rest, style="quiet")
-    append_blocks(text, blocks)
+    append_blocks(text, blocks, style)
     return text
 
 
@@ -147,12 +149,12 @@ def without_date(text: Text) -> Text:
     return before + clock + after
 
 
-def append_blocks(text: Text, blocks: Mapping[str, str]) -> None:
+def append_blocks(text: Text, blocks: Mapping[str, str], style: str) -> None:
     """Append values with more than one line, each below its name."""
     for name, value in blocks.items():
         text.append(f"\n{WRAP_INDENT}{strip_to_one_line(name)}:", style="quiet")
         for row in value.strip("\n").splitlines():
-            text.append(f"\n{BLOCK_INDENT}{strip_controls(row)}")
+            text.append(f"\n{BLOCK_INDENT}{strip_controls(row)}", style=style)
 
 
 def wrap(text: Text, console: Console, label: Text) -> Text:

@@ -62,7 +62,7 @@ class PlainTextRenderer(JobRenderer):
         line = self._format_line(job)
         if self._last_lines.get(job.job_id) != line.plain:
             self._last_lines[job.job_id] = line.plain
-            now = Text(format_date_time(time.time()) + "  ", style="quiet")
+            now = Text.styled(format_date_time(time.time()) + "  ", "quiet")
             self._output.console.print(now + line, soft_wrap=True)
 
     def remove(self, job_id: str) -> None:

@@ -1,6 +1,7 @@
 """Tests of the columns of events."""
 
 import io
+import re
 import time
 from collections.abc import Sequence
 
@@ -49,6 +50,16 @@ def test_columns_are_aligned_on_a_terminal(columns: int, job: str) -> None:
     column = first.index("sheet_count=5")
     assert all(row[:column].isspace() for row in rows[1:])
     assert all(len(row) <= columns for row in (first, *rows, last))
+
+
+def test_time_and_details_of_an_event_are_dim() -> None:
+    output = Output(screen := Screen(), environ={"TERM": "xterm"})
+    output.console.width = 80
+    output.console.print(EventLayout(output, EventQuery(None, 10)).format(EVENTS[0]))
+    row = screen.getvalue().splitlines()[-1]
+    assert re.fullmatch(
+        r"\x1b\[2m\d\d:\d\d:\d\d  \x1b\[0mnightl…11-28.*\x1b\[2msheet_count=5\x1b\[0m", row
+    )
 
 
 def test_job_is_left_out_if_it_was_given() -> None:

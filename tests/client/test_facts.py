@@ -1,6 +1,7 @@
 """Tests of facts that several commands show."""
 
 import pytest
+from rich.text import Text
 
 from marianne_stream.client.api_models import WaitingBody
 from marianne_stream.client.facts import (
@@ -8,8 +9,11 @@ from marianne_stream.client.facts import (
     format_span,
     format_stalled,
     format_wait,
+    print_facts,
     show_command,
 )
+from marianne_stream.client.output import Output
+from tests.support.screens import Screen
 
 START, END = "1970-01-01T00:00:10Z", "1970-01-01T00:01:00Z"
 
@@ -61,3 +65,12 @@ def test_wait_until_another_day_has_its_date() -> None:
 def test_command_quotes_the_id_for_a_shell() -> None:
     assert show_command("nightly") == "marianne-stream show nightly"
     assert show_command("two words") == "marianne-stream show 'two words'"
+
+
+def test_only_the_names_of_facts_are_dim() -> None:
+    output = Output(screen := Screen(), environ={"TERM": "xterm"})
+    print_facts(output, [("job", Text("tide")), ("status", Text("failed", style="fault"))])
+    assert screen.getvalue().splitlines() == [
+        "\x1b[2mjob     \x1b[0mtide",
+        "\x1b[2mstatus  \x1b[0m\x1b[31mfailed\x1b[0m",
+    ]

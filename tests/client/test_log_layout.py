@@ -39,7 +39,18 @@ def test_level_has_a_colour(level: str, colour: str) -> None:
 
 def test_error_colours_its_text_and_info_does_not() -> None:
     assert show("[error] the wind took it")[1].endswith("\x1b[31m the wind took it\x1b[0m")
+    time = "2026-11-24 03:00:00"
+    assert show(f"{time} [error] it is gone")[1].startswith(f"\x1b[2m{time}\x1b[0m\x1b[31m ")
     assert show("[info] all is well")[1].endswith("\x1b[0m all is well")
+
+
+def test_error_in_json_colours_its_text_and_not_its_fields() -> None:
+    fields = '"level":"error","event":"gone","n":1,"stack":"one\\ntwo"'
+    assert show(f"{{{fields}}}")[1].split("\n") == [
+        "\x1b[1;31m[error]\x1b[0m \x1b[31mgone\x1b[0m  \x1b[2mn=1\x1b[0m",
+        "\x1b[2m  stack:\x1b[0m",
+        *("\x1b[31m    one\x1b[0m", "\x1b[31m    two\x1b[0m"),
+    ]
 
 
 def test_line_with_colours_of_its_own_keeps_them() -> None:
