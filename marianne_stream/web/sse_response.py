@@ -69,6 +69,7 @@ class SSEResponse(DirectEventSourceResponse):
         "close_reason",
         "feed",
         "grant",
+        "held_bytes",
         "last_event_at",
         "last_write_at",
         "opened_at",
@@ -93,6 +94,8 @@ class SSEResponse(DirectEventSourceResponse):
         self.client_key = client_key
         self.opened_at = self.last_write_at = self.last_event_at = time.monotonic()
         self.revoked_at = 0.0
+        # `buffered_bytes` at the last check.
+        self.held_bytes = 0
         self.written_bytes = self.sent_frames = 0
         self.close_reason: CloseReason = "client_disconnect"
         self._drain_retry_ms = drain_retry_ms

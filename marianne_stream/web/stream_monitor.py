@@ -39,6 +39,7 @@ async def monitor_streams(open_streams: Collection[SSEResponse]) -> None:
             send_keepalives(streams[number::TICK_SLICES], now)
             close_revoked(streams[number::TICK_SLICES], now)
             abort_stalled(streams[number::TICK_SLICES], now)
+            measure_buffers(streams[number::TICK_SLICES])
         # Streams that have ended are not kept.
         del streams
         limit_memory(open_streams)
@@ -79,20 +80,26 @@ def abort_stalled(streams: Collection[SSEResponse], now: float) -> None:
             stream.abort("stalled")
 
 
+def measure_buffers(streams: Collection[SSEResponse]) -> None:
+    """Note how much each stream holds: a combined stream asks all its parts."""
+    for stream in streams:
+        stream.held_bytes = stream.buffered_bytes
+
+
 def limit_memory(streams: Collection[SSEResponse]) -> None:
     """Disconnect the clients that hold most, if all together hold too much.
 
     Frames that several clients hold count for each of them, so the sum is an upper bound.
     """
-    buffered_bytes = sum(stream.buffered_bytes for stream in streams)
+    buffered_bytes = sum(stream.held_bytes for stream in streams)
     if buffered_bytes <= MAX_BUFFERED_BYTES:
         return
     aborted = 0
     left_bytes = buffered_bytes
-    for stream in sorted(streams, key=lambda one: one.buffered_bytes, reverse=True):
+    for stream in sorted(streams, key=lambda one: one.held_bytes, reverse=True):
         if left_bytes <= MAX_BUFFERED_BYTES:
             break
-        left_bytes -= stream.buffered_bytes
+        left_bytes -= stream.held_bytes
         stream.abort("memory_pressure")
         aborted += 1
     logger.warning(

@@ -109,13 +109,13 @@ class StreamRegistry:
         return stream
 
     def statistics(self) -> StreamStatistics:
-        """Return the figures of all streams, as they are now."""
+        """Return the figures of all streams; what they hold, as it was at the last check."""
         open_by_kind: dict[str, int] = dict.fromkeys(FEED_KINDS, 0)
         slow_consumers = 0
         sent_frames, sent_bytes = self._sent_frames, self._sent_bytes
         for stream in self._open:
             open_by_kind[stream.feed.kind] += 1
-            slow_consumers += stream.buffered_bytes > 0
+            slow_consumers += stream.held_bytes > 0
             sent_frames += stream.sent_frames
             sent_bytes += stream.written_bytes
         return StreamStatistics(
