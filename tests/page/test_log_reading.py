@@ -237,6 +237,23 @@ async def test_search_bar_keeps_to_one_line_beside_the_chart(
         assert await page.locator(".log-search").evaluate(is_one_line), width
 
 
+async def test_filter_with_lines_around_goes_on_after_the_log_was_cut(
+    user: BrowserUser, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 400)
+    page = await user.open_page("/jobs/lantern")
+    await expect(log_row(page, 400)).to_be_visible()
+    await search_for(page, "line 2 of")
+    await page.get_by_role("button", name="Only matches").click()
+    await page.get_by_label("Lines around each match").select_option("2")
+    await wait_for_numbers(page, [1, 2, 3, 4])
+    log_path.write_text("")
+    append_text(log_path, "another beginning\n")
+    append_numbered(log_path, 2, 3)
+    await wait_for_numbers(page, [1, 2, 3])
+    await expect(page.locator(".row .text").first).to_have_text("another beginning")
+
+
 async def test_filter_shows_matches_with_lines_around_them_and_new_ones(
     user: BrowserUser, log_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ function makePager(window) {
       onReplaced: () => calls.push(["onReplaced"]),
       onNewest: (cursor) => calls.push(["onNewest", cursor]),
       onEndReached: (cursor) => calls.push(["onEndReached", cursor]),
+      onEndLost: () => calls.push(["onEndLost"]),
       onMessage: (sentence) => calls.push(["onMessage", sentence]),
     },
   );
@@ -178,4 +179,49 @@ test("matches written since are loaded with the lines around them, each line onc
   pager.cancel();
   context.mock.timers.tick(1_000);
   assert.equal(requests.length, 2);
+});
+
+test("new matches of a log that was cut, or without a position, tell that its end is lost", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  const window = new LogWindow();
+  window.replace({ ...makePage([1, 2], null), after: "c2" }, { atEnd: true });
+  const { pager, requests, calls } = makePager(window);
+  const load = () => {
+    pager.loadWrittenSoon();
+    context.mock.timers.tick(1_000);
+  };
+  load();
+  requests[0].reject(new Error("away"));
+  await nextTurn();
+  // It is tried again by itself.
+  for (let second = 0; second < 3; second += 1) context.mock.timers.tick(1_000);
+  requests[1].reject(Object.assign(new Error("gone"), { code: "cursor_expired" }));
+  await nextTurn();
+  assert.deepEqual(calls.at(-1), ["onEndLost"]);
+  window.applyEvents([{ event: "log_gap", id: "", data: '{"reason":"cursor_expired"}' }]);
+  for (let second = 0; second < 2; second += 1) context.mock.timers.tick(1_000);
+  calls.length = 0;
+  load();
+  assert.deepEqual(calls, [["onEndLost"]]);
+});
+
+test("message of a failed request is removed with the next page", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"] });
+  const window = new LogWindow();
+  window.replace({ ...makePage([1, 2], null), after: "c2" });
+  const { pager, requests, calls } = makePager(window);
+  const failed = pager.loadNewer();
+  requests[0].reject(new Error("away"));
+  await failed;
+  context.mock.timers.tick(2_000);
+  const loaded = pager.loadNewer();
+  requests[1].resolve({ ...makePage([3], "c2"), after: "c3" });
+  await loaded;
+  assert.deepEqual(
+    calls.filter(([name]) => name === "onMessage"),
+    [
+      ["onMessage", "away"],
+      ["onMessage", ""],
+    ],
+  );
 });

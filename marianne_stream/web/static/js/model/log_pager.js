@@ -19,6 +19,8 @@
  *   continue at the cursor. It is "" if they could not be loaded: a stream can tell why.
  * @property {(cursor: string) => void} onEndReached the window reaches the end of the log; a stream
  *   can continue at the cursor.
+ * @property {() => void} onEndLost what is written now cannot be loaded: the log was cut, or the window
+ *   has no position in it.
  * @property {(sentence: string) => void} onMessage show a message; "" removes it.
  */
 
@@ -78,6 +80,7 @@ export class LogPager {
     if (atEnd || !after || this.#isBusy()) return Promise.resolve(false);
     return this.#load({ after, limit: PAGE_LINES }, (page) => {
       if (this.#window.after !== after || this.#window.atEnd) return;
+      this.#on.onMessage("");
       this.#on.onNewer(this.#window.append(page));
       if (page.stopped_by !== "end") return;
       this.#window.atEnd = true;
@@ -93,15 +96,24 @@ export class LogPager {
   #loadWritten() {
     this.#writtenTimer = null;
     const { after, atEnd } = this.#window;
-    if (!atEnd || !after) return;
+    if (!atEnd) return;
     if (this.#isBusy()) {
       this.loadWrittenSoon();
       return;
     }
-    this.#load({ after, limit: PAGE_LINES }, (page) => {
+    if (!after) {
+      this.#on.onEndLost();
+      return;
+    }
+    const use = (/** @type {LogPage} */ page) => {
       if (this.#window.after !== after || !this.#window.atEnd) return;
+      this.#on.onMessage("");
       this.#on.onNewer(this.#window.append(page));
       if (page.stopped_by !== "end") this.loadWrittenSoon();
+    };
+    this.#load({ after, limit: PAGE_LINES }, use, (error) => {
+      if (isExpired(error)) this.#on.onEndLost();
+      else this.loadWrittenSoon();
     });
   }
 
@@ -196,8 +208,9 @@ export class LogPager {
    *
    * @param {PageQuery} query
    * @param {(page: LogPage) => void} use
+   * @param {(error: unknown) => void} [onError] is called after its message is shown.
    */
-  async #load(query, use) {
+  async #load(query, use, onError = () => {}) {
     const abort = (this.#abort = new AbortController());
     try {
       const page = await this.#fetchPage(query, abort.signal);
@@ -210,6 +223,7 @@ export class LogPager {
       this.#abort = null;
       this.#pausedUntil = Date.now() + RETRY_DELAY_MS;
       this.#on.onMessage(describeError(error));
+      onError(error);
       return false;
     }
   }
@@ -230,7 +244,12 @@ function searchMessage(page) {
  * @param {any} error an `ApiError`.
  */
 export function describeError(error) {
-  return error.code === "cursor_expired"
+  return isExpired(error)
     ? "The log does not have this line, or no longer has it."
     : String(error.message);
+}
+
+/** @param {any} error */
+export function isExpired({ code }) {
+  return code === "cursor_expired";
 }

@@ -5,7 +5,13 @@
  */
 
 import { parseLoggedTime } from "./job_lines.js";
-import { CONTEXT_LINES, describeError, PAGE_LINES, RETRY_DELAY_MS } from "./log_pager.js";
+import {
+  CONTEXT_LINES,
+  describeError,
+  isExpired,
+  PAGE_LINES,
+  RETRY_DELAY_MS,
+} from "./log_pager.js";
 
 /** @typedef {import("./log_rows.js").LogJob} LogJob */
 /** @typedef {import("./log_rows.js").LogPage} LogPage */
@@ -206,9 +212,4 @@ function placeQuery(place) {
  */
 function isLastPage({ stopped_by: stoppedBy, target }, { time, end }) {
   return end === Infinity || stoppedBy === "end" || (time !== "" && !target);
-}
-
-/** @param {any} error */
-function isExpired({ code }) {
-  return code === "cursor_expired";
 }

@@ -165,6 +165,7 @@ export class LogView {
       onReplaced: () => this.#onReplaced(),
       onNewest: (cursor) => this.#onNewest(cursor),
       onEndReached: (cursor) => this.#continueFrom(cursor),
+      onEndLost: () => (this.#rows.isFollowing ? this.#restart() : (this.#window.atEnd = false)),
       onMessage: (sentence) => this.#showMessage(sentence),
     });
   }
@@ -281,15 +282,15 @@ export class LogView {
 
   /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
   #applyEvents(events) {
-    const { isFollowing } = this.#rows;
     this.#search.onNewLines();
-    // Matches with lines around them are loaded in a moment.
-    const shown = this.#filter?.context ? events.filter(({ event }) => event !== "log") : events;
-    const loadedLines = events.length - shown.length;
-    if (loadedLines) this.#pager.loadWrittenSoon();
-    const change = this.#window.applyEvents(shown, { keepRows: !isFollowing });
+    // Matches with lines around them, and the marker between two files, are loaded in a moment.
+    const paged = this.#filter?.context ? ["log", "log_rotated"] : [];
+    const shown = events.filter(({ event }) => !paged.includes(event));
+    const loadedLines = paged.length ? events.filter(({ event }) => event === "log").length : 0;
+    const change = this.#window.applyEvents(shown, { keepRows: !this.#rows.isFollowing });
     if (change.cleared) this.#pager.cancel();
-    if (!isFollowing) this.#newLines += change.received + loadedLines;
+    if (loadedLines) this.#pager.loadWrittenSoon();
+    if (!this.#rows.isFollowing) this.#newLines += change.received + loadedLines;
     if (change.cleared) this.#rows.reset();
     else if (change.added || change.dropped) this.#rows.onAppend(change);
     this.#update();
