@@ -44,7 +44,9 @@ export class LogStream {
     this.#cursor = cursor;
     this.hasEnded = false;
     const { page, jobId, getFilter } = this.#options;
-    const part = jobPart("log", jobId, { tail_lines: tailLines, ...getFilter() });
+    // Behind a cursor, all windows follow the same part.
+    const firstLines = cursor ? TAIL_LINES : tailLines;
+    const part = jobPart("log", jobId, { tail_lines: firstLines, ...getFilter() });
     this.#unsubscribe = page.follow({
       part,
       cursor,
