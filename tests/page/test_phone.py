@@ -64,6 +64,23 @@ async def open_failed_job(
     return page
 
 
+async def test_turned_phone_says_beside_the_log_why_the_job_waits(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    conductor.dispatch("moss", 1)
+    conductor.hold_sheet("moss", 1)
+    page = await user.open_page("/jobs/moss")
+    await page.set_viewport_size(LANDSCAPE)  # type: ignore[arg-type]
+    await page.get_by_role("tab", name="Log").click()
+    notice = page.locator(".notice:visible")
+    await expect(notice).to_have_text("A sheet waits for a person's decision.")
+    box = await notice.bounding_box()
+    assert box is not None
+    assert box["height"] < 40
+    await expect(page.locator(".log .bar").first).to_be_in_viewport()
+
+
 async def test_phone_shows_one_tab_at_a_time(user: BrowserUser, log_path: Path) -> None:
     append_numbered(log_path, 1, 300)
     page = await user.open_page("/jobs/lantern")
