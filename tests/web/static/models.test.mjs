@@ -128,7 +128,8 @@ test("timeline keeps the newest events and is cleared by an unknown cursor", () 
     [timeline.list()[0].words, timeline.list()[0].summary],
     ["Events are missing", "3 events"],
   );
-  timeline.applyEvents([makeEvent("gap", { missed: null, reason: "cursor_expired" })]);
+  const gap = makeEvent("gap", { missed: null, reason: "cursor_expired" });
+  assert.equal(timeline.applyEvents([gap]), true);
   assert.equal(timeline.entries.length, 1);
   timeline.applyEvents(Array.from({ length: 2000 }, (_, n) => happened("observer.file", { n })));
   assert.equal(timeline.entries.length, 500);
@@ -219,6 +220,17 @@ test("duration of a running job uses the server's clock", () => {
   assert.equal(formatJobDuration(job, clock), "");
   clock.setLive(true);
   assert.equal(formatJobDuration(job, clock), "5 s");
+});
+
+test("duration of a paused job stands still", () => {
+  const clock = clockBehind();
+  clock.setLive(true);
+  const ago = (/** @type {number} */ seconds) =>
+    new Date(Date.now() - 3_600_000 - 1000 * seconds).toISOString();
+  const job = { status: "paused", started_at: ago(7200), last_progress_at: ago(7000) };
+  assert.equal(formatJobDuration(job, clock), "3 min 20 s");
+  assert.equal(formatJobDuration({ ...job, last_progress_at: null }, clock), "");
+  assert.equal(formatJobDuration({ ...job, last_progress_at: ago(9000) }, clock), "0 s");
 });
 
 test("last change is the progress of a running job and the end of a finished one", () => {

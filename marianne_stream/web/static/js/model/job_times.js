@@ -1,6 +1,6 @@
 /** Times of a job: how long it has run, and when it last changed or ended. */
 
-import { isTerminal } from "./status.js";
+import { isTerminal, statusTone } from "./status.js";
 import { formatAge, formatDuration } from "./time_format.js";
 
 /** @typedef {import("./server_clock.js").ServerClock} ServerClock */
@@ -22,7 +22,20 @@ import { formatAge, formatDuration } from "./time_format.js";
  * @param {ServerClock} clock
  */
 export function formatJobDuration(job, clock) {
-  return formatDuration(jobDuration(job, clock.knownUntil()));
+  return formatDuration(listedDuration(job, clock.knownUntil()));
+}
+
+/**
+ * Return how long a job has run so far, or ran, in milliseconds; NaN if unknown. A paused job ran until it
+ * last changed: its history is not known here.
+ *
+ * @param {JobTimes} job
+ * @param {number} until time up to which the state of running jobs is known.
+ */
+export function listedDuration(job, until) {
+  const isPaused = statusTone(job.status) === "paused";
+  const changedAt = Date.parse(job.last_progress_at ?? "");
+  return Math.max(0, jobDuration(job, isPaused ? Math.min(changedAt, until) : until));
 }
 
 /**

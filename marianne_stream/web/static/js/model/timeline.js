@@ -47,13 +47,17 @@ export class Timeline {
    * Apply events of the stream.
    *
    * @param {ServerSentEvent[]} events
+   * @returns {boolean} true if all entries before them were removed.
    */
   applyEvents(events) {
+    let isCleared = false;
     for (const { event, data } of events) {
       if (STREAM_EVENTS.has(event)) continue;
       const value = data ? JSON.parse(data) : {};
-      if (event === "gap") this.#addGap(value);
-      else if (this.#isNew({ event, ...value })) {
+      if (event === "gap") {
+        isCleared ||= value.reason === "cursor_expired";
+        this.#addGap(value);
+      } else if (this.#isNew({ event, ...value })) {
         this.entries.push(this.#makeEntry({ event, ...value }));
       }
     }
@@ -62,6 +66,7 @@ export class Timeline {
       // Recorded events are no longer added to as many.
       this.#known.clear();
     }
+    return isCleared;
   }
 
   /**

@@ -62,7 +62,10 @@ export class JobRow {
     const { duration, ends, cost, changed } = this.#cells;
     this.element = h(
       "li.job",
-      { onclick: url && ((/** @type {MouseEvent} */ event) => this.#onClick(event)) },
+      {
+        onclick: url && ((/** @type {MouseEvent} */ event) => this.#onClick(event)),
+        onauxclick: url && ((/** @type {MouseEvent} */ event) => this.#onClick(event)),
+      },
       this.#status.element,
       h(
         "span.line",
@@ -96,14 +99,16 @@ export class JobRow {
   }
 
   /**
-   * Open the job also by a click on a cell: cells with a tooltip lie above the area of the link.
+   * Open the job also by a click on a cell, with the middle button in a new tab: cells with a tooltip lie
+   * above the area of the link.
    *
    * @param {MouseEvent} event
    */
   #onClick(event) {
     const isForOther = event.target instanceof Element && event.target.closest("a, button");
     if (isForOther || getSelection()?.isCollapsed === false) return;
-    this.link.dispatchEvent(new MouseEvent("click", event));
+    if (event.type === "click") this.link.dispatchEvent(new MouseEvent("click", event));
+    else if (event.button === 1) open(this.link.getAttribute("href") ?? "", "_blank", "noopener");
   }
 
   /** Update the times that change with the job and with the time zone. */
@@ -129,7 +134,10 @@ export class JobRow {
     const { duration, ends, changed } = this.#cells;
     this.#notifyMark.hidden = !notifier.rules.hasJob(job.job_id);
     setAttribute(this.#seen, "aria-pressed", String(seenFailures.has(job)));
-    setText(duration.label, isTerminal(job.status) ? "ran " : "for ");
+    setText(
+      duration.label,
+      isTerminal(job.status) || statusTone(job.status) === "paused" ? "ran " : "for ",
+    );
     duration.show(formatJobDuration(job, clock));
     ends.show(formatRest(job, clock));
     changed.show(formatLastChange(lastChange(job), clock, times));

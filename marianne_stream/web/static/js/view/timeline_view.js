@@ -35,6 +35,7 @@ export class TimelineView {
     "Older events",
   );
   #older = h("li.older", {}, this.#olderButton);
+  #limit = h("li.muted", {}, `Only the newest ${MAX_ENTRIES} events are shown.`);
   #jobId;
   #times;
   #groupSelect;
@@ -105,7 +106,12 @@ export class TimelineView {
    * @param {import("../wire/event_parser.js").ServerSentEvent[]} events
    */
   applyEvents(events) {
-    this.#timeline.applyEvents(events);
+    // Recorded events that were shown are loaded again.
+    if (this.#timeline.applyEvents(events)) {
+      this.#request?.abort();
+      this.#request = null;
+      this.#before = 0;
+    }
     if (this.#isUpdatePending) return;
     this.#isUpdatePending = true;
     requestAnimationFrame(() => {
@@ -180,6 +186,7 @@ export class TimelineView {
     const isLoadingAll = this.#request && !entries.length;
     setChildren(this.#list, [
       ...(rows.length ? rows : [this.#none]),
+      ...(entries.length >= MAX_ENTRIES ? [this.#limit] : []),
       ...(hasOlder && !isLoadingAll ? [this.#older] : []),
     ]);
     this.#focus.update();
