@@ -127,6 +127,16 @@ test("rule of a job does not notify twice of the same state, however often a pag
   assert.equal(loaded.take(paused), "paused");
 });
 
+test("end of a known failure that is recorded while no page is open is no failure", () => {
+  const failed = { job_id: "a", status: "failed", submitted_at: "2026-11-24T12:00:00Z" };
+  const rules = new NotifyRules();
+  rules.set("a", "failed", true, failed);
+  const loaded = new NotifyRules(JSON.parse(JSON.stringify(rules)));
+  assert.equal(loaded.take({ ...failed, completed_at: "2026-11-24T12:05:00Z" }), null);
+  assert.equal(loaded.hasJob("a"), true);
+  assert.equal(loaded.take({ ...failed, completed_at: "2026-11-24T12:09:00Z" }), "failed");
+});
+
 test("rule that is made for a failed job waits for the next failure", () => {
   const failed = { job_id: "a", status: "failed", submitted_at: "2026-11-24T12:00:00Z" };
   const ended = { ...failed, completed_at: "2026-11-24T12:05:00Z" };

@@ -136,20 +136,22 @@ export class NotifyRules {
   take(job, previous) {
     const kind = notifiableState(job);
     const isOther = Boolean(previous && notifiableState(previous) !== kind);
-    const isOwn = this.#takeOwn(job, isOther || !previous);
+    const isOwn = this.#takeOwn(job, { isOther, isLoad: !previous });
     return isOwn || (isOther && kind !== null && this.#all.has(kind)) ? kind : null;
   }
 
   /**
    * @param {NotifiableJob} job
-   * @param {boolean} mayBeOther false if only its times have changed.
+   * @param {{isOther: boolean, isLoad: boolean}} change neither if only its times have changed.
    * @returns {boolean} true if the job's own rules ask for a notification.
    */
-  #takeOwn(job, mayBeOther) {
+  #takeOwn(job, { isOther, isLoad }) {
     const rule = this.#jobs.get(job.job_id);
     if (!rule) return false;
     const state = stateOf(job);
-    const isNew = mayBeOther && state !== null && !isSameState(state, rule.known);
+    // A failure is known before its end, which may be recorded while the page is closed.
+    const known = isLoad && state ? withEnd(rule.known, state) : rule.known;
+    const isNew = (isOther || isLoad) && state !== null && !isSameState(state, known);
     rule.known = state;
     if (isNew && isTerminal(job.status)) this.#jobs.delete(job.job_id);
     return isNew && rule.kinds.has(state.kind);
@@ -171,6 +173,17 @@ function stateOf(job) {
  */
 function isSameState(a, b) {
   return a.kind === b?.kind && isSameMoment(a.moment, b.moment);
+}
+
+/**
+ * Return a known state whose end was unknown with the end of the present one.
+ *
+ * @param {NotifiableState | null} known
+ * @param {NotifiableState} state
+ */
+function withEnd(known, { moment: { ended } }) {
+  if (!known || known.moment.ended !== null) return known;
+  return { ...known, moment: { ...known.moment, ended } };
 }
 
 /**
