@@ -194,7 +194,10 @@ test("strip shows what the roster tells: counts, the sheet at work, waits and st
     return stripParts(job).map(({ kind, count }) => `${kind} ${count}`);
   };
   assert.deepEqual(parts({}), ["completed 2", "open 4"]);
-  assert.deepEqual(parts({ current_sheet: 3 }), ["completed 2", "running 1", "open 3"]);
+  const atWork = { current_sheet: 3, active_sheets: 1 };
+  assert.deepEqual(parts(atWork), ["completed 2", "running 1", "open 3"]);
+  // The conductor's current sheet need not be at work.
+  assert.deepEqual(parts({ current_sheet: 3 }), ["completed 2", "open 4"]);
   assert.deepEqual(parts({ current_sheet: 3, stalled: [3, 4] }), [
     "completed 2",
     "stalled 2",
@@ -218,7 +221,9 @@ test("strip shows what the roster tells: counts, the sheet at work, waits and st
   assert.deepEqual(parts({ total_sheets: null }), []);
   assert.equal(stripText(makeJob("a", "queued")), "Number of sheets unknown");
   const busy = makeJob("a", "running", { total_sheets: 6, completed_sheets: 2, current_sheet: 3 });
-  assert.equal(stripText(busy), "2 of 6 sheets completed, sheet 3 at work");
+  assert.equal(stripText(busy), "2 of 6 sheets completed");
+  const one = { ...busy, active_sheets: 1 };
+  assert.equal(stripText(one), "2 of 6 sheets completed, sheet 3 at work");
   assert.equal(stripText({ ...busy, active_sheets: 4 }), "2 of 6 sheets completed, 4 at work");
 });
 

@@ -10,7 +10,7 @@ import { isTerminal } from "./status.js";
 /** @typedef {import("./time_format.js").TimeFormat} TimeFormat */
 /** @typedef {{text: string, kind: "error" | "wait" | "work" | ""}} JobNote */
 
-const PAUSED_HINT = "Open it for the command to resume.";
+const PAUSED_HINT = "Open the job for the command to resume.";
 
 /**
  * Return true if a row has place for a note: jobs that have ended well need none.
@@ -72,6 +72,8 @@ function workText(
 ) {
   const start = times.shortDateTime(Date.parse(startedAt ?? ""));
   const texts = start ? [`Started ${start}.`] : [];
+  // The conductor may name a sheet as current that is not at work.
+  if (!count) return texts.join(" ");
   if (current && count > 1) texts.push(`${count} sheets are at work, from sheet ${current} on.`);
   else if (current) texts.push(`Sheet ${current} is at work.`);
   return texts.join(" ");

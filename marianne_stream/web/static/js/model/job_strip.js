@@ -39,8 +39,7 @@ export function stripParts(job) {
     const waiting = job.waiting?.sheet;
     take("stalled", stalled.length);
     if (waiting) take("waiting", 1);
-    const isCurrentAtWork = job.current_sheet && job.current_sheet !== waiting;
-    take("running", (job.active_sheets ?? Number(Boolean(isCurrentAtWork))) - stalled.length);
+    take("running", (job.active_sheets ?? 0) - stalled.length);
   }
   take("open", open);
   return parts;
@@ -58,5 +57,5 @@ export function stripText(job) {
   const known = `${completed ?? "?"} of ${total} sheets completed`;
   if (isTerminal(job.status)) return known;
   if (active > 1) return `${known}, ${active} at work`;
-  return current ? `${known}, sheet ${current} at work` : known;
+  return current && active ? `${known}, sheet ${current} at work` : known;
 }
