@@ -196,7 +196,7 @@ async def test_button_says_if_the_permission_was_reset_and_asks_for_it(
     # The browser asks anew after a reload.
     await page.add_init_script("Notification.permission = 'default'")
     await page.reload()
-    await page.get_by_role("button", name="Allow notifications").click()
+    await page.get_by_role("button", name="Notifications not allowed").click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_role("button", name="Allow notifications").click()
     await expect(page.locator(".permission")).to_have_text("The browser allows notifications.")

@@ -204,6 +204,8 @@ export class JobsView {
     this.#shown = mayReorder ? wanted : keepOrder(this.#shown, wanted, pointedJob);
     if (mayReorder) this.#keptUntil = Date.now() + REORDER_MS;
     this.#seenAll.hidden = this.#failedJobs().length < 2;
+    const isFiltered = tone !== "" || name !== "";
+    setText(this.#seenAll, `Mark ${isFiltered ? "these" : "all"} failures as seen`);
     this.#showColumns(sort);
     this.#layout.measure();
     for (const { key, section } of this.#sections) {
@@ -321,7 +323,7 @@ export class JobsView {
     const jobs = this.#jobs();
     const next = jobs[jobs.findIndex(({ job_id: id }) => id === job.job_id) + 1];
     this.#page.markSeen([job], isSeen);
-    announcer.announce(isSeen ? "Marked as seen: it is under Done." : "Not marked any more.");
+    announcer.answer(isSeen ? "Marked as seen: it is under Done." : "Not marked any more.");
     this.#update({ reorder: true });
     if (next) this.#focusJob(next.job_id);
   }
@@ -329,7 +331,7 @@ export class JobsView {
   #markAllSeen() {
     const failed = this.#failedJobs();
     this.#page.markSeen(failed, true);
-    this.#page.announcer.announce(`${failed.length} failures marked as seen: they are under Done.`);
+    this.#page.announcer.answer(`${failed.length} failures marked as seen: they are under Done.`);
     this.#update({ reorder: true });
     this.#page.main.focus({ preventScroll: true });
   }
@@ -373,6 +375,6 @@ export class JobsView {
   #openJob(jobId) {
     const url = jobUrl(jobId);
     if (url) this.#page.go(url);
-    else this.#page.announcer.announce(NO_JOB_URL);
+    else this.#page.announcer.answer(NO_JOB_URL);
   }
 }

@@ -27,7 +27,7 @@ const PERMISSION_TEXTS = {
 /** @type {Record<NotifyPermission, string>} */
 const LABELS_IF_ON = {
   granted: "Notifying",
-  default: "Allow notifications",
+  default: "Notifications not allowed",
   denied: "Notifications denied",
   insecure: "Notifications denied",
   missing: "No notifications",
