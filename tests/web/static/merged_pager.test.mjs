@@ -265,3 +265,18 @@ test("search goes on through pages without a match", async () => {
   assert.equal(window.rows[0].text, "found");
   assert.deepEqual(messages, ["", "Searching older lines …", ""]);
 });
+
+test("log with times at its end only is read up to a limit", async () => {
+  const { jobs, logs, window, pager, state } = openPager({ maxRows: 100_000, count: 150_000 });
+  logs[0].forEach((line, index) => (line.logged_at = index < 149_990 ? null : line.logged_at));
+  await pager.open(END);
+  await pager.loadOlder();
+  assert.deepEqual(state.messages.filter(Boolean), []);
+  const own = window.rows.filter(({ job }) => job === jobs[0]);
+  assert.equal(own[0].kind, "untimed");
+  assert.ok(own.length < 7_000);
+  // The other logs are still read.
+  const count = window.rows.length;
+  await pager.loadOlder();
+  assert.ok(window.rows.length > count);
+});

@@ -14,6 +14,9 @@ import { makeMarker, makePageRows } from "./log_rows.js";
 /** Number of lines that wait on one side; more are loaded again when they are needed. */
 export const MAX_WAITING = 1000;
 
+/** Number of older lines without a time that may wait for one above them. */
+const MAX_UNTIMED_LINES = 5_000;
+
 /** A time further ahead of the reception is wrong: it would hold all later lines of the job. */
 const MAX_AHEAD_MS = 24 * 3_600_000;
 
@@ -76,11 +79,7 @@ export class JobLines {
     this.before = page.before;
     this.cursor = page.after ?? "";
     this.after = isAtEnd ? null : this.cursor;
-    if (rows.length && this.before !== null && !rows.some(givesTime)) {
-      // The place of older lines among those of other jobs is unknown.
-      rows.unshift(makeMarker("untimed", {}));
-      this.before = null;
-    }
+    if (rows.length) this.#endIfUntimed(rows);
     this.#setTimes(rows, { receivedAt, isComplete: this.before === null });
     const split = rows.findIndex(({ at = 0 }) => at >= from);
     this.newer = split < 0 ? [] : rows.splice(split);
@@ -91,14 +90,15 @@ export class JobLines {
 
   /** @param {LogPage} page of the lines at `before`. */
   addOlder(page) {
-    const rows = makePageRows(page);
+    const added = makePageRows(page);
     const last = page.lines.at(-1);
-    if (last && last.line_number >= this.#firstNumber) rows.push(makeMarker("rotated", {}));
+    if (last && last.line_number >= this.#firstNumber) added.push(makeMarker("rotated", {}));
     const timed = this.older.findIndex(hasTime);
     // The lines above them tell their time now.
     const untimed = this.older.splice(0, timed < 0 ? this.older.length : timed);
-    rows.push(...untimed);
+    const rows = added.concat(untimed);
     this.before = page.before;
+    if (rows.length >= MAX_UNTIMED_LINES) this.#endIfUntimed(rows);
     this.#setTimes(rows, { latest: this.#oldestAt, isComplete: this.before === null });
     this.older = rows.concat(this.older);
     this.#noteOldest(page);
@@ -184,6 +184,18 @@ export class JobLines {
   /** Load newer lines in pages from here on, rather than by a stream. */
   leaveEnd() {
     this.after = this.cursor || null;
+  }
+
+  /**
+   * Load no older lines if none of these gives a time: their place among those of other jobs is
+   * unknown.
+   *
+   * @param {LogRow[]} rows the oldest rows.
+   */
+  #endIfUntimed(rows) {
+    if (this.before === null || rows.some(givesTime)) return;
+    rows.unshift(makeMarker("untimed", {}));
+    this.before = null;
   }
 
   /**
