@@ -2,19 +2,14 @@
 
 import asyncio
 import re
-import signal
 import time
-from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.browser import BrowserUser, open_browser_user
-from tests.support.conductors import occupy_slots
+from tests.support.browser import BrowserUser
 from tests.support.job_list import job_names, launch_each_status
-from tests.support.processes import ManagedProcess, run_server
 from tests.support.waiting import wait_for_value, wait_until
 
 
@@ -294,36 +289,3 @@ async def count_recorded_ends(page: Page) -> int:
         }"""
     )
     return count
-
-
-async def test_list_says_why_it_is_not_live(
-    user: BrowserUser, conductor: SimulatedConductor, server: ManagedProcess
-) -> None:
-    conductor.launch("busy", 4)
-    page = await user.open_page()
-    await expect(page.locator(".job")).to_have_count(1)
-    notice = page.locator(".list-notices .notice")
-    await expect(notice).to_have_count(0)
-    await conductor.stop()
-    await expect(notice).to_contain_text("The conductor is not running.")
-    await expect(notice).to_contain_text("The list is as of")
-    server.send_signal(signal.SIGKILL)
-    await expect(notice).to_contain_text("The server is not responding.")
-    await expect(page.locator(".job")).to_have_count(1)
-
-
-async def test_list_says_if_the_conductor_has_no_free_slot(
-    browser: Browser, conductor: SimulatedConductor, tmp_path: Path
-) -> None:
-    conductor.launch("busy", 4)
-    await conductor.flush()
-    async with AsyncExitStack() as others:
-        await others.enter_async_context(occupy_slots(conductor, 5))
-        running = await others.enter_async_context(run_server(tmp_path))
-        someone = await others.enter_async_context(
-            open_browser_user(browser, running.address, "no_free_slot")
-        )
-        page = await someone.open_page()
-        notice = page.locator(".list-notices .notice")
-        await expect(notice).to_contain_text("all of its connection slots may be taken")
-        await expect(page.locator(".job .status-label")).to_have_text("running")

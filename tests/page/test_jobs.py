@@ -111,16 +111,6 @@ async def test_keyboard_steps_through_jobs_and_opens_one(
     await expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-async def test_empty_job_list_explains_how_to_submit(
-    user: BrowserUser, conductor: SimulatedConductor
-) -> None:
-    page = await user.open_page()
-    await expect(page.locator(".empty")).to_contain_text("Submit a score to the conductor")
-    conductor.launch("first", 1)
-    await expect(page.locator(".job .name")).to_have_text("first")
-    await expect(page.locator(".empty")).to_be_hidden()
-
-
 async def test_job_name_with_html_is_shown_as_text(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
