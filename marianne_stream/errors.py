@@ -271,7 +271,7 @@ class ShuttingDownError(MarianneStreamError, status=503, code="shutting_down"):
 class StateUnavailableError(MarianneStreamError, status=503, code="state_unavailable"):
     """No backend could be read, so the state is unknown. Never the same as "not found"."""
 
-    default_detail = "Neither the conductor nor another backend can be read right now."
+    default_detail = "Neither the conductor nor another source of jobs can be read right now."
     # Duration of a response that could not be used, in seconds: polling is spaced by it.
     cost_s = 0.0
 

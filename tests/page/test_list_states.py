@@ -58,7 +58,13 @@ async def test_list_without_conductor_and_registry_says_what_is_missing(
         page = await someone.open_page()
         empty = page.locator(".empty")
         await expect(empty.locator(".title")).to_have_text("Jobs are not available yet.")
-        await expect(empty).to_contain_text("This page updates by itself.")
+        await expect(empty.locator("p:not(.title)")).to_have_text(
+            [
+                "Neither the conductor nor another source of jobs can be read right now.",
+                "This page updates by itself.",
+            ]
+        )
+        await expect(page.locator(".chip:visible")).to_have_text(["all"])
         await expect(page.locator("#connection")).to_contain_text("Not live")
         await someone.take_pictures(page, "list_nothing_to_read")
 

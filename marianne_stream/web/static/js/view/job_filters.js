@@ -96,7 +96,12 @@ export class JobFilters {
     const toggle = () => this.#set({ tone: this.query.tone === tone ? "" : tone });
     const chip = h(
       "button.chip",
-      { type: "button", onclick: toggle, "data-tone": tone || null },
+      {
+        type: "button",
+        hidden: tone !== "" && tone !== this.query.tone,
+        onclick: toggle,
+        "data-tone": tone || null,
+      },
       tone ? makeIcon(tone) : null,
       tone ? (TONE_LABELS[tone] ?? statusLabel(tone)) : "all",
       count,
