@@ -190,7 +190,7 @@ async def test_conductors_limits_explain_why_jobs_wait(
     await expect(notices).to_have_text(
         [
             "The conductor is under high pressure: it delays sheets and rejects new jobs.",
-            re.compile(r"^claude-code has reached its rate limit until \d\d:\d\d\.$"),
+            re.compile(r"^claude-code has reached its rate limit until (\d+ \w+, )?\d\d:\d\d\.$"),
         ]
     )
     await expect(page.locator("[data-section=running] .detail")).to_have_text(

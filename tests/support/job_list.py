@@ -1,5 +1,7 @@
 """Jobs of each status, and the names that the page lists."""
 
+import time
+
 from playwright.async_api import Page
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
@@ -17,6 +19,8 @@ def launch_each_status(conductor: SimulatedConductor) -> None:
     conductor.finish("broken", "failed")
     conductor.pause("resting")
     conductor.dispatch("busy", 2)
+    # Ends are known to the millisecond, and the list begins with the last one.
+    time.sleep(0.002)
     conductor.cancel("stopped")
 
 
