@@ -47,7 +47,8 @@ PART = TextParameter(
 )
 CURSOR = TextParameter(
     "cursor",
-    "PART,ID: the last id of a part, to resume from; once for each part.",
+    "PART,ID: the last id of a part, to resume from; once for each part. PART may be its number in "
+    "the order of the parts, from 1.",
     is_repeatable=True,
 )
 
@@ -93,10 +94,12 @@ def read_cursors(request: web.Request, names: list[str]) -> dict[str, str]:
     of its kind, it replaces the part's cursor, since an EventSource cannot change its URL. Of
     several states, the one that it identifies resumes, and it is none of the others.
     """
+    by_number = {str(number): name for number, name in enumerate(names, 1)}
     found = {}
     for value in CURSOR.read_all(request):
         # A name may have commas, a cursor has none.
         name, comma, cursor = value.rpartition(",")
+        name = by_number.get(name, name)
         if not comma or name not in names:
             raise BadParameterError(
                 detail=f"cursor must be PART,ID with one of the parts, got {repr_truncated(value)}"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -69,6 +70,21 @@ async def test_each_part_resumes_at_its_own_cursor(
         said = [d["data"]["what"] for n, d in events_of(viewer, "events:a") if n == "job.said"]
         assert said == ["after"]
         assert [n for n, _ in events_of(viewer, "status:a")] == ["source"]
+
+
+async def test_cursor_may_give_the_number_of_its_part(
+    open_stream: OpenStream, log_path: Path
+) -> None:
+    text = "あ" * 400
+    append_lines(log_path, f"one {text}")
+    name = f"log:a?{urlencode({'contains': text})}"
+    async with open_stream(combined("status:a", name)) as viewer:
+        await viewer.wait_for("log")
+        _, cursor = last_id(viewer, name).rsplit(",", 1)
+    append_lines(log_path, f"two {text}")
+    async with open_stream(combined("status:a", name, c=f"2,{cursor}")) as viewer:
+        await viewer.wait_for("log")
+        assert lines_of(viewer, name) == [f"two {text}"]
 
 
 async def test_last_event_id_resumes_the_only_part_of_its_kind(
@@ -223,6 +239,8 @@ async def test_restricted_token_gets_its_own_jobs_only(
         "part=roster:a",
         "part=log:a&cursor=x",
         "part=log:a&cursor=status:a,s-1",
+        "part=log:a&cursor=0,s-1",
+        "part=log:a&cursor=2,s-1",
         "&".join(f"part=log:{number}" for number in range(33)),
     ],
 )

@@ -16,7 +16,10 @@ class Connection {
     this.url = url;
     const query = new URL(url, "http://host").searchParams;
     this.parts = query.getAll("part");
-    this.cursors = query.getAll("cursor");
+    /** With the names of the parts instead of their numbers. */
+    this.cursors = query
+      .getAll("cursor")
+      .map((text) => text.replace(/^\d+/, (number) => this.parts[Number(number) - 1]));
     const body = new ReadableStream({
       start: (controller) => {
         this.#controller = controller;

@@ -82,6 +82,16 @@ test("long names are in several streams: a URL has a limit", async () => {
   closeAll(...viewers);
 });
 
+test("URL of a long text that is followed fits into a request line of 8 KiB", async () => {
+  // The field of the search takes 400 characters.
+  const query = new URLSearchParams({ tail_lines: "1000", contains: "あ".repeat(400) });
+  const log = view(`log:tide-tables?${query}`, "l1");
+  const { url, cursors } = await server.connected(1);
+  assert.ok(url.length <= 7_500, `${url.length} characters`);
+  assert.deepEqual(cursors, [`log:tide-tables?${query},l1`]);
+  log.close();
+});
+
 test("later subscriber gets the current state before its events", async () => {
   const first = view("roster");
   const connection = await server.connected(1);

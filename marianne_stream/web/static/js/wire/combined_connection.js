@@ -66,4 +66,11 @@ export class CombinedConnection {
     this.requested.delete(part);
     this.begun.delete(part);
   }
+
+  /** Disconnect, and serve no part. */
+  close() {
+    this.stream.disconnect();
+    this.requested.clear();
+    this.begun.clear();
+  }
 }

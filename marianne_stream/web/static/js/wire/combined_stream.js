@@ -334,10 +334,8 @@ export class CombinedStream {
     if (!this.#older.length) clearTimeout(this.#handoverTimer);
     const { phase, since } = connection.stream.state;
     const lostAt = phase === "live" ? connection.stream.receivedAt : since;
-    connection.stream.disconnect();
     for (const part of connection.begun) this.#lose(part, lostAt);
-    connection.request([]);
-    connection.begun.clear();
+    connection.close();
   }
 
   #closeOlder() {
@@ -394,6 +392,8 @@ export class CombinedStream {
 function makeUrl(parts) {
   const query = new URLSearchParams();
   for (const { name } of parts) query.append("part", name);
-  for (const { name, cursor } of parts) if (cursor) query.append("cursor", `${name},${cursor}`);
+  for (const [index, { cursor }] of parts.entries()) {
+    if (cursor) query.append("cursor", `${index + 1},${cursor}`);
+  }
   return `/api/stream?${query}`;
 }
