@@ -18,8 +18,13 @@ from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES
 # Size of the text in which the first line with a time is looked for.
 PROBE_BYTES = 64 * 1024
 
+# Number of entries of the index that are looked at for a time where others give none.
+MAX_PROBES = 256
+
 # Limit of the text that a request parses line by line: three seconds of work. A block that ends
-# before the time is passed over, so that with times in most lines one block is parsed.
+# before the time is passed over, so that with times in most lines one block is parsed. Beyond the
+# limit, blocks that end without a time are passed over as well, until as much again is parsed of
+# their ends.
 MAX_PARSED_BYTES = 16 * 1024 * 1024
 
 # The first and the last year of the calendar stand for an unset time and for "never". Lines with
@@ -83,18 +88,20 @@ def find_time(
         ReadLimitError: too many lines without a time follow one that is earlier.
     """
     time = search.time
-    low, high = 0, len(index.offsets)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if begins_before(file, time, index.offsets[middle]):
-            low = middle
-        else:
-            high = middle
-    has_times = False
-    for block, known, job_lines in read_from(file, index, low, job_filter):
-        if is_before(time, reversed(block.text[-PROBE_BYTES:].split(b"\n"))):
-            has_times = True
+    entry, has_times = find_entry_before(time, file, index)
+    for block, known, job_lines in read_from(file, index, entry, job_filter):
+        last = find_first_time(reversed(block.text[-PROBE_BYTES:].split(b"\n")))
+        has_times = has_times or last is not None
+        if last is not None and not time.is_reached_by(last):
             continue
+        if search.remaining_bytes <= 0:
+            if not has_times:
+                return None
+            if search.remaining_bytes <= -MAX_PARSED_BYTES:
+                raise ReadLimitError(detail="Too many lines around this time give no time.")
+            if last is None:
+                search.remaining_bytes -= PROBE_BYTES
+                continue
         lines = block.text.split(b"\n")
         for number, line in enumerate(job_lines, known):
             logged_at = parse_time(lines[line])
@@ -102,26 +109,49 @@ def find_time(
             if logged_at is not None and time.is_reached_by(logged_at):
                 return make_position(file, block, line, number)
         search.remaining_bytes -= len(block.text)
-        if search.remaining_bytes <= 0:
-            if has_times:
-                raise ReadLimitError
-            return None
     return None
 
 
-def is_before(time: LineTime, lines: Iterable[bytes]) -> bool:
-    """Return whether the first time in some lines is before a time."""
-    first = next((found for found in map(parse_time, lines) if found is not None), None)
+def find_entry_before(time: LineTime, file: LogFile, index: KnownLines) -> tuple[int, bool]:
+    """Return the last entry of the index that begins before a time, and whether any gives a time.
+
+    An entry without a time has the time of the next one that gives one.
+    """
+    low, high = 0, len(index.offsets)
+    has_times, probes = False, 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        for entry in range(middle, high):
+            first = read_first_time(file, index.offsets[entry])
+            probes += 1
+            if first is not None or probes >= MAX_PROBES:
+                break
+        has_times = has_times or first is not None
+        if first is not None and not time.is_reached_by(first):
+            low = entry
+        else:
+            high = middle
+    return low, has_times
+
+
+def begins_before(file: LogFile, time: LineTime) -> bool:
+    """Return whether the first time of a file is before a time."""
+    first = read_first_time(file, 0)
     return first is not None and not time.is_reached_by(first)
 
 
-def begins_before(file: LogFile, time: LineTime, offset: int = 0) -> bool:
-    """Return whether the first time behind the start of a line is before a time."""
+def read_first_time(file: LogFile, offset: int) -> str | None:
+    """Return the first time behind the start of a line; None if none is near."""
     try:
         text = file.read(offset, PROBE_BYTES)
     except DamagedFileError:
-        return False
-    return is_before(time, text.split(b"\n"))
+        return None
+    return find_first_time(text.split(b"\n"))
+
+
+def find_first_time(lines: Iterable[bytes]) -> str | None:
+    """Return the first time that one of some lines gives, or None."""
+    return next((found for found in map(parse_time, lines) if found is not None), None)
 
 
 def read_from(

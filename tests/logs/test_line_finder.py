@@ -88,9 +88,37 @@ async def test_log_without_times_is_parsed_up_to_a_limit(
     assert sum(map(len, parsed)) < 2 * LIMIT_BYTES
 
 
-async def test_many_lines_without_a_time_behind_an_earlier_one_reach_the_limit(
-    path: Path, log: LogHandle
+async def test_time_behind_many_lines_without_one_is_found(
+    path: Path, log: LogHandle, parsed: list[bytes]
 ) -> None:
+    text = timed(9) + untimed(4 * LIMIT_BYTES)
+    path.write_bytes(text + timed(11))
+    assert await find(log) == text.count(b"\n") + 1
+    assert sum(map(len, parsed)) < 3 * LIMIT_BYTES
+
+
+@pytest.mark.parametrize("hour", [9, 10, 11])
+async def test_times_around_many_lines_without_one_are_found(
+    path: Path, log: LogHandle, parsed: list[bytes], hour: int
+) -> None:
+    size = 2 * LIMIT_BYTES
+    hours = [timed(each) * (size // len(timed(each))) for each in (8, 9, 11, 12)]
+    output = untimed(4 * LIMIT_BYTES)
+    path.write_bytes(hours[0] + hours[1] + output + hours[2] + hours[3])
+    time = LineTime(datetime.fromisoformat(f"2026-11-24T{hour:02}:00:00"))
+    file = await log.open_current()
+    await log.find_end(file)
+    line = await log.find_line(partial(find_time, TimeSearch(time)), file)
+    before = hours[0] if hour == 9 else hours[0] + hours[1] + output
+    assert line is not None
+    assert line.number == before.count(b"\n")
+    assert sum(map(len, parsed)) < 3 * LIMIT_BYTES
+
+
+async def test_too_many_lines_without_a_time_behind_an_earlier_one_reach_the_limit(
+    path: Path, log: LogHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_finder, "MAX_PARSED_BYTES", 4 * line_finder.PROBE_BYTES)
     path.write_bytes(timed(9) + untimed(4 * LIMIT_BYTES) + timed(11))
     with pytest.raises(ReadLimitError):
         await find(log)
