@@ -96,7 +96,7 @@ async def test_list_of_1000_jobs_draws_only_those_near_the_window(
     for number in range(1000):
         conductor.submit(f"job-{number}", 4)
     page = await user.open_page()
-    await expect(page.locator("[data-section=queued] h2")).to_have_text("Queued 1000")
+    await expect(page.locator("[data-section=queued] h2")).to_have_text("Queued 1,000")
     assert await page.locator(".job").count() < 60
     first = page.locator(".job").first
     await expect(first).to_have_attribute("aria-setsize", "1000")

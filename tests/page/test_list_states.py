@@ -102,4 +102,5 @@ async def test_list_of_1000_jobs_begins_with_those_that_need_the_reader(
     needs = page.locator("[data-section=attention]")
     await expect(needs.locator(".name")).to_have_text(["broken", "resting"])
     await expect(needs.locator(".note").first).to_have_text("The wind took it")
+    await expect(page.locator(".chip").first).to_have_text("all1,000")
     await user.take_pictures(page, "list_1000_jobs")

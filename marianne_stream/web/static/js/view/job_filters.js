@@ -77,7 +77,7 @@ export class JobFilters {
     for (const [tone, { chip, count }] of this.#chips) {
       const number = tone ? (counts[tone] ?? 0) : total;
       chip.hidden = tone !== "" && number === 0 && this.query.tone !== tone;
-      setText(count, String(number));
+      setText(count, number.toLocaleString("en"));
       setAttribute(chip, "aria-pressed", String(this.query.tone === tone));
     }
   }

@@ -58,7 +58,7 @@ export class JobSection {
     this.#indices = new Map(jobs.map(({ job_id: id }, index) => [id, index]));
     this.#heights.reset(jobs.map(heightOf));
     this.element.hidden = jobs.length === 0;
-    setText(this.#count, String(jobs.length));
+    setText(this.#count, jobs.length.toLocaleString("en"));
     // Without the border of the last row: the list has its own.
     this.#list.style.height = `${Math.max(0, this.#heights.total - 1)}px`;
   }
