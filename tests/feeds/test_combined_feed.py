@@ -260,14 +260,19 @@ async def test_piece_that_was_sent_is_not_kept() -> None:
         def __del__(self) -> None:
             freed.append(self)
 
+    class MarkingPart(Part):
+        def mark(self, frames: bytes) -> bytes:
+            return Piece(super().mark(frames))
+
     source = ScriptedFeed(Piece(frame(1)))
-    feed = CombinedFeed([Part("log:a", opener(source), "a")])
+    feed = CombinedFeed([MarkingPart("log:a", opener(source), "a")])
     await feed.open()
     frames = feed.frames()
     await read_starts(frames, 1)
     await anext(frames)
     waiting = asyncio.ensure_future(anext(frames))
-    await wait_until(lambda: freed)
+    # The source's piece and the marked one.
+    await wait_until(lambda: len(freed) == 2)
     waiting.cancel()
     await asyncio.wait([waiting])
     feed.close()
