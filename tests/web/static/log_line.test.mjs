@@ -285,6 +285,43 @@ test("search goes on behind its newest match among lines written since", async (
   assert.deepEqual(requests, [null, "end", "middle", "end2", "end3"]);
 });
 
+test("search begins anew after the log was cut", async () => {
+  const expired = Object.assign(new Error("gone"), { code: "cursor_expired", status: 410 });
+  /** @type {(Partial<LogPage> | Error)[]} */
+  const pages = [
+    { lines: [match(7), match(8)], after: "end" },
+    expired,
+    { lines: [match(1)], after: "new end" },
+    { after: "new end", stopped_by: "end" },
+  ];
+  const search = new LogSearch(
+    async () => {
+      const page = pages.shift();
+      if (!page || page instanceof Error) throw page;
+      return { lines: [], before: null, ...page };
+    },
+    () => {},
+  );
+  await search.run();
+  await search.refresh();
+  await new Promise(setImmediate);
+  assert.deepEqual([search.matches, search.current, search.isDone], [["c1"], 0, true]);
+  assert.equal(await search.step(1), "c1");
+  assert.equal(search.error, "");
+});
+
+test("search that stays open keeps a limited number of matches", async () => {
+  const newer = range(100_000, 109_999).map(match);
+  const { search } = makeSearch([
+    { lines: [match(1), match(2)], after: "end" },
+    { lines: newer, after: "end2", stopped_by: "end" },
+  ]);
+  await search.run();
+  await search.refresh();
+  assert.deepEqual([search.matches.length, search.hasMore], [10_000, true]);
+  assert.equal(search.matches[search.current], search.matches.at(-1));
+});
+
 test("search that still runs wraps at neither end", async () => {
   let isRunning = true;
   const search = new LogSearch(

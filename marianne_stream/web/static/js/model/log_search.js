@@ -1,5 +1,7 @@
 /** Search through a whole log, on the server, page by page from its end. */
 
+import { isExpired } from "./log_pager.js";
+
 /** Number of matches at which a search stops. */
 const MAX_MATCHES = 10_000;
 
@@ -106,11 +108,28 @@ export class LogSearch {
         if (!newer.length) continue;
         this.matches.unshift(...newer);
         this.current = this.current < 0 ? 0 : this.current + newer.length;
+        if (this.matches.length > MAX_MATCHES) {
+          this.matches.length = MAX_MATCHES;
+          this.current = Math.min(this.current, MAX_MATCHES - 1);
+          this.hasMore = true;
+        }
         this.#onChange();
       }
-    } catch {
-      // The matches that are known stay. The next step, or the next line, tries again.
+    } catch (error) {
+      if (isExpired(error)) this.#restart();
+      // Otherwise the known matches stay. The next step, or the next line, tries again.
     }
+  }
+
+  /** Search anew: the log was cut. */
+  #restart() {
+    this.matches = [];
+    this.current = -1;
+    this.isDone = this.hasMore = false;
+    this.#end = "";
+    this.readBytes = 0;
+    this.#onChange();
+    this.run();
   }
 
   /** @param {{before?: string | null, after?: string}} place */
