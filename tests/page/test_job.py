@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from marianne_stream.demo.sheet_operations import SheetOutput
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.browser import BrowserUser
+from tests.support.browser import BrowserUser, find_too_wide
 
 MOVEMENTS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3}
 
@@ -184,7 +184,7 @@ async def test_panel_stays_in_sight_at_each_size(
     await page.mouse.move(200, 300)
     await page.mouse.wheel(0, 4000)
     await expect(heading).to_be_in_viewport()
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await find_too_wide(page) == []
     await page.keyboard.press("ArrowUp")
     chosen, panel = page.locator(".sheet[aria-expanded=true]"), page.locator(".sheet-panel")
     await expect(chosen).to_have_attribute("aria-label", "Sheet 299, not started, cli")

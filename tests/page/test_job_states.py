@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.async_api import Browser, Page, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.browser import BrowserUser, open_browser_user
+from tests.support.browser import BrowserUser, find_too_wide, open_browser_user
 from tests.support.log_view import append_numbered, log_row
 from tests.support.processes import run_process, run_server
 
@@ -39,6 +39,11 @@ async def test_unknown_job_has_one_page_and_is_shown_once_submitted(
     append_numbered(log_path, 1, 2)
     conductor.launch("later", 3, workspace=str(log_path.parent))
     await expect(page.locator(".sheet")).to_have_count(3)
+    # What sticks out of a job's page is found: `main` scrolls, not the window.
+    await page.evaluate("document.querySelector('.job-details').style.width = '3000px'")
+    assert await find_too_wide(page) == ["main"]
+    await page.evaluate("document.querySelector('.job-details').style.width = ''")
+    assert await find_too_wide(page) == []
     await expect(page.locator(".missing-job")).to_have_count(0)
     await expect(log_row(page, 2)).to_be_visible()
     conductor.emit("later", "job.noted", {"by": "me"})

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.browser import BrowserUser
+from tests.support.browser import BrowserUser, find_too_wide
 from tests.support.job_list import job_names, launch_each_status
 from tests.support.processes import ManagedProcess
 
@@ -263,5 +263,4 @@ async def test_page_of_360_pixels_does_not_scroll_sideways(
         if await tab.count():
             await tab.click()
             await expect(page.locator(".row.line").last).to_be_visible()
-        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-        assert not await page.evaluate(wide), path
+        assert await find_too_wide(page) == [], path

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.browser import BrowserUser
+from tests.support.browser import BrowserUser, find_too_wide
 from tests.support.log_view import append_numbered, log_row
 
 PORTRAIT = {"width": 390, "height": 844}
@@ -101,7 +101,8 @@ async def test_phone_shows_one_tab_at_a_time(user: BrowserUser, log_path: Path) 
     await expect(page.get_by_role("tab", name="Events")).to_be_focused()
     await expect(events).to_be_visible()
     await expect(log).to_be_hidden()
-    assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    is_low_enough = "(main) => main.scrollHeight <= main.clientHeight"
+    assert await page.locator("main").evaluate(is_low_enough)
     # A wide window shows everything, and has no tabs.
     await page.set_viewport_size({"width": 1280, "height": 800})
     await expect(page.get_by_role("tablist")).to_be_hidden()
@@ -194,7 +195,7 @@ async def test_no_part_of_a_job_is_cut_or_overlaps(
             await page.locator("main").evaluate("(main) => main.scrollTo(0, main.scrollHeight)")
         assert await page.evaluate(MISPLACED) == []
         assert await page.evaluate(CUT_TEXTS) == []
-        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert await find_too_wide(page) == []
 
 
 async def test_chart_shows_whole_rows_and_all_that_fit(
