@@ -212,9 +212,9 @@ class LogPager:
         file: LogFile | None = await self._log.open_current()
         while file is not None:
             line = await self._log.find_line(partial(find_number, number), file)
-            cursor = await self._find_next(line, None) if line is not None else None
-            if line is not None and cursor is not None:
-                if f"{cursor.window_hash:016x}".startswith(check):
+            next_lines = (await self._read_next(line, None)).lines if line is not None else []
+            if line is not None and next_lines:
+                if f"{next_lines[0].cursor.window_hash:016x}".startswith(check):
                     return line
                 found = found or line
             file = await self._log.threads.read(self._log.files.previous_file, file)
@@ -239,16 +239,18 @@ class LogPager:
 
     async def _read_around_target(self, start: Position) -> PageResult:
         """Read the page around the first line behind a position that passes the filter."""
-        target = await self._find_next(start, self._query.line_filter)
-        if target is None:
-            return await self._read_newest()
-        return replace(await self._read_around(target), target=target)
+        page = await self._read_next(start, self._query.line_filter)
+        if page.lines:
+            target = page.lines[0].cursor
+            return replace(await self._read_around(target), target=target)
+        newest = await self._read_newest()
+        # Otherwise the log would seem to have no such line.
+        return replace(newest, stopped_by="time") if page.stopped_by == "time" else newest
 
-    async def _find_next(self, start: Position, line_filter: LineFilter | None) -> LogCursor | None:
-        """Return the cursor of the first line behind a position that passes a filter, or None."""
+    async def _read_next(self, start: Position, line_filter: LineFilter | None) -> PageResult:
+        """Return the first line behind a position that passes a filter."""
         query = ScanQuery(self._query.job_filter, line_filter, max_lines=1)
-        page = await self._page_forwards(start, query)
-        return page.lines[0].cursor if page.lines else None
+        return await self._page_forwards(start, query)
 
     async def _page_backwards(
         self, start: Position, query: ScanQuery, *, skip_offset: int | None = None

@@ -12,7 +12,7 @@ from threading import Event, Semaphore
 import pytest
 
 from marianne_stream.errors import CursorExpiredError, ReadLimitError, TooManySearchesError
-from marianne_stream.logs import line_finder, log_pager
+from marianne_stream.logs import line_finder, log_pager, scans
 from marianne_stream.logs.filters import LineFilter, TextFilter
 from marianne_stream.logs.line_finder import LineTime, TimeSearch, find_time, parse_time
 from marianne_stream.logs.line_index import KnownLines, LineIndexCache
@@ -218,3 +218,12 @@ async def test_searches_for_lines_count_as_searches_of_the_job(
     assert (await by_time).target is None
     with pytest.raises(CursorExpiredError):
         await by_number
+
+
+async def test_search_for_a_match_behind_a_time_tells_that_it_ran_out_of_time(
+    path: Path, log: LogHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(timed(9) + timed(11) * (2 * LIMIT_BYTES // len(timed(11))) + timed(12) * 10)
+    monkeypatch.setattr(scans, "SEARCH_TIMEOUT_S", -1)
+    page = await make_pager(log, TextFilter("hour 12")).read_around_time(TEN)
+    assert (page.target, page.stopped_by) == (None, "time")
