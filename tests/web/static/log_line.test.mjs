@@ -10,12 +10,14 @@ import {
 import {
   findMatches,
   highlightPattern,
+  MAX_TEXT_CHARS,
   searchParameters,
 } from "../../../marianne_stream/web/static/js/model/log_query.js";
 import { LogSearch } from "../../../marianne_stream/web/static/js/model/log_search.js";
 import { splitLinks } from "../../../marianne_stream/web/static/js/model/text_links.js";
 import { RowHeights } from "../../../marianne_stream/web/static/js/model/row_heights.js";
 import { makeReplayBuffer } from "../../../marianne_stream/web/static/js/wire/replay_buffer.js";
+import { jobPart } from "../../../marianne_stream/web/static/js/wire/api.js";
 import { logEvent, partialEvent, range } from "./log_pages.mjs";
 
 /** @typedef {import("../../../marianne_stream/web/static/js/model/log_rows.js").LogPage} LogPage */
@@ -127,6 +129,14 @@ test("expression that a browser may match in very many ways is not highlighted",
     "a\\+\\*b+",
   ]) {
     assert.ok(isHighlighted(text), text);
+  }
+});
+
+test("longest search text fits into the name of a log's part, which has 4,000 characters", () => {
+  for (const letter of ["\u30ed", ".", "a"]) {
+    const parameters = searchParameters(letter.repeat(MAX_TEXT_CHARS));
+    const part = jobPart("log", "a".repeat(100), { tail_lines: 1000, ...parameters });
+    assert.ok(part.length <= 4_000, letter);
   }
 });
 

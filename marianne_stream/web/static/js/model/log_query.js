@@ -1,5 +1,8 @@
 /** Search of a log: the query for the server, and the pattern that highlights matches in the page. */
 
+/** Limit of a search text: escaped, it is a part of an address, which the server limits. */
+export const MAX_TEXT_CHARS = 400;
+
 /**
  * Number of characters of a text in which the matches of an expression with a repeat are looked for:
  * the time grows with the square of the length.

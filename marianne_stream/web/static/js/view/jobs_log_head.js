@@ -1,15 +1,13 @@
 /** Head of a view of several jobs' logs: its jobs, a choice of others, and a filter. */
 
 import { plainText } from "../model/ansi.js";
+import { MAX_TEXT_CHARS } from "../model/log_query.js";
 import { jobUrl, MAX_LOG_JOBS } from "../model/page_urls.js";
 import { h, setAttribute, setChildren } from "./dom.js";
 import { makeIcon } from "./icons.js";
 import { makeJobName, MAX_NAME_CHARS } from "./log_row.js";
 
 /** @typedef {import("../model/log_rows.js").LogJob} LogJob */
-
-/** The server takes search texts of up to 4,000 characters; some are escaped. */
-const MAX_FILTER_CHARS = 1000;
 
 /**
  * @typedef {object} JobsLogHeadOptions
@@ -42,7 +40,7 @@ export class JobsLogHead {
     this.filter = h("input", {
       type: "search",
       value: options.text,
-      maxlength: MAX_FILTER_CHARS,
+      maxlength: MAX_TEXT_CHARS,
       placeholder: "Only lines with …",
       "aria-label": "Only lines with this text",
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onFilterKey(event),

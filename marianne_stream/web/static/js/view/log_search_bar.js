@@ -1,6 +1,6 @@
 /** Search bar of a log: text to find, number of matches, the current match, and the filter. */
 
-import { highlightPattern, searchParameters } from "../model/log_query.js";
+import { highlightPattern, MAX_TEXT_CHARS, searchParameters } from "../model/log_query.js";
 import { LogSearch } from "../model/log_search.js";
 import { formatBytes } from "../model/time_format.js";
 import { h, setAttribute, setText } from "./dom.js";
@@ -16,9 +16,6 @@ import { makeIcon } from "./icons.js";
  */
 
 /** @typedef {Record<string, string | number>} LogFilter query of the matches, and `context`. */
-
-/** Limit of a text, which is a part of an address that the server limits. */
-const MAX_TEXT_CHARS = 400;
 
 /** New lines are searched at most once in this time. */
 const REFRESH_DELAY_MS = 2_000;
