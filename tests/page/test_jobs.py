@@ -172,6 +172,23 @@ async def test_failed_job_needs_the_reader_at_once_and_the_row_under_the_pointer
     await expect(names).to_have_text(["d", second, third])
 
 
+async def test_row_under_the_pointer_stays_where_it_is_in_a_long_list(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    for number in range(20):
+        conductor.launch(f"job-{number}", 2)
+    page = await user.open_page()
+    await expect(page.locator("[data-section=running] h2")).to_have_text("Running 20")
+    first, *_, pointed = (await job_names(page))[:6]
+    row = page.locator(".job", has=page.get_by_text(pointed, exact=True))
+    await row.hover()
+    before = await row.bounding_box()
+    conductor.fail_sheet(first, 1)
+    conductor.finish(first, "failed")
+    await expect(page.locator("[data-section=attention] .name")).to_have_text(first)
+    assert await row.bounding_box() == before
+
+
 async def test_job_keeps_the_focus_when_it_changes_its_section(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:

@@ -200,6 +200,8 @@ export class JobsView {
       until: clock.knownUntil(),
     });
     const pointedJob = this.#pointedJob();
+    const pointed = pointedJob === undefined ? undefined : this.#getRow(pointedJob)?.element;
+    const pointedTop = pointed?.getBoundingClientRect().top ?? 0;
     const mayReorder = reorder || (this.#isOrderOld() && !pointedJob);
     this.#shown = mayReorder ? wanted : keepOrder(this.#shown, wanted, pointedJob);
     if (mayReorder) this.#keptUntil = Date.now() + REORDER_MS;
@@ -212,6 +214,9 @@ export class JobsView {
       section.setJobs(this.#shown[key], (job) => this.#layout.heightOf(job));
     }
     this.#draw();
+    if (reorder || !pointed?.isConnected) return;
+    // Rows that come above it do not move it, as far as the page can scroll.
+    scrollBy({ top: pointed.getBoundingClientRect().top - pointedTop, behavior: "instant" });
   }
 
   /**
