@@ -249,3 +249,18 @@ async def test_count_of_a_folded_entry_does_not_cover_the_level_on_a_phone(
         }"""
     )
     assert right <= left
+
+
+async def test_time_without_a_zone_is_one_moment_in_all_logs(
+    log_path: Path, other_log_path: Path, user: BrowserUser
+) -> None:
+    log_path.write_text("2026-11-24T03:00:00 [info] local\n2026-11-24T03:20:00 [info] later\n")
+    other_log_path.write_text("2026-11-24T03:10:00Z [info] zoned\n")
+    page = await open_logs(user)
+    await expect(page.get_by_text("later", exact=True)).to_be_visible()
+    await page.keyboard.press("d")
+    await page.get_by_label("Go to").fill("2026-11-24T03:20:01")
+    await page.keyboard.press("Enter")
+    # The offset of the server's local time.
+    zoned = re.compile(r"time=2026-11-24T03%3A20%3A01(%2B|-)\d\d%3A\d\d$")
+    await expect(page).to_have_url(zoned)

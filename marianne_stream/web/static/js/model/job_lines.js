@@ -269,9 +269,18 @@ export class JobLines {
  * @param {string} localOffset
  */
 export function parseLoggedTime(text, localOffset) {
-  const milliseconds = text.replace(/(\.\d{3})\d+/, "$1");
-  const offset = localOffset.replace(/(\d\d)(\d\d)$/, "$1:$2");
-  return Date.parse(/(Z|[+-]\d\d:\d\d)$/i.test(text) ? milliseconds : `${milliseconds}${offset}`);
+  return Date.parse(addOffset(text.replace(/(\.\d{3})\d+/, "$1"), localOffset));
+}
+
+/**
+ * Return a time with its offset; with that of the server's local time if it has none.
+ *
+ * @param {string} text ISO 8601.
+ * @param {string} localOffset
+ */
+export function addOffset(text, localOffset) {
+  if (/(Z|[+-]\d\d:\d\d)$/i.test(text)) return text;
+  return `${text}${localOffset.replace(/(\d\d)(\d\d)$/, "$1:$2")}`;
 }
 
 /** @param {LogRow} row */

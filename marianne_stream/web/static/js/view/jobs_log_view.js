@@ -1,7 +1,7 @@
 /** View of several jobs' logs: `/logs?job=a&job=b`. */
 
 import { plainText } from "../model/ansi.js";
-import { parseLoggedTime } from "../model/job_lines.js";
+import { addOffset, parseLoggedTime } from "../model/job_lines.js";
 import { LineSelection } from "../model/line_selection.js";
 import { highlightPattern, searchParameters } from "../model/log_query.js";
 import { LogWindow } from "../model/log_window.js";
@@ -312,9 +312,11 @@ export class JobsLogView {
 
   /** @param {string} time the server's parameter `time`. */
   #goToTime(time) {
-    this.#setAddress({ time });
+    // One moment in all logs, whether their lines give a zone or not.
+    const zoned = addOffset(time, this.#log.localOffset);
+    this.#setAddress({ time: zoned });
     this.#notes.showNote("");
-    this.#open(placeAt(time));
+    this.#open(placeAt(zoned));
   }
 
   #toggleFollowing() {
