@@ -10,55 +10,36 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.feeds.event_feed import ALL_EVENTS, EventFeed, open_event_feed
 from marianne_stream.feeds.stored_event_feed import StoredEventFeed, open_stored_event_feed
 from marianne_stream.history import queries, retention
-from marianne_stream.history.event_log import EventLog
-from marianne_stream.history.recorder import Recorder
-from marianne_stream.history.store import HistoryStore
-from marianne_stream.models import MonitorEvent
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 from marianne_stream.wire.sse import EventParser
+from tests.support.recording import Recording
 from tests.support.waiting import wait_for_value
 
 
-class Recording:
-    """A process that records: its buffer, its stored events, and the recorder.
+async def open_feed(recording: Recording, cursor: str) -> EventFeed | StoredEventFeed:
+    """Open the feed of a client."""
 
-    Args:
-        path: the file of the store.
-        max_events: largest number of entries of the buffer.
-    """
-
-    def __init__(self, path: Path, *, max_events: int = 1000) -> None:
-        self.buffer = ReplayBuffer(max_events=max_events)
-        self.store = HistoryStore(path, max_age_s=3600, max_bytes=10**8)
-        self.events = EventLog(self.store, self.buffer)
-        self.recorder = Recorder(self.store, self.events, self.buffer)
-
-    def add(self, *steps: int) -> None:
-        """Add numbered events."""
-        for step in steps:
-            self.buffer.add(MonitorEvent("a", "test.step", json.dumps({"step": step}).encode()))
-
-    async def open_feed(self, cursor: str) -> EventFeed | StoredEventFeed:
-        """Open the feed of a client."""
-
-        def open_feed(at: str) -> EventFeed:
-            return open_event_feed(
-                self.buffer,
-                event_filter=ALL_EVENTS,
-                limit=50,
-                cursor=at,
-                make_source_frame=lambda at: sse.frame(b"{}", event="source", event_id=at),
-            )
-
-        feed = await open_stored_event_feed(
-            self.events, self.buffer, event_filter=ALL_EVENTS, cursor=cursor, open_feed=open_feed
+    def open_at(at: str) -> EventFeed:
+        return open_event_feed(
+            recording.buffer,
+            event_filter=ALL_EVENTS,
+            limit=50,
+            cursor=at,
+            make_source_frame=lambda at: sse.frame(b"{}", event="source", event_id=at),
         )
-        return feed or open_feed(cursor)
+
+    feed = await open_stored_event_feed(
+        recording.events,
+        recording.buffer,
+        event_filter=ALL_EVENTS,
+        cursor=cursor,
+        open_feed=open_at,
+    )
+    return feed or open_at(cursor)
 
 
 async def read_steps(feed: EventFeed | StoredEventFeed, until: int) -> list[int | str]:
@@ -79,8 +60,7 @@ async def earlier(tmp_path: Path) -> AsyncIterator[Recording]:
     """Yield a process that has stored the steps 1 to 3."""
     recording = Recording(tmp_path / "history.db")
     await recording.recorder.open(restore=True)
-    recording.add(1, 2, 3)
-    recording.buffer.flush()
+    recording.publish(1, 2, 3)
     yield recording
     await recording.recorder.close()
 
@@ -99,15 +79,14 @@ async def test_events_that_come_during_the_takeover_are_stored(
         waiting.add(waiting.buffer.last_number)
         await asyncio.sleep(0)
     assert opening.result()
-    waiting.add(200, 201)
-    waiting.buffer.flush()
+    waiting.publish(200, 201)
     await waiting.recorder.close()
 
     later = Recording(tmp_path / "history.db")
     await later.recorder.open(restore=True)
     later.add(300)
     cursor = str(TimelineCursor(earlier.buffer.epoch, 2))
-    steps = await read_steps(await later.open_feed(cursor), 300)
+    steps = await read_steps(await open_feed(later, cursor), 300)
     assert steps[:2] == [3, "monitor_lost"]
     assert steps[-4:] == [200, 201, "monitor_lost", 300]
     between = steps[2:-4]
@@ -126,8 +105,7 @@ async def test_events_after_a_takeover_are_restored_with_those_before(
     waiting = Recording(tmp_path / "history.db")
     waiting.add(101, 102, 103, 104)
     await waiting.recorder.open(restore=False)
-    waiting.add(200)
-    waiting.buffer.flush()
+    waiting.publish(200)
     await waiting.recorder.close()
     later = Recording(tmp_path / "history.db")
     await later.recorder.open(restore=True)
@@ -148,13 +126,13 @@ async def test_store_that_can_no_longer_be_read_is_named_by_a_gap(
     await wait_for_value(partial(later.store.read, newest), lambda found: len(found) == 7)
     writing.cancel()
     cursor = str(TimelineCursor(earlier.buffer.epoch, 1))
-    before, after = await later.open_feed(cursor), await later.open_feed(cursor)
+    before, after = await open_feed(later, cursor), await open_feed(later, cursor)
     # The gap of the restart is no longer in the buffer.
     assert await read_steps(before, 6) == [2, 3, "monitor_lost", 4, 5, 6]
     await later.recorder.close()
     (tmp_path / "history.db").unlink()
     assert await read_steps(after, 6) == ["slow_consumer", 5, 6]
-    assert await read_steps(await later.open_feed(cursor), 6) == ["cursor_expired", 5, 6]
+    assert await read_steps(await open_feed(later, cursor), 6) == ["cursor_expired", 5, 6]
 
 
 async def test_events_removed_while_a_client_reads_are_named_by_a_gap(
@@ -166,7 +144,7 @@ async def test_events_removed_while_a_client_reads_are_named_by_a_gap(
     later = Recording(tmp_path / "history.db", max_events=2)
     await later.recorder.open(restore=True)
     later.add(4, 5)
-    feed = await later.open_feed(str(TimelineCursor(earlier.buffer.epoch, 0)))
+    feed = await open_feed(later, str(TimelineCursor(earlier.buffer.epoch, 0)))
     frames = feed.frames()
     (first,) = EventParser().feed(await anext(frames))
     assert json.loads(first.data) == {"step": 1}
@@ -192,6 +170,6 @@ async def test_process_that_waits_for_the_lock_serves_no_stored_events(
     waiting = Recording(tmp_path / "history.db")
     waiting.add(100)
     assert not await waiting.recorder.open(restore=False)
-    feed = await waiting.open_feed(str(TimelineCursor(earlier.buffer.epoch, 1)))
+    feed = await open_feed(waiting, str(TimelineCursor(earlier.buffer.epoch, 1)))
     assert await read_steps(feed, 100) == ["cursor_expired", 100]
     await waiting.recorder.close()

@@ -20,12 +20,27 @@ from tests.support.viewers import Viewer, open_viewer
 Client = TestClient[web.Request, web.Application]
 OpenStream = Callable[..., AbstractAsyncContextManager[Viewer]]
 
-
 WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
 BEARER = {"Authorization": f"Bearer {WHOLE}"}
 NARROWED = {"Authorization": f"Bearer {NARROW}"}
 
 Start = Callable[..., Awaitable[Client]]
+
+
+async def read_error_code(response: aiohttp.ClientResponse) -> tuple[int, str]:
+    """Return status and error code of a response."""
+    return response.status, (await response.json())["code"]
+
+
+async def post_login(client: Client, **headers: str) -> aiohttp.ClientResponse:
+    """Send the form of the login page."""
+    origin = str(client.make_url("/")).rstrip("/")
+    return await client.post(
+        "/login",
+        data={"token": WHOLE, "next": "/jobs/a"},
+        headers={"Origin": origin, **headers},
+        allow_redirects=False,
+    )
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from marianne_stream.web import login_log
 from marianne_stream.web.login_log import MAX_LINES_PER_CLIENT, LoginLog
 from marianne_stream.web.proxy_headers import ClientInfo
 from tests.support.waiting import wait_until
-from tests.web.conftest import WHOLE, Start
+from tests.web.conftest import Start, post_login
 
 
 def log_refusals(log: LoginLog, address: str, times: int) -> None:
@@ -41,15 +41,8 @@ async def test_total_limit_of_refusals_hides_no_sign_in(
         headers = {"Authorization": "Bearer wrong", "X-Forwarded-For": f"192.0.2.{number}"}
         async with client.get("/api/jobs", headers=headers) as response:
             assert response.status == 401
-    origin = str(client.make_url("/")).rstrip("/")
     with caplog.at_level("INFO", login_log.logger.name):
-        async with client.post(
-            "/login",
-            data={"token": WHOLE, "next": "/"},
-            headers={"Origin": origin},
-            allow_redirects=False,
-        ) as response:
-            assert response.status == 303
+        assert (await post_login(client)).status == 303
     events = [
         record.message.partition(" address=")[0]
         for record in caplog.records
