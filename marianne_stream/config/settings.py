@@ -1,6 +1,7 @@
 """All settings, in one frozen model.
 
-Only `app.py`, `server/` and `cli/` read settings; all other modules take plain arguments.
+Only `app.py`, `components.py`, `server/` and `cli/` read settings; all other modules take plain
+arguments.
 """
 
 from pathlib import Path

@@ -2,11 +2,17 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marianne_stream.auth.token_source import is_credential
 from marianne_stream.auth.tokens import read_private_file
 from marianne_stream.errors import SettingsError
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.logs.log_threads import LogThreads
+
+if TYPE_CHECKING:
+    from marianne_stream.relay.edge.edge import Edge
+    from marianne_stream.relay.edge.relayed_feeds import OriginOnlyLocator, RelayedLogFeeds
 
 
 def load_with_redis(module_name: str, name: str) -> Any:
@@ -22,6 +28,17 @@ def load_with_redis(module_name: str, name: str) -> Any:
         raise SettingsError(
             "the relay needs redis-py, which is not installed: pip install 'marianne-stream[redis]'"
         ) from error
+
+
+def make_edge_logs(
+    edge: "Edge", hub: JobHub, threads: LogThreads
+) -> tuple["OriginOnlyLocator", "RelayedLogFeeds"]:
+    """Return the locator and the feeds of the logs of an edge."""
+    locator_class: type[OriginOnlyLocator] = load_with_redis(
+        "edge.relayed_feeds", "OriginOnlyLocator"
+    )
+    feeds_class: type[RelayedLogFeeds] = load_with_redis("edge.relayed_feeds", "RelayedLogFeeds")
+    return locator_class(edge, hub), feeds_class(edge, hub, threads)
 
 
 def read_redis_password(path: Path | None) -> str | None:

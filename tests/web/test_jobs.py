@@ -282,7 +282,7 @@ async def test_hanging_conductor_delays_response_by_call_timeout_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     impatient = partial(ConductorClient, slow_after_s=0.1, call_timeout_s=0.3)
-    monkeypatch.setattr("marianne_stream.app.ConductorClient", impatient)
+    monkeypatch.setattr("marianne_stream.components.ConductorClient", impatient)
     conductor.launch("a", 2)
     await conductor.flush()
     client = await aiohttp_client(create_app(settings))
