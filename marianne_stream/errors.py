@@ -175,6 +175,10 @@ class HistoryBusyError(HistoryUnreadableError):
     """Another program has locked the database of the history for longer than a moment."""
 
 
+class HistoryClosedError(HistoryUnreadableError):
+    """This server stops, and has closed its history."""
+
+
 class NotOnEdgeError(MarianneStreamError, status=501, code="not_available_on_edge"):
     """An edge has neither files nor a history: only the origin on the conductor's host has them."""
 

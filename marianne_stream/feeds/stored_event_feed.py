@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from marianne_stream.errors import HistoryUnavailableError
+from marianne_stream.errors import HistoryClosedError, HistoryUnavailableError
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.feeds.event_feed import EventFeed, EventFilter, make_event_gap_frame
@@ -78,6 +78,10 @@ class StoredEventFeed:
                 break
             try:
                 page = await self._stored_events.read_after(self._after, self._event_filter.job_ids)
+            except HistoryClosedError:
+                # The server drains its streams: the client resumes from here elsewhere.
+                self.finish()
+                return
             except HistoryUnavailableError as error:
                 logger.debug("stored events not read error=%s", error)
                 page = StoredPage((), self._after, 0)
@@ -126,12 +130,17 @@ async def open_stored_event_feed(
 
     Returns:
         the feed; None if the replay buffer has all that the client needs, or the store has not.
+
+    Raises:
+        HistoryClosedError: this server stops.
     """
     parsed = TimelineCursor.parse(cursor)
     if parsed is None or replay_buffer.resolve_cursor(parsed) is not None:
         return None
     try:
         after = await stored_events.find(parsed)
+    except HistoryClosedError:
+        raise
     except HistoryUnavailableError as error:
         logger.debug("stored events not read error=%s", error)
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from marianne_stream.errors import HistoryUnreadableError
+from marianne_stream.errors import HistoryClosedError, HistoryUnreadableError
 from marianne_stream.history.database_thread import (
     STATEMENT_ERRORS,
     DatabaseThread,
@@ -33,14 +33,18 @@ class HistoryReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._thread: DatabaseThread | None = None
+        self._is_closed = False
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Call a query in one transaction.
 
         Raises:
+            HistoryClosedError: the reader was closed.
             HistoryUnreadableError: the file cannot be read right now.
             HistoryUnavailableError: it is no history, or another release wrote it.
         """
+        if self._is_closed:
+            raise HistoryClosedError(f"{self.path} was closed")
         if self._thread is None:
             self._thread = DatabaseThread("history-read", self.path, read_only=True)
         try:
@@ -54,7 +58,8 @@ class HistoryReader:
             raise translate_error(self.path, error) from error
 
     async def close(self) -> None:
-        """Close the file; the next read opens it again."""
+        """Close the file for good, after the reads that have begun."""
+        self._is_closed = True
         if self._thread is not None:
             thread, self._thread = self._thread, None
             await thread.close()

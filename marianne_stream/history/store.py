@@ -87,6 +87,7 @@ class HistoryStore:
         """Call a query in one transaction, with a connection that cannot write.
 
         Raises:
+            HistoryClosedError: the history was closed.
             HistoryUnreadableError: the file cannot be read right now.
             HistoryUnavailableError: it is no history, or another release wrote it.
         """
@@ -144,7 +145,7 @@ class HistoryStore:
         return pruned.runs
 
     async def close(self) -> None:
-        """Close the file, and let another process write it."""
+        """Close the file for good, and let another process write it."""
         await asyncio.gather(self._reader.close(), self.stop_writing())
 
     async def stop_writing(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -12,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.errors import HistoryLockedError, HistoryUnavailableError
+from marianne_stream.errors import (
+    HistoryClosedError,
+    HistoryLockedError,
+    HistoryUnavailableError,
+)
 from marianne_stream.history import queries
 from marianne_stream.history.migrations import MIGRATIONS
 from marianne_stream.history.records import (
@@ -24,6 +29,7 @@ from marianne_stream.history.records import (
     WriteBatch,
 )
 from marianne_stream.history.store import HistoryStore, history_path
+from tests.support.waiting import wait_until
 
 NOW = time.time()
 EPOCH = "e" * 16
@@ -256,6 +262,16 @@ async def test_second_writer_is_refused_and_reads(store: HistoryStore) -> None:
     await store.close()
     await other.open()
     await other.close()
+
+
+@pytest.mark.parametrize("reads", [0, 1])
+async def test_closed_history_is_not_opened_again(store: HistoryStore, reads: int) -> None:
+    for _ in range(reads):
+        assert await store.read(queries.select_open_jobs) == []
+    await store.close()
+    with pytest.raises(HistoryClosedError):
+        await store.read(queries.select_open_jobs)
+    await wait_until(lambda: "history-read" not in {each.name for each in threading.enumerate()})
 
 
 COUNT_RUNS = """

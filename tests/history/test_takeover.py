@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from marianne_stream.errors import HistoryClosedError
 from marianne_stream.feeds.event_feed import ALL_EVENTS, EventFeed, open_event_feed
 from marianne_stream.feeds.stored_event_feed import StoredEventFeed, open_stored_event_feed
 from marianne_stream.history import queries, retention
+from marianne_stream.history.migrations import MIGRATIONS
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 from marianne_stream.wire.sse import EventParser
@@ -129,10 +131,40 @@ async def test_store_that_can_no_longer_be_read_is_named_by_a_gap(
     before, after = await open_feed(later, cursor), await open_feed(later, cursor)
     # The gap of the restart is no longer in the buffer.
     assert await read_steps(before, 6) == [2, 3, "monitor_lost", 4, 5, 6]
-    await later.recorder.close()
-    (tmp_path / "history.db").unlink()
+    with closing(sqlite3.connect(later.store.path, isolation_level=None)) as database:
+        # A newer release has taken the file over.
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    database.close()
     assert await read_steps(after, 6) == ["slow_consumer", 5, 6]
     assert await read_steps(await open_feed(later, cursor), 6) == ["cursor_expired", 5, 6]
+    await later.recorder.close()
+
+
+async def test_feed_of_stored_events_ends_with_the_history_so_that_its_client_resumes(
+    earlier: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that drains its streams closes the history first."""
+    monkeypatch.setattr(queries, "MAX_PAGE_EVENTS", 1)
+    await earlier.recorder.close()
+    later = Recording(tmp_path / "history.db", max_events=2)
+    await later.recorder.open(restore=True)
+    later.publish(4, 5, 6)
+    cursor = str(TimelineCursor(earlier.buffer.epoch, 0))
+    feed = await open_feed(later, cursor)
+    frames = feed.frames()
+    (first,) = EventParser().feed(await anext(frames))
+    assert json.loads(first.data) == {"step": 1}
+    await later.recorder.close()
+    assert [each async for each in frames] == []
+    with pytest.raises(HistoryClosedError):
+        await open_feed(later, cursor)
+    feed.close()
+    last = Recording(tmp_path / "history.db", max_events=2)
+    await last.recorder.open(restore=True)
+    last.add(7)
+    steps = await read_steps(await open_feed(last, first.event_id), 7)
+    assert steps == [2, 3, "monitor_lost", 4, 5, 6, "monitor_lost", 7]
+    await last.recorder.close()
 
 
 async def test_events_removed_while_a_client_reads_are_named_by_a_gap(
