@@ -129,32 +129,31 @@ async def read_event_page(
     return msgspec.json.encode(page), len(events)
 
 
-async def read_ended_runs(
+async def read_summary(
     store: HistoryStore, since: float, job_scope: JobPatterns
-) -> tuple[list[EndedRun], bool]:
-    """Return the runs that have ended since a time, and whether these are all.
+) -> tuple[tuple[EndedRun, ...], tuple[StalledSheet, ...], bool]:
+    """Return the runs that have ended and the sheets that have stalled, and whether these are all.
 
-    Raises HistoryUnavailableError if the store cannot be read.
+    Args:
+        store: the history.
+        since: time in epoch seconds; what happened before is left out.
+        job_scope: the jobs that the client may see.
+
+    Raises:
+        HistoryUnavailableError: the store cannot be read.
     """
-    query = partial(
-        queries.select_ended_runs, since=since, limit=MAX_SUMMARY_ITEMS, is_selected=job_scope
+    limits = (since, MAX_SUMMARY_ITEMS, job_scope)
+    (ended, has_all_ended), (stalled, has_all_stalled) = await store.read(
+        lambda database: (
+            queries.select_ended_runs(database, *limits),
+            queries.select_stalled(database, *limits),
+        )
     )
-    records, is_complete = await store.read(query)
-    return [make_ended_run(record) for record in records], is_complete
-
-
-async def read_stalled_sheets(
-    store: HistoryStore, since: float, job_scope: JobPatterns
-) -> tuple[list[StalledSheet], bool]:
-    """Return the sheets that have stalled since a time, and whether these are all.
-
-    Raises HistoryUnavailableError if the store cannot be read.
-    """
-    query = partial(
-        queries.select_stalled, since=since, limit=MAX_SUMMARY_ITEMS, is_selected=job_scope
+    return (
+        tuple(map(make_ended_run, ended)),
+        tuple(StalledSheet(**asdict(record)) for record in stalled),
+        has_all_ended and has_all_stalled,
     )
-    records, is_complete = await store.read(query)
-    return [StalledSheet(**asdict(record)) for record in records], is_complete
 
 
 def find_run_name(database: sqlite3.Connection, job_id: str, run: str) -> str:

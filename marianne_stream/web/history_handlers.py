@@ -99,16 +99,15 @@ async def get_summary(request: web.Request) -> web.Response:
     """`GET /api/summary`: runs that have ended and sheets that have stalled, and what waits now."""
     since = read_since(request)
     store, job_scope = find_store(request), request[GRANT].job_scope
-    ended, has_all_ended = await pages.read_ended_runs(store, since, job_scope)
-    stalled, has_all_stalled = await pages.read_stalled_sheets(store, since, job_scope)
+    ended, stalled, has_all = await pages.read_summary(store, since, job_scope)
     waiting, has_all_waiting = await find_waiting_jobs(request.app[JOB_HUB], job_scope)
     summary = SummaryData(
         since=format_iso_time(since) or "",
         until=format_iso_time(time.time()) or "",
-        ended=tuple(ended),
+        ended=ended,
         waiting=waiting,
-        stalled=tuple(stalled),
-        complete=has_all_ended and has_all_stalled and has_all_waiting,
+        stalled=stalled,
+        complete=has_all and has_all_waiting,
     )
     return json_response(summary)
 
