@@ -2,7 +2,8 @@
 
 import signal
 import sqlite3
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from yarl import URL
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.history.store import history_path
 from tests.support.processes import ManagedProcess, run_server
-from tests.support.viewers import Viewer
+from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_until
 
 STREAM = "/api/events/stream"
@@ -26,6 +27,26 @@ def run_recording_server(
 ) -> AbstractAsyncContextManager[ManagedProcess]:
     """Run a server on the conductor of a directory, whose history is below `data` there."""
     return run_server(folder, "--data-dir", folder / "data", *options)
+
+
+@asynccontextmanager
+async def run_watched_server(
+    folder: Path, conductor: SimulatedConductor, cursor: str = ""
+) -> AsyncIterator[tuple[ManagedProcess, Viewer]]:
+    """Run such a server with a viewer of its events, and kill it at the end.
+
+    Args:
+        folder: the directory of the conductor.
+        conductor: the conductor.
+        cursor: cursor of the viewer. Without one, the viewer has its first event when this yields.
+    """
+    async with run_recording_server(folder) as server, aiohttp.ClientSession() as session:
+        await wait_subscribed(conductor)
+        url = server.address + STREAM
+        async with open_viewer(session, url, last_event_id=cursor) as viewer:
+            if not cursor:
+                await viewer.wait_for("source", timeout_s=TIMEOUT_S)
+            yield server, viewer
 
 
 def find_history(folder: Path) -> Path:
@@ -103,6 +124,12 @@ async def wait_for_step(viewer: Viewer, step: int) -> None:
 async def wait_subscribed(conductor: SimulatedConductor) -> None:
     """Wait until a server is subscribed to the conductor's events."""
     await wait_until(lambda: conductor.statistics.monitor_streams_open >= 1, timeout_s=TIMEOUT_S)
+
+
+async def stop(server: ManagedProcess) -> None:
+    """Stop a server as an operator would, and check that it ends without an error."""
+    server.send_signal(signal.SIGTERM)
+    assert await server.wait() == 0
 
 
 async def kill(server: ManagedProcess) -> None:

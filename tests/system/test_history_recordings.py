@@ -17,6 +17,7 @@ from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.replay import ReplayConductor
 from marianne_stream.jobs.poll_schedule import REST_FACTOR
 from marianne_stream.models import TERMINAL_STATUSES
+from tests.support.history_servers import run_recording_server
 from tests.support.loop_lag import measure_loop_lag
 from tests.support.processes import run_server
 from tests.support.recorded_spans import Edge, RecordedSpan, recorded_spans
@@ -271,7 +272,7 @@ async def test_killed_servers_record_nothing_twice_and_invent_nothing(
 async def watched_server(folder: Path) -> AsyncIterator[str]:
     """Run a server with a viewer of the roster, and yield its address."""
     async with (
-        run_server(folder, "--data-dir", folder / "data") as running,
+        run_recording_server(folder) as running,
         aiohttp.ClientSession(running.address) as session,
         open_viewer(session, "/api/roster/stream", details="true") as viewer,
     ):

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.processes import run_server
+from tests.support.history_servers import run_recording_server
 from tests.support.waiting import wait_for_value
 
 
@@ -24,15 +24,14 @@ async def fetch_run(address: str, job_id: str) -> dict[str, Any]:
 async def test_job_that_ended_while_no_server_ran_is_recorded_as_ended(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
-    data_dir = ("--data-dir", tmp_path / "data")
-    async with run_server(tmp_path, *data_dir) as running:
+    async with run_recording_server(tmp_path) as running:
         conductor.launch("a", 2)
         conductor.dispatch("a", 1)
         fetch = partial(fetch_run, running.address, "a")
         await wait_for_value(fetch, lambda run: run.get("sheets"))
     conductor.complete_sheet("a", 1)
     conductor.cancel("a")
-    async with run_server(tmp_path, *data_dir) as running:
+    async with run_recording_server(tmp_path) as running:
         fetch = partial(fetch_run, running.address, "a")
         run = await wait_for_value(fetch, lambda run: run.get("status") == "cancelled")
     assert "completed_at" not in run["sheets"][0]

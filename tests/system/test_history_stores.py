@@ -1,7 +1,6 @@
 """Stores that cannot be used, and bad requests to the history, over real processes."""
 
 import asyncio
-import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -23,6 +22,8 @@ from tests.support.history_servers import (
     kill,
     received_steps,
     run_recording_server,
+    run_watched_server,
+    stop,
     wait_for_step,
     wait_subscribed,
     wait_until_stored,
@@ -95,8 +96,7 @@ async def test_store_that_is_no_history_turns_it_off(
         ):
             status, answer = await fetch_json(server.address, address)
             assert (status, answer["code"]) == (404, "history_disabled"), address
-        server.send_signal(signal.SIGTERM)
-        assert await server.wait() == 0
+        await stop(server)
     assert not path.is_file() or path.read_bytes() == content
 
 
@@ -113,8 +113,7 @@ async def record_one_run(conductor: SimulatedConductor, folder: Path) -> None:
             return [run["status"] for run in page["runs"]]
 
         await wait_for_value(read_status, lambda found: found == ["completed"], timeout_s=TIMEOUT_S)
-        server.send_signal(signal.SIGTERM)
-        assert await server.wait() == 0
+        await stop(server)
 
 
 async def test_read_only_store_turns_recording_off(
@@ -141,8 +140,7 @@ async def test_full_disk_turns_recording_off(conductor: SimulatedConductor, tmp_
             await check_streams_work(conductor, server)
             status, page = await fetch_json(server.address, "/api/jobs/old/runs")
             assert (status, len(page["runs"])) == (200, 1)
-            server.send_signal(signal.SIGTERM)
-            assert await server.wait() == 0
+            await stop(server)
 
 
 async def test_second_server_reads_and_takes_over(
@@ -172,12 +170,10 @@ async def test_second_server_reads_and_takes_over(
         assert second.log.count("history not recorded") == 1
         await wait_until_stored(tmp_path, 2)
         await kill(second)
-        async with run_recording_server(tmp_path) as third:
-            await wait_subscribed(conductor)
-            async with open_viewer(session, third.address + STREAM, last_event_id=cursor) as viewer:
-                emit_steps(conductor, 3)
-                await wait_for_step(viewer, 3)
-                steps = received_steps(viewer)
+        async with run_watched_server(tmp_path, conductor, cursor) as (_, viewer):
+            emit_steps(conductor, 3)
+            await wait_for_step(viewer, 3)
+            steps = received_steps(viewer)
     assert [step for step in steps if isinstance(step, int)][-2:] == [2, 3]
 
 
