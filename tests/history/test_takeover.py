@@ -67,6 +67,15 @@ async def earlier(tmp_path: Path) -> AsyncIterator[Recording]:
     await recording.recorder.close()
 
 
+async def replace_with_small_buffer(earlier: Recording, *steps: int) -> Recording:
+    """Return the process that follows, whose buffer holds two of its numbered events."""
+    await earlier.recorder.close()
+    later = Recording(earlier.store.path, max_events=2)
+    await later.recorder.open(restore=True)
+    later.publish(*steps)
+    return later
+
+
 @pytest.mark.parametrize("seen", [0, 1, 4, 5])
 async def test_events_that_come_during_the_takeover_are_stored(
     earlier: Recording, tmp_path: Path, seen: int
@@ -116,13 +125,8 @@ async def test_events_after_a_takeover_are_restored_with_those_before(
     await later.recorder.close()
 
 
-async def test_store_that_can_no_longer_be_read_is_named_by_a_gap(
-    earlier: Recording, tmp_path: Path
-) -> None:
-    await earlier.recorder.close()
-    later = Recording(tmp_path / "history.db", max_events=2)
-    await later.recorder.open(restore=True)
-    later.add(4, 5, 6)
+async def test_store_that_can_no_longer_be_read_is_named_by_a_gap(earlier: Recording) -> None:
+    later = await replace_with_small_buffer(earlier, 4, 5, 6)
     writing = asyncio.create_task(later.recorder.run())
     newest = partial(queries.select_newest_events, limit=100, max_bytes=10_000)
     await wait_for_value(partial(later.store.read, newest), lambda found: len(found) == 7)
@@ -145,10 +149,7 @@ async def test_feed_of_stored_events_ends_with_the_history_so_that_its_client_re
 ) -> None:
     """A server that drains its streams closes the history first."""
     monkeypatch.setattr(queries, "MAX_PAGE_EVENTS", 1)
-    await earlier.recorder.close()
-    later = Recording(tmp_path / "history.db", max_events=2)
-    await later.recorder.open(restore=True)
-    later.publish(4, 5, 6)
+    later = await replace_with_small_buffer(earlier, 4, 5, 6)
     cursor = str(TimelineCursor(earlier.buffer.epoch, 0))
     feed = await open_feed(later, cursor)
     frames = feed.frames()
@@ -168,14 +169,11 @@ async def test_feed_of_stored_events_ends_with_the_history_so_that_its_client_re
 
 
 async def test_events_removed_while_a_client_reads_are_named_by_a_gap(
-    earlier: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    earlier: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first page has the first event; then a prune removes the two events after it."""
     monkeypatch.setattr(queries, "MAX_PAGE_EVENTS", 1)
-    await earlier.recorder.close()
-    later = Recording(tmp_path / "history.db", max_events=2)
-    await later.recorder.open(restore=True)
-    later.add(4, 5)
+    later = await replace_with_small_buffer(earlier, 4, 5)
     feed = await open_feed(later, str(TimelineCursor(earlier.buffer.epoch, 0)))
     frames = feed.frames()
     (first,) = EventParser().feed(await anext(frames))
