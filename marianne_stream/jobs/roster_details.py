@@ -7,10 +7,9 @@ from dataclasses import replace
 from marianne_stream.backends.checkpoint import to_epoch_s
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.snapshots import JobSnapshot
-from marianne_stream.jobs.waiting import find_waiting, find_waiting_status
+from marianne_stream.jobs.waiting import find_waiting_status
 from marianne_stream.jobs.watcher import JobWatcher
 from marianne_stream.models import (
-    ACTIVE_SHEET_STATUSES,
     JobProgress,
     JobState,
     Roster,
@@ -67,7 +66,9 @@ class RosterDetailCache:
     def get(self, entry: RosterEntry) -> RosterDetails | None:
         """Return the facts about the run of an entry; None if there are none."""
         last_progress_at = self._progress.get(entry.job_id)
-        state = self._find_state(entry)
+        watcher = self._watchers.get(entry.job_id)
+        snapshot = watcher.snapshot if watcher is not None else None
+        state = self._find_state(entry, snapshot)
         if state is None:
             if last_progress_at is None:
                 return None
@@ -78,15 +79,16 @@ class RosterDetailCache:
         # The watcher has not read what a newer entry with another status shows.
         same_status = entry.status == state.status
         progress = state.progress or JobProgress()
+        waiting = snapshot.status_data.waiting if snapshot is not None else None
         if state.source == "redis":
             # An edge shows what the origin has seen.
             last_progress_at = progress.last_progress_at
         return RosterDetails(
             current_sheet=state.current_sheet if has_active else None,
-            active_sheets=count_active_sheets(state) if has_active else 0,
+            active_sheets=snapshot.active_sheets if snapshot is not None and has_active else 0,
             updated_at=state.updated_at,
             last_progress_at=format_iso_time(last_progress_at),
-            waiting=find_waiting(state) if same_status else find_waiting_status(entry.status),
+            waiting=waiting if same_status else find_waiting_status(entry.status),
             eta_at=format_iso_time(progress.eta_at) if same_status else None,
             stalled=progress.stalled if same_status else (),
             error_message=state.error_message[:MAX_ERROR_CHARS] if state.error_message else None,
@@ -101,11 +103,10 @@ class RosterDetailCache:
             if (details := self.get(entry)) is not None
         }
 
-    def _find_state(self, entry: RosterEntry) -> JobState | None:
+    def _find_state(self, entry: RosterEntry, snapshot: JobSnapshot | None) -> JobState | None:
         """Return the last state of the run of an entry."""
-        watcher = self._watchers.get(entry.job_id)
-        if watcher is not None and watcher.snapshot is not None:
-            state: JobState | None = watcher.snapshot.state
+        if snapshot is not None:
+            state: JobState | None = snapshot.state
         else:
             state = self._final_states.get(entry.job_id)
             if state is not None and state.status != entry.status:
@@ -126,11 +127,6 @@ class RosterDetailCache:
     def _notify(self) -> None:
         self._timer = None
         self._on_change()
-
-
-def count_active_sheets(state: JobState) -> int:
-    """Return the number of sheets at work."""
-    return sum(sheet.status in ACTIVE_SHEET_STATUSES for sheet in state.sheets)
 
 
 def is_state_of_entry(state: JobState, entry: RosterEntry) -> bool:

@@ -7,6 +7,7 @@ kept for the others.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Literal, Self
 
 from pydantic import TypeAdapter
@@ -18,6 +19,7 @@ from marianne_stream.jobs.conductor_view import (
 )
 from marianne_stream.jobs.job_data import make_status_data
 from marianne_stream.models import (
+    ACTIVE_SHEET_STATUSES,
     JobState,
     Roster,
     RosterDetails,
@@ -171,6 +173,11 @@ class JobSnapshot(Snapshot):
                 without_paths=self,
             )
         return self._with_paths
+
+    @cached_property
+    def active_sheets(self) -> int:
+        """Number of sheets at work: counted once, since the roster asks at each of its changes."""
+        return sum(sheet.status in ACTIVE_SHEET_STATUSES for sheet in self.state.sheets)
 
     @property
     def sheet_key(self) -> tuple[str, tuple[int, ...]]:

@@ -1,8 +1,9 @@
 """Facts about jobs that only their watchers know."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -185,6 +186,26 @@ async def test_active_sheets_with_other_count_omitted(
     other = replace(KNOWN, current_sheet=None)
     assert details.get(replace(same, completed_sheets=2)) == other
     assert "active_sheets" not in JobSummary.from_entry(same, other).model_dump()
+
+
+class CountedSheets(tuple[Sheet, ...]):
+    """Sheets that count how often any of them are read."""
+
+    __slots__ = ()
+    reads: ClassVar[int] = 0
+
+    def __iter__(self) -> Iterator[Sheet]:
+        CountedSheets.reads += 1
+        return super().__iter__()
+
+
+async def test_sheets_of_an_unchanged_state_are_not_read_again(details: RosterDetailCache) -> None:
+    sheets = CountedSheets((Sheet(1, "dispatched"), Sheet(2, "waiting")))
+    details.attach(make_watcher(replace(STATE, sheets=sheets)))
+    first = details.get(ENTRY)
+    reads = CountedSheets.reads
+    assert details.get(ENTRY) == first == replace(KNOWN, active_sheets=1)
+    assert CountedSheets.reads == reads > 0
 
 
 @pytest.mark.parametrize("status", ["completed", "paused"])
