@@ -6,11 +6,20 @@ from pathlib import Path
 
 from playwright.async_api import Browser, expect
 
+from marianne_stream.demo.sheet_operations import SheetOutput
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.browser import BrowserUser, open_browser_user
+from tests.support.browser import SIZES, BrowserUser, open_browser_user
 from tests.support.conductors import occupy_slots
 from tests.support.job_list import launch_each_status
 from tests.support.processes import ManagedProcess, run_server
+
+# Names of the visible cells of a row, from left to right, but for those of its second line.
+FIRST_LINE = """(row) => {
+  const cells = [...row.querySelectorAll(".line .cell")].filter((cell) =>
+    cell.checkVisibility({ visibilityProperty: true }));
+  return cells.sort((a, b) => a.getBoundingClientRect().left - b.getBoundingClientRect().left)
+    .map((cell) => cell.classList[1]);
+}"""
 
 AS_OF = r"The list is as of \d\d:\d\d; it updates by itself\.$"
 
@@ -104,3 +113,35 @@ async def test_list_of_1000_jobs_begins_with_those_that_need_the_reader(
     await expect(needs.locator(".note").first).to_have_text("The wind took it")
     await expect(page.locator(".chip").first).to_have_text("all1,000")
     await user.take_pictures(page, "list_1000_jobs")
+
+
+async def test_row_tells_first_how_long_the_job_has_run_and_then_when_it_ends(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    launch_each_status(conductor)
+    conductor.launch("priced", 300)
+    for number in (1, 2, 3):
+        conductor.complete_sheet("priced", number, SheetOutput(estimated_cost=0.25))
+    conductor.launch("held", 3)
+    conductor.dispatch("held", 1)
+    conductor.hold_sheet("held", 1)
+    conductor.launch("limited", 4)
+    conductor.dispatch("limited", 1)
+    conductor.limit_rate("limited", 1, 3000, is_reported=True)
+    conductor.submit("later", 2)
+    page = await user.open_page()
+    await expect(page.locator("h2:visible")).to_have_text(
+        ["Needs you 3", "Running 3", "Queued 1", "Done 2"]
+    )
+    priced = page.locator(".job", has_text="priced")
+    await expect(priced.locator(".ends .value")).to_contain_text("in ")
+    broken = page.locator(".job", has_text="broken")
+    await expect(broken.locator(".note")).to_have_text("The wind took it")
+    for ended in (broken, page.locator(".job", has_text="stopped")):
+        await expect(ended.locator(".changed .value")).to_contain_text("ago")
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        # A phone has no room for the cost.
+        shown = ["duration", "ends", "cost"][: 2 if width < 640 else 3]
+        assert await priced.evaluate(FIRST_LINE) == shown, width
+    await user.take_pictures(page, "list_all_sections")

@@ -71,7 +71,7 @@ export class JobRow {
         "span.line",
         {},
         h("span.title", {}, this.link, reason, this.#notifyMark),
-        ...[cost, ends, duration].map(({ element }) => element),
+        ...[duration, ends, cost].map(({ element }) => element),
       ),
       this.#strip.element,
       changed.element,
