@@ -14,7 +14,7 @@ from tests.support.ports import free_port
 from tests.support.processes import ManagedProcess, run_process, run_server
 from tests.support.viewers import wait_for_combined_streams, wait_for_source
 
-LOST = re.compile(r"^Not live since \d\d:\d\d, last known state from the registry$")
+LOST = re.compile(r"^Not live since \d\d:\d\d: last state that the conductor saved$")
 
 
 async def numbers(page: Page) -> list[int]:

@@ -158,6 +158,12 @@ async def test_connection_and_status_stay_in_sight(
     connection = page.locator("#connection")
     await expect(connection).to_be_in_viewport()
     await expect(connection).to_have_text("Live from the conductor")
+    # Screen readers read all of it; the line is short, also in the smallest window.
+    lines = "(text) => text.clientHeight / Number.parseFloat(getComputedStyle(text).lineHeight)"
+    for width in (390, 360):
+        await page.set_viewport_size({"width": width, "height": 844})
+        assert await connection.locator(".sentence").evaluate(lines) < 1.5
+    await page.set_viewport_size(PORTRAIT)  # type: ignore[arg-type]
     heading = await page.locator(".section-head:visible").bounding_box()
     top = await page.locator(".top").bounding_box()
     assert heading is not None

@@ -87,7 +87,7 @@ async def test_page_opened_without_a_conductor_shows_no_durations(
     page = await user.open_page()
     await expect(page.locator(".job .status-label")).to_have_text("running")
     await expect(page.locator("#connection")).to_have_text(
-        "Not live, last known state from the registry"
+        "Not live: last state that the conductor saved"
     )
     await expect(page.locator(".job .duration .value")).to_have_text(UNKNOWN)
     await expect(page.locator(".job .changed .value")).to_have_text(UNKNOWN)

@@ -5,17 +5,15 @@ import { h, setAttribute, setText } from "./dom.js";
 
 /** @typedef {import("../wire/event_stream.js").StreamState} StreamState */
 
-/** @type {Record<string, string>} */
+/**
+ * Words for a live page. A small window shows the first part only; screen readers read both.
+ *
+ * @type {Record<string, [string, string]>}
+ */
 const LIVE_SOURCES = {
-  conductor: "Live from the conductor",
-  json: "From checkpoints on disk",
-  redis: "Live from the relay",
-};
-
-/** @type {Record<string, string>} */
-const LAST_KNOWN_SOURCES = {
-  registry: "last known state from the registry",
-  redis: "last known state from the relay",
+  conductor: ["Live", " from the conductor"],
+  json: ["From files", " on disk"],
+  redis: ["Live", " from another server"],
 };
 
 /** Phases from the worst to the best: the status shows the worst of all streams. */
@@ -27,7 +25,8 @@ const OPENING_MS = 1_000;
 export class ConnectionStatus {
   #element;
   #page;
-  #text = h("span.sentence");
+  #text = h("span");
+  #source = h("span.source");
   #takeOver = h(
     "button.quiet",
     { type: "button", onclick: () => this.#page.streams.takeOver() },
@@ -45,7 +44,7 @@ export class ConnectionStatus {
   constructor(element, page) {
     this.#element = element;
     this.#page = page;
-    element.append(h("span.dot"), this.#text);
+    element.append(h("span.dot"), h("span.sentence", {}, this.#text, this.#source));
     setInterval(() => this.update(), 1000);
     this.update();
   }
@@ -74,7 +73,7 @@ export class ConnectionStatus {
   update() {
     if (this.isBlocked) {
       setAttribute(this.#element, "data-phase", "paused");
-      setText(this.#text, "Not live: other windows use all connections of this browser.");
+      this.#show("Not live: other windows use all connections of this browser.");
       return;
     }
     const [worst] = [...this.#states.values()]
@@ -87,7 +86,17 @@ export class ConnectionStatus {
     const isReconnecting = phase === "connecting" && this.#wasLive();
     const shown = isReconnecting ? "waiting" : phase;
     setAttribute(this.#element, "data-phase", isStale ? "stale" : shown);
-    setText(this.#text, isConnected || !worst ? this.#sourceText() : this.#phaseText(worst));
+    if (isConnected || !worst) this.#showSource();
+    else this.#show(this.#phaseText(worst));
+  }
+
+  /**
+   * @param {string} text
+   * @param {string} [source] rest of the sentence, which a small window leaves out.
+   */
+  #show(text, source = "") {
+    setText(this.#text, text);
+    setText(this.#source, source);
   }
 
   /**
@@ -99,11 +108,15 @@ export class ConnectionStatus {
     return this.#page.clock.isLive && phase === "connecting" && Date.now() - since < OPENING_MS;
   }
 
-  #sourceText() {
-    const { source } = this.#page.roster;
-    if (!source) return "Connecting …";
-    if (this.#page.clock.isLive) return LIVE_SOURCES[source.source] ?? `Live from ${source.source}`;
-    return `${this.#notLiveText()}, ${LAST_KNOWN_SOURCES[source.source] ?? "last known state"}`;
+  #showSource() {
+    const { roster, clock } = this.#page;
+    if (!roster.source) this.#show("Connecting …");
+    else if (clock.isLive) this.#show(...(LIVE_SOURCES[roster.source.source] ?? ["Live"]));
+    else {
+      const isSaved = roster.source.source === "registry";
+      const state = isSaved ? "last state that the conductor saved" : "last known state";
+      this.#show(`${this.#notLiveText()}: ${state}`);
+    }
   }
 
   /** @param {StreamState} state */
