@@ -55,7 +55,7 @@ class FallbackBackend:
             except JobNotFoundError as second:
                 raise StateUnavailableError(
                     f"{error}; {second}",
-                    detail="The conductor is away, and its registry does not know this job.",
+                    detail="The conductor is away, and has saved no state of this job.",
                 ) from second
             except StateUnavailableError as second:
                 raise StateUnavailableError(f"{error}; {second}") from second

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_REGISTRY_PATH = "~/.marianne/daemon-state.db"
 CLONE_SOCKET_NAME = re.compile(r"marianne-clone(?:-([A-Za-z0-9_-]{1,64}))?\.sock")
 
-WRONG_REGISTRY_DETAIL = "The registry that this server is set to read belongs to another conductor."
+WRONG_REGISTRY_DETAIL = "The saved state that this server is set to read is of another conductor."
 
 
 class RegistryPath:

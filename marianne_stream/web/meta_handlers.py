@@ -8,7 +8,7 @@ from marianne_stream.schemas.server_schemas import HealthData, ReadyData
 from marianne_stream.web.app_keys import JOB_HUB, METRICS, NOT_SERVED, OPENAPI, STREAM_REGISTRY
 from marianne_stream.web.responses import NO_STORE, RETRY_AFTER_S, json_response
 
-REGISTRY_FALLBACK_DETAIL = "State comes from the registry on disk, and not from the conductor."
+SAVED_STATE_DETAIL = "Jobs are shown in the last state that the conductor saved."
 
 
 async def get_health(_request: web.Request) -> web.Response:
@@ -24,7 +24,7 @@ async def get_readiness(request: web.Request) -> web.Response:
         roster = await request.app[JOB_HUB].roster.get()
     except StateUnavailableError as error:
         return not_ready_response(error.detail)
-    on_disk = (REGISTRY_FALLBACK_DETAIL, roster.detail) if roster.source == "registry" else ()
+    on_disk = (SAVED_STATE_DETAIL, roster.detail) if roster.source == "registry" else ()
     reasons = tuple(filter(None, (*on_disk, *request.app[NOT_SERVED]())))
     data = ReadyData(ready=True, source=roster.source, live=roster.live, reasons=reasons)
     return json_response(data)

@@ -111,7 +111,7 @@ async def test_conductor_away_missing_row_unavailable(
     conductor.away = AWAY
     with pytest.raises(StateUnavailableError) as caught:
         await fallback.read_job("new", None)
-    assert caught.value.detail == "The conductor is away, and its registry does not know this job."
+    assert caught.value.detail == "The conductor is away, and has saved no state of this job."
 
 
 async def test_both_away_unavailable_without_path(

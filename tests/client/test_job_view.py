@@ -182,18 +182,18 @@ async def test_ended_job_from_the_registry_is_not_called_out_of_date() -> None:
     assert "not live" not in shown
 
 
-READY_FROM_REGISTRY = {"ready": True, **AWAY, "reasons": ["State comes from the registry."]}
+READY_FROM_REGISTRY = {"ready": True, **AWAY, "reasons": ["Jobs are shown as they were saved."]}
 
 
 async def test_running_sheet_and_run_are_not_live_while_the_conductor_is_away() -> None:
     sheet = {"number": 1, "status": "dispatched", "started_at": START}
     shown, messages = await show(sheet, READY_FROM_REGISTRY, sheet=1)
     assert "duration" not in shown
-    assert messages == ["marianne-stream: State comes from the registry"]
+    assert messages == ["marianne-stream: Jobs are shown as they were saved"]
     run = {"run": START, "status": "running", "started_at": START}
     shown, messages = await show_runs({"runs": [run]}, READY_FROM_REGISTRY)
     assert not shown.splitlines()[1].endswith(("s", "m", "h"))
-    assert messages == ["marianne-stream: State comes from the registry"]
+    assert messages == ["marianne-stream: Jobs are shown as they were saved"]
     live = {"ready": True, "source": "conductor", "live": True, "reasons": []}
     shown, messages = await show_runs({"runs": [run]}, live)
     assert shown.splitlines()[1].endswith(("s", "m", "h"))

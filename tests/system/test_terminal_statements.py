@@ -176,7 +176,7 @@ async def test_commands_say_that_the_conductor_is_away(
     conductor.dispatch("a", 1)
     await conductor.flush()
     await conductor.kill()
-    note = "marianne-stream: State comes from the registry on disk, and not from the conductor\n"
+    note = "marianne-stream: Jobs are shown in the last state that the conductor saved\n"
     async with run_server(tmp_path, "--data-dir", tmp_path / "data") as server:
         url = ("--url", server.address)
         jobs = await run_command(tmp_path, "jobs", *url)

@@ -195,7 +195,7 @@ class RelayedSource:
         except TimeoutError as error:
             raise StateUnavailableError(
                 f"{self.name} publishes no {kind} of {job_id!r}",
-                detail=f"This job's {kind} is not published right now.",
+                detail=f"The conductor's server does not send this job's {kind} right now.",
             ) from error
         return found
 

@@ -36,7 +36,7 @@ export class JobTabs {
         LABELS[name],
       ),
     );
-    this.element = h("div.tabs", { role: "tablist", "aria-label": "Parts of the job" }, this.#tabs);
+    this.element = h("div.tabs", { role: "tablist", "aria-label": "Views of the job" }, this.#tabs);
     this.#focus = new RovingFocus(this.element, ".tab", {
       previous: "ArrowLeft",
       next: "ArrowRight",
