@@ -291,6 +291,8 @@ async def test_meanings_differ_in_forced_colours_and_with_more_contrast(
         (".progress .fill", ".progress .track"),
     ):
         assert await mark(chosen) != await mark(other), chosen
+    # Without its border, the rest of the track is hardly seen.
+    assert "solid" in await mark(".progress .track")
     if "forced_colors" in media:
         highlight = await page.evaluate(SYSTEM_COLOUR, "Highlight")
         assert highlight in await mark(".log .foot [aria-pressed=true]")

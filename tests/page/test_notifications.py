@@ -198,6 +198,10 @@ async def test_button_says_if_the_permission_was_reset_and_asks_for_it(
     await page.reload()
     await page.get_by_role("button", name="Notifications not allowed").click()
     dialog = page.get_by_role("dialog")
+    # An example is offered once the browser allows it.
+    await expect(dialog.locator(".bar button:visible")).to_have_text(
+        ["Allow notifications", "Close"]
+    )
     await dialog.get_by_role("button", name="Allow notifications").click()
     await expect(page.locator(".permission")).to_have_text("The browser allows notifications.")
     await expect(page.locator(".notify")).to_have_text("Notifying")

@@ -139,6 +139,7 @@ export class NotifyButton {
     setText(this.#permission, PERMISSION_TEXTS[permission]);
     setAttribute(this.#permission, "data-permission", permission);
     this.#allow.hidden = permission !== "default";
+    this.#example.hidden = permission === "default";
     this.#example.disabled = permission !== "granted";
     const isOn = rules.hasAny || (this.#jobId !== null && rules.hasJob(this.#jobId));
     setText(this.#label, isOn ? LABELS_IF_ON[permission] : "Notify me");
