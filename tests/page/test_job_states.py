@@ -8,6 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser, find_too_wide, open_browser_user
+from tests.support.job_list import launch_each_status
 from tests.support.log_view import append_numbered, log_row
 from tests.support.processes import run_process, run_server
 
@@ -125,6 +126,34 @@ async def test_job_without_a_server_says_as_of_when_it_is(
         await expect(notice).to_have_text(GONE)
         await expect(page.locator("#connection")).to_contain_text("Not live since")
         await someone.take_pictures(page, "job_server_gone")
+
+
+async def test_job_of_each_status_says_what_it_does(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    launch_each_status(conductor)
+    conductor.launch("limited", 4)
+    conductor.dispatch("limited", 1)
+    conductor.limit_rate("limited", 1, 3000, is_reported=True)
+    conductor.submit("later", 2)
+    page = await user.open_page()
+    for job_id, status, sentence in (
+        ("busy", "running", ""),
+        ("limited", "running", "The instrument has reached a rate limit."),
+        ("later", "queued", "The conductor has not started the job yet."),
+        ("resting", "paused", ""),
+        ("done", "completed", ""),
+        ("stopped", "cancelled", ""),
+    ):
+        await page.goto(f"{user.address}/jobs/{job_id}")
+        await expect(page.locator(".job-header .status-label")).to_have_text(status)
+        notice = page.locator(".notice:visible")
+        if sentence:
+            await expect(notice).to_contain_text(sentence)
+        else:
+            await expect(notice).to_have_count(0)
+        await expect(page.locator("#connection")).to_have_text(LIVE)
+        await user.take_pictures(page, f"job_{job_id}")
 
 
 async def test_job_without_a_log_says_so_once(

@@ -202,6 +202,8 @@ async def test_no_part_of_a_job_is_cut_or_overlaps(
         assert await page.evaluate(MISPLACED) == []
         assert await page.evaluate(CUT_TEXTS) == []
         assert await find_too_wide(page) == []
+        tab = f"job_failed_{name.lower()}" if name else "job_failed"
+        await user.take_pictures(page, tab, [size])
 
 
 async def test_chart_shows_whole_rows_and_all_that_fit(

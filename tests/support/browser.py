@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal
@@ -105,17 +105,20 @@ class BrowserUser:
         await page.goto(self.address + path)
         return page
 
-    async def take_pictures(self, page: Page, name: str) -> None:
+    async def take_pictures(
+        self, page: Page, name: str, sizes: Iterable[tuple[int, int]] = SIZES
+    ) -> None:
         """Take a screenshot of a tab at each size, in light and dark; nothing may stick out.
 
         Args:
             page: the tab, whose size and scheme are restored.
             name: prefix of the files.
+            sizes: width and height of each window, in pixels.
         """
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         size = page.viewport_size
         await page.bring_to_front()
-        for width, height in SIZES:
+        for width, height in sizes:
             await page.set_viewport_size({"width": width, "height": height})
             for scheme in SCHEMES:
                 await page.emulate_media(color_scheme=scheme)
