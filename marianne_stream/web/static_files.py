@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from importlib.resources.abc import Traversable
@@ -23,6 +24,10 @@ OTHER_RELEASE = "no-cache"
 NOT_IMPORTED = frozenset({"js/apply_theme.js", "js/wire/worker.js"})
 
 
+# Weight of a content coding that the client does not accept.
+NOT_ACCEPTED = re.compile(r"\s*q=0(\.0*)?\s*")
+
+
 class StaticFile:
     """Static file.
 
@@ -34,7 +39,8 @@ class StaticFile:
     def __init__(self, body: bytes, content_type: str) -> None:
         self.body = body
         self.content_type = content_type
-        self.etag = ETag(hashlib.sha256(body).hexdigest()[:32])
+        # Weak: it is that of the compressed content, too (RFC 9110 section 8.8.1).
+        self.etag = ETag(hashlib.sha256(body).hexdigest()[:32], is_weak=True)
 
     @cached_property
     def compressed_body(self) -> bytes:
@@ -75,11 +81,12 @@ class StaticFiles:
             "Content-Security-Policy": PAGE_CONTENT_SECURITY_POLICY,
             "Vary": "Accept-Encoding",
         }
-        if request.if_none_match and found.etag in request.if_none_match:
+        known = {etag.value for etag in request.if_none_match or ()}
+        if found.etag.value in known:
             response = web.Response(status=304, headers=headers)
         else:
             body = found.body
-            if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower():
+            if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
                 body = found.compressed_body
                 headers["Content-Encoding"] = "gzip"
             response = web.Response(body=body, content_type=found.content_type, headers=headers)
@@ -87,6 +94,15 @@ class StaticFiles:
                 response.charset = "utf-8"
         response.etag = found.etag
         return response
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Return whether a client accepts gzip (RFC 9110 section 12.5.3)."""
+    for item in accept_encoding.lower().split(","):
+        coding, _, weight = item.partition(";")
+        if coding.strip() == "gzip":
+            return NOT_ACCEPTED.fullmatch(weight) is None
+    return False
 
 
 def load_static_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, StaticFile]]:

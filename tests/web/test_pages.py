@@ -47,18 +47,29 @@ async def test_files_of_this_release_are_kept_by_browsers(client: Client) -> Non
     async with client.get(path) as response:
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         body, etag = await response.read(), response.headers["ETag"]
+    # It is that of the compressed file, too.
+    assert etag.startswith('W/"')
     _, folder, release, name = path.split("/", 3)
     other = f"/{folder}/{release[::-1]}/{name}"
     async with client.get(other) as response:
         assert response.headers["Cache-Control"] == "no-cache"
         assert await response.read() == body
-    async with client.get(other, headers={"If-None-Match": etag}) as response:
-        assert (response.status, await response.read()) == (304, b"")
+    for known in (etag, f'"another", {etag.removeprefix("W/")}'):
+        async with client.get(other, headers={"If-None-Match": known}) as response:
+            assert (response.status, await response.read()) == (304, b"")
+    async with client.get(other, headers={"If-None-Match": 'W/"another"'}) as response:
+        assert response.status == 200
     async with client.get(f"/{folder}/{name}") as response:
         assert response.status == 404
 
 
-@pytest.mark.parametrize(("accepted", "encoding"), [("gzip, br", "gzip"), ("br", None)])
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        *(("gzip, br", "gzip"), ("br;q=1, GZIP ; q=0.5", "gzip")),
+        *(("br", None), ("br, gzip;q=0", None), ("gzip; q=0.000", None), ("x-gzip", None)),
+    ],
+)
 async def test_files_are_compressed_for_clients_that_accept_it(
     client: Client, accepted: str, encoding: str | None
 ) -> None:
