@@ -83,7 +83,7 @@ class Part:
         open_feed: OpenFeed,
         job_id: str | None = None,
         *,
-        kind: FeedKind = "log",
+        kind: FeedKind,
     ) -> None:
         self.name = name
         self.open_feed = open_feed
@@ -95,12 +95,11 @@ class Part:
         self.taken: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
         self._end = make_marked_end(part=name)
-        is_log = kind == "log" and job_id is not None
-        self._log_end = make_marked_end(part=name, job_id=job_id or "") if is_log else b""
+        self._log_end = make_marked_end(part=name, job_id=job_id or "") if kind == "log" else b""
 
     def mark(self, frames: bytes) -> bytes:
         """Return frames whose events are marked; an id alone becomes a `part_start` event."""
-        if self._log_end:
+        if self.kind == "log":
             return self._mark_log(frames)
         if self.kind == "events" and (b"event: gap\n" in frames or b"event: source\n" in frames):
             job = b'"job_id":%b,' % json.dumps(self.job_id).encode()
@@ -235,7 +234,7 @@ class CombinedFeed:
             if feed.is_exhausted:
                 return None
             await self._is_read.wait()
-            if part.kind == "log" and part.job_id is not None:
+            if part.kind == "log":
                 # A log may have nothing to send for long; all other feeds begin with an event.
                 await self._hand_over(part, part.make_start())
             async for frames in feed.frames():

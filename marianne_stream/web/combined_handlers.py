@@ -1,6 +1,5 @@
 """Handler for a combined stream: several streams in one connection."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -107,7 +106,7 @@ def read_cursors(request: web.Request, names: list[str]) -> dict[str, str]:
         found[name] = cursor[:MAX_CURSOR_CHARS]
     last = read_last_event_id(request)
     kind = CURSOR_KINDS.get(last[:1])
-    of_kind = [name for name in names if find_kind(name) == kind]
+    of_kind = [name for name in names if split_name(name)[0] == kind]
     if len(of_kind) == 1:
         found[of_kind[0]] = last
     elif kind in ("status", "roster"):
@@ -115,10 +114,15 @@ def read_cursors(request: web.Request, names: list[str]) -> dict[str, str]:
     return found
 
 
-def find_kind(name: str) -> FeedKind | None:
-    """Return the kind of a part's feed; None if the part is invalid."""
-    word = re.split("[:?]", name, maxsplit=1)[0]
-    return next((kind for kind in FEEDS if kind == word), None)
+def split_name(name: str) -> tuple[FeedKind | None, str | None, str]:
+    """Return the kind, the job as it is encoded, and the parameters of a part's name.
+
+    The kind is None if there is no such kind, and the job is None if the name has none.
+    """
+    address, _, query = name.partition("?")
+    word, colon, encoded = address.partition(":")
+    kind = next((kind for kind in FEEDS if kind == word), None)
+    return kind, encoded if colon else None, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +152,8 @@ def make_part(request: web.Request, name: str, cursor: str) -> Part:
 
     Anything else that is wrong is an error of this part: the others go on.
     """
-    kind = find_kind(name)
-    address, _, query = name.partition("?")
-    _, colon, encoded = address.partition(":")
-    if kind is None or (kind == "roster") == bool(colon):
+    kind, encoded, query = split_name(name)
+    if kind is None or (kind == "roster") == (encoded is not None):
         raise BadParameterError(
             detail="part must be roster, status:JOB, events:JOB or log:JOB, got "
             f"{repr_truncated(name)}"
@@ -160,7 +162,7 @@ def make_part(request: web.Request, name: str, cursor: str) -> Part:
     try:
         if len(name) > MAX_PART_CHARS:
             raise BadParameterError(detail=f"part must have at most {MAX_PART_CHARS} characters")
-        if kind != "roster":
+        if encoded is not None:
             job_id = resolve_job_id(request, name, encoded)
         parameters = MultiDict(parse_qsl(query, keep_blank_values=True))
         open_feed = FEEDS[kind](PartRequest(request, job_id or "", parameters, cursor))

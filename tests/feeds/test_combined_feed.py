@@ -71,9 +71,14 @@ def opener(feed: Feed) -> OpenFeed:
     return open_feed
 
 
+def make_log_part(name: str, open_feed: OpenFeed) -> Part:
+    """Return a part with the log of the job `a`."""
+    return Part(name, open_feed, "a", kind="log")
+
+
 async def make_feed(*feeds: ScriptedFeed) -> CombinedFeed:
     """Open a feed of parts with the names p0, p1, …."""
-    feed = CombinedFeed([Part(f"p{n}", opener(one), "a") for n, one in enumerate(feeds)])
+    feed = CombinedFeed([make_log_part(f"p{n}", opener(one)) for n, one in enumerate(feeds)])
     await feed.open()
     return feed
 
@@ -135,8 +140,8 @@ async def test_part_that_opens_slowly_holds_up_no_other(monkeypatch: pytest.Monk
         await may_open.wait()
         return slow_feed
 
-    fast = Part("fast", opener(ScriptedFeed(frame(1), None)), "a")
-    feed = CombinedFeed([Part("slow", open_slowly, "a"), fast])
+    fast = make_log_part("fast", opener(ScriptedFeed(frame(1), None)))
+    feed = CombinedFeed([make_log_part("slow", open_slowly), fast])
     await feed.open()
     assert not feed.is_exhausted
     feed.set_sink(Client())
@@ -220,7 +225,11 @@ async def test_failing_part_ends_alone_with_part_error(
     broken = ScriptedFeed(frame(1), fault)
     other = ScriptedFeed(frame(2), None)
     feed = CombinedFeed(
-        [Part("unopened", fail), Part("broken", opener(broken)), Part("other", opener(other))]
+        [
+            Part("unopened", fail, kind="roster"),
+            Part("broken", opener(broken), kind="roster"),
+            Part("other", opener(other), kind="roster"),
+        ]
     )
     await feed.open()
     events = await read_all(feed)
@@ -241,7 +250,7 @@ async def test_log_entry_of_a_failed_part_is_one_line(caplog: pytest.LogCaptureF
         raise KeyError
 
     name = "log:a?x=\n2026-11-28 21:00:00 INFO signed in user=admin\x1b[2J" + 1000 * "x"
-    feed = CombinedFeed([Part(name, fail, "a")], request_id="r-1")
+    feed = CombinedFeed([make_log_part(name, fail)], request_id="r-1")
     await feed.open()
     ((event, data),) = await read_all(feed)
     assert (event, data["part"], data["job_id"]) == ("part_error", name, "a")
@@ -265,7 +274,7 @@ async def test_piece_that_was_sent_is_not_kept() -> None:
             return Piece(super().mark(frames))
 
     source = ScriptedFeed(Piece(frame(1)))
-    feed = CombinedFeed([MarkingPart("log:a", opener(source), "a")])
+    feed = CombinedFeed([MarkingPart("log:a", opener(source), "a", kind="log")])
     await feed.open()
     frames = feed.frames()
     await read_starts(frames, 1)
@@ -286,12 +295,14 @@ async def test_finish_sends_what_is_there_and_ends(monkeypatch: pytest.MonkeyPat
         raise AssertionError
 
     going_on = ScriptedFeed(frame(1))
-    feed = CombinedFeed([Part("going on", opener(going_on)), Part("opening", never_open)])
+    feed = CombinedFeed(
+        [make_log_part("going on", opener(going_on)), make_log_part("opening", never_open)]
+    )
     await feed.open()
     feed.finish()
     async with asyncio.timeout(10):
         events = await read_all(feed)
-    assert events == [("log", {"number": 1, "part": "going on"})]
+    assert events == [("log", {"number": 1, "part": "going on", "job_id": "a"})]
     feed.close()
 
 
@@ -306,7 +317,9 @@ async def test_cancelled_open_closes_opened_feeds() -> None:
             cancelled.set()
         raise AssertionError
 
-    feed = CombinedFeed([Part("opened", opener(opened)), Part("opening", never_open)])
+    feed = CombinedFeed(
+        [make_log_part("opened", opener(opened)), make_log_part("opening", never_open)]
+    )
     opening = asyncio.create_task(feed.open())
     await wait_until(lambda: opened.sink)
     opening.cancel()
@@ -356,7 +369,7 @@ def test_mark_is_made_once_for_each_part_of_the_same_frames() -> None:
             return super().mark(frames)
 
     names = ("log:a", "log:a?tail_lines=5")
-    parts = [CountingPart(name, opener(ScriptedFeed()), "a") for name in names * 3]
+    parts = [CountingPart(name, opener(ScriptedFeed()), "a", kind="log") for name in names * 3]
     frames = EncodedFrames(frame(1))
     for part in parts:
         part.sink = Client()
@@ -365,7 +378,7 @@ def test_mark_is_made_once_for_each_part_of_the_same_frames() -> None:
 
 
 def test_mark_is_the_last_field_of_its_name() -> None:
-    part = Part('log:a"\\1', opener(ScriptedFeed()), "b\\2")
+    part = Part('log:a"\\1', opener(ScriptedFeed()), "b\\2", kind="log")
     mark = {"part": 'log:a"\\1', "job_id": "b\\2"}
     frames = (
         frame(1, part="theirs", line="}\n\n")
