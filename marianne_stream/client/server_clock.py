@@ -3,10 +3,13 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
-from marianne_stream.wire.log_levels import ZONE_HEADER
+from marianne_stream.wire.zone_header import ZONE_HEADER, parse_zone
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,6 @@ def estimate_offset(date: str, sent_s: float, received_s: float) -> OffsetBounds
     except (ValueError, OverflowError):
         return None
     return OffsetBounds(date_s - received_s, date_s + 1 - sent_s)
-
-
-def parse_zone(offset: str) -> tzinfo | None:
-    """Return the time zone with an offset from UTC, as `+01:00`; None if it is invalid."""
-    try:
-        return datetime.strptime(offset, "%z").tzinfo
-    except ValueError:
-        return None
 
 
 class ServerClock:

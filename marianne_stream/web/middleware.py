@@ -21,7 +21,7 @@ from marianne_stream.web.params import JOB_ID_SEGMENT_INDEX
 from marianne_stream.web.request_ids import REQUEST_ID, loggable_path, make_request_id
 from marianne_stream.web.responses import NO_STORE, error_response, response_from_error
 from marianne_stream.wire import job_ids
-from marianne_stream.wire.log_levels import ZONE_HEADER
+from marianne_stream.wire.zone_header import ZONE_HEADER, format_zone
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ async def add_response_headers(request: web.Request, response: web.StreamRespons
     """
     response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
     response.headers["Server"] = SERVER_HEADER
-    response.headers[ZONE_HEADER] = time.strftime("%z")
+    response.headers[ZONE_HEADER] = format_zone()
     if request.app[STREAM_REGISTRY].is_draining:
         response.headers["Connection"] = "close"
         response.force_close()

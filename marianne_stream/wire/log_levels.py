@@ -11,10 +11,6 @@ import msgspec
 
 from marianne_stream.wire.log_text import strip_ansi_text
 
-# Header of each response: the offset of the server's local time from UTC. A line's time without an
-# offset is taken for this local time.
-ZONE_HEADER = "Local-Time-Offset"
-
 LineLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 # In ascending severity.

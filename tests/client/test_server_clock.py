@@ -8,12 +8,7 @@ import pytest
 from aiohttp import web
 
 from marianne_stream.client.api_models import JobPageBody
-from marianne_stream.client.server_clock import (
-    OffsetBounds,
-    ServerClock,
-    estimate_offset,
-    parse_zone,
-)
+from marianne_stream.client.server_clock import OffsetBounds, ServerClock, estimate_offset
 from tests.support.scripted_server import ScriptedServer
 
 DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
@@ -57,8 +52,3 @@ async def test_every_response_sets_the_clock() -> None:
         await server.get_json("/api/jobs", {}, JobPageBody)
         assert server.clock.now_s() == pytest.approx(time.time() - 3600, abs=2)
         assert server.clock.zone == timezone(timedelta(hours=-3, minutes=-30))
-
-
-@pytest.mark.parametrize("offset", ["", "01:00", "+99:00", "CET"])
-def test_invalid_offset_gives_no_zone(offset: str) -> None:
-    assert parse_zone(offset) is None
