@@ -5,8 +5,8 @@
 
 /** @typedef {import("./event_parser.js").ServerSentEvent} ServerSentEvent */
 
-/** Events that are given anew by each connection, and replace each other. */
-const STATE_EVENTS = new Set(["source", "part_start", "log_missing", "log_partial"]);
+/** Events that are given anew by each connection, replace each other, and are no position in a log. */
+export const STATE_EVENTS = new Set(["source", "part_start", "log_missing", "log_partial"]);
 
 export class EventOverlap {
   /** @type {string[]} keys of the events that will be repeated, in order. */

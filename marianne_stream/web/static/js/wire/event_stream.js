@@ -207,8 +207,7 @@ export class EventStream {
   /** @param {PhaseChange} change */
   #setState(change) {
     // `since` is the time at which the connection was lost, through all attempts to reconnect.
-    const lost = new Set(["connecting", "waiting"]);
-    const isStillLost = lost.has(change.phase) && lost.has(this.state.phase);
+    const isStillLost = isUnconnected(change) && isUnconnected(this.state);
     this.state = {
       since: isStillLost ? this.state.since : this.#silentSince || Date.now(),
       offset: this.#offset,
@@ -243,6 +242,15 @@ export function clockOffset(date, requestedAt, respondedAt) {
 export function backoffMs(firstMs, attempts) {
   const delayMs = Math.max(firstMs, Math.min(firstMs * 2 ** attempts, MAX_RETRY_MS));
   return delayMs * (0.8 + 0.4 * Math.random());
+}
+
+/**
+ * Return true if a stream has no connection, and will have one.
+ *
+ * @param {PhaseChange} state
+ */
+export function isUnconnected({ phase }) {
+  return phase === "connecting" || phase === "waiting";
 }
 
 /**

@@ -1,5 +1,7 @@
 /** Part of a combined stream, shared by all subscribers of a browser. */
 
+import { STATE_EVENTS } from "./event_overlap.js";
+import { isUnconnected } from "./event_stream.js";
 import { eventsBehind, parseLogPosition } from "./log_position.js";
 import { makeReplayBuffer } from "./replay_buffer.js";
 
@@ -16,9 +18,6 @@ import { makeReplayBuffer } from "./replay_buffer.js";
 
 /** Events after which the server ends a part for good. */
 const FINAL_EVENTS = new Set(["job_finished", "job_deleted", "log_complete"]);
-
-/** Events that tell about a log, and are no position in it. */
-const STATE_EVENTS = new Set(["source", "log_missing", "log_partial"]);
 
 export class StreamPart {
   #replay;
@@ -111,8 +110,9 @@ export class StreamPart {
    * @param {StreamState} state
    */
   setState(state) {
-    const isSame = isLost(state) ? isLost(this.state) : state.phase === this.state.phase;
-    const isNews = !isSame || isLost(state);
+    const isLost = isUnconnected(state);
+    const isSame = isLost ? isUnconnected(this.state) : state.phase === this.state.phase;
+    const isNews = !isSame || isLost;
     this.state = isSame ? { ...state, since: this.state.since } : state;
     if (!isNews) return;
     for (const subscriber of this.#subscribers.keys()) subscriber.onState(this.state);
@@ -132,9 +132,4 @@ export class StreamPart {
     }
     if (missed.length) subscriber.onEvents(missed);
   }
-}
-
-/** @param {StreamState} state */
-function isLost({ phase }) {
-  return phase === "connecting" || phase === "waiting";
 }
