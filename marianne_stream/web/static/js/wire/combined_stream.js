@@ -5,7 +5,9 @@
  */
 
 import { CombinedConnection } from "./combined_connection.js";
-import { backoffMs, FIRST_RETRY_MS, isRetryable } from "./event_stream.js";
+import { fitIntoUrl, isUrlTooLong, makeUrl } from "./combined_url.js";
+import { isRetryable } from "./event_stream.js";
+import { PartRetries } from "./part_retries.js";
 
 /** @typedef {import("./event_parser.js").ServerSentEvent} ServerSentEvent */
 /** @typedef {import("./event_stream.js").StreamState} StreamState */
@@ -17,18 +19,6 @@ import { backoffMs, FIRST_RETRY_MS, isRetryable } from "./event_stream.js";
  * @property {(part: StreamPart) => void} onPartMoved is called after a part has left the stream because
  *   the URL was too long with it.
  */
-
-/** Limit of the server. */
-const MAX_PARTS = 32;
-
-/** Proxies reject longer request lines than 8 KiB. */
-const MAX_URL_CHARS = 7_500;
-
-/** Length up to which new parts are added: cursors may grow. */
-const FULL_URL_CHARS = 7_000;
-
-/** Room for a cursor that is not known yet. */
-const CURSOR_CHARS = 100;
 
 /** Delay of a request after a change of the parts: windows ask for several parts at once. */
 const CHANGE_DELAY_MS = 10;
@@ -45,22 +35,18 @@ const HANDOVER_TIMEOUT_MS = 3_000;
 /** Browsers open six HTTP/1.1 connections to a host. */
 const MAX_CONNECTIONS = 3;
 
-/** A part that has been live for this long begins anew with the shortest delay after an error. */
-const STABLE_MS = 30_000;
-
 export class CombinedStream {
   /** @type {Map<string, StreamPart>} by name. */
   #parts = new Map();
   /** The newest connection, behind older ones that serve parts which have not begun anew. */
   #connections = [this.#makeConnection()];
+  #retries = new PartRetries((parts) => this.#retryParts(parts));
   #on;
   #isPaused = false;
   #requestedAt = -MIN_INTERVAL_MS;
   /** @type {ReturnType<typeof setTimeout> | undefined} of the next request. */
   #timer;
   #dueAt = Infinity;
-  /** @type {ReturnType<typeof setTimeout> | undefined} of parts with a temporary error. */
-  #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} of the older connections. */
   #handoverTimer;
 
@@ -83,10 +69,7 @@ export class CombinedStream {
 
   /** @param {StreamPart} part */
   hasRoomFor(part) {
-    const parts = [...this.#parts.values(), part];
-    const reserve = "x".repeat(CURSOR_CHARS);
-    const guessed = parts.map(({ name, cursor }) => ({ name, cursor: cursor || reserve }));
-    return parts.length <= MAX_PARTS && makeUrl(guessed).length <= FULL_URL_CHARS;
+    return fitIntoUrl([...this.#parts.values(), part]);
   }
 
   /** @param {StreamPart} part */
@@ -117,13 +100,13 @@ export class CombinedStream {
 
   /** @param {{afterSleep: boolean}} options see `EventStream.check`. */
   check(options) {
-    if (options.afterSleep) this.#retryParts(Infinity);
+    if (options.afterSleep) this.#retries.retryNow();
     for (const { stream } of this.#connections) stream.check(options);
   }
 
   close() {
     clearTimeout(this.#timer);
-    clearTimeout(this.#retryTimer);
+    this.#retries.close();
     this.#disconnect();
   }
 
@@ -179,7 +162,7 @@ export class CombinedStream {
 
   /** Return the parts to request. */
   #wanted() {
-    return [...this.#parts.values()].filter(({ retryAt }) => !retryAt);
+    return [...this.#parts.values()].filter((part) => !this.#retries.isWaiting(part));
   }
 
   /**
@@ -190,7 +173,7 @@ export class CombinedStream {
   #makeUrl(connection) {
     this.#requestedAt = performance.now();
     const parts = this.#wanted();
-    while (parts.length > 1 && makeUrl(parts).length > MAX_URL_CHARS) {
+    while (parts.length > 1 && isUrlTooLong(parts)) {
       const part = /** @type {StreamPart} */ (parts.pop());
       this.#forget(part);
       this.#on.onPartMoved(part);
@@ -270,37 +253,14 @@ export class CombinedStream {
       this.#drop(part);
       return;
     }
-    const { phase, since: liveSince } = part.state;
-    if (phase === "live" && since - liveSince > STABLE_MS) part.errors = 0;
-    part.retryAt = since + backoffMs(FIRST_RETRY_MS, part.errors);
-    part.errors += 1;
-    part.setState({ phase: "waiting", since, offset, retryAt: part.retryAt, code, detail });
-    this.#scheduleRetry();
+    const retryAt = this.#retries.add(part);
+    part.setState({ phase: "waiting", since, offset, retryAt, code, detail });
     this.#disconnectIfIdle();
   }
 
-  /** Set the timer to the first part to retry. */
-  #scheduleRetry() {
-    clearTimeout(this.#retryTimer);
-    const times = [...this.#parts.values()].map(({ retryAt }) => retryAt).filter(Boolean);
-    if (!times.length) return;
-    const first = Math.min(...times);
-    this.#retryTimer = setTimeout(() => this.#retryParts(first), first - Date.now());
-  }
-
-  /**
-   * Request parts with a temporary error once more.
-   *
-   * @param {number} until parts to retry up to this time.
-   */
-  #retryParts(until) {
-    const due = [...this.#parts.values()].filter(({ retryAt }) => retryAt && retryAt <= until);
-    if (!due.length) return;
-    for (const part of due) {
-      part.retryAt = 0;
-      part.setState({ ...part.state, phase: "connecting" });
-    }
-    this.#scheduleRetry();
+  /** @param {StreamPart[]} parts to request once more. */
+  #retryParts(parts) {
+    for (const part of parts) part.setState({ ...part.state, phase: "connecting" });
     this.#schedule(CHANGE_DELAY_MS);
   }
 
@@ -368,6 +328,7 @@ export class CombinedStream {
   /** @param {StreamPart} part */
   #forget(part) {
     this.#parts.delete(part.name);
+    this.#retries.delete(part);
     for (const connection of this.#connections) connection.release(part);
   }
 
@@ -382,18 +343,4 @@ export class CombinedStream {
     this.#newest.stream.disconnect();
     this.#newest.begun.clear();
   }
-}
-
-/**
- * Return the URL of a combined stream.
- *
- * @param {{name: string, cursor: string}[]} parts
- */
-function makeUrl(parts) {
-  const query = new URLSearchParams();
-  for (const { name } of parts) query.append("part", name);
-  for (const [index, { cursor }] of parts.entries()) {
-    if (cursor) query.append("cursor", `${index + 1},${cursor}`);
-  }
-  return `/api/stream?${query}`;
 }

@@ -28,10 +28,6 @@ export class StreamPart {
   #subscribers = new Map();
   /** @type {StreamState} */
   state = { phase: "connecting", since: Date.now() };
-  /** Number of errors that followed each other. */
-  errors = 0;
-  /** Time of the next attempt after an error, epoch milliseconds; 0 if there is nothing to wait for. */
-  retryAt = 0;
 
   /**
    * @param {string} name as the server knows it.
