@@ -3,6 +3,7 @@ import { beforeEach, test } from "node:test";
 
 import { StreamHub } from "../../../marianne_stream/web/static/js/wire/stream_hub.js";
 import { CombinedServer, until } from "./combined_server.mjs";
+import { FakeClock } from "./fake_clock.mjs";
 import { closeAll, line, Viewer } from "./stream_viewer.mjs";
 
 let server = new CombinedServer();
@@ -199,20 +200,40 @@ test("connection that is not answered is lost since the former one was heard las
   closeAll(roster, status);
 });
 
-test("removed part makes no request of its own", async () => {
+test("removed part makes no request of its own", async (t) => {
   const [roster, status] = [view("roster"), view("status:a")];
   const first = await server.connected(1);
   first.send("roster", "source", "");
   first.send("status:a", "source", "");
   await until(() => status.events.length);
+  const clock = new FakeClock(t.mock);
   status.close();
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  await clock.advance(4_900);
   assert.equal(server.connections.length, 1);
   first.send("status:a", "source", "");
   const other = view("status:b");
-  assert.deepEqual((await server.connected(2)).parts, ["roster", "status:b"]);
+  await clock.advance(20);
+  assert.deepEqual(server.last.parts, ["roster", "status:b"]);
+  assert.equal(server.connections.length, 2);
   assert.equal(status.events.length, 1);
   closeAll(roster, other);
+});
+
+test("removed part is in no connection a while later", async (t) => {
+  const [roster, status] = [view("roster"), view("status:a")];
+  const first = await server.connected(1);
+  first.send("roster", "source", "");
+  first.send("status:a", "source", "");
+  await until(() => status.events.length);
+  const clock = new FakeClock(t.mock);
+  status.close();
+  await clock.advance(5_100);
+  assert.deepEqual(server.last.parts, ["roster"]);
+  assert.equal(server.connections.length, 2);
+  server.last.send("roster", "source", "");
+  await clock.advance(0);
+  assert.deepEqual([first.isOpen, roster.phase], [false, "live"]);
+  closeAll(roster);
 });
 
 test("rejected request is repeated, and the windows stay live meanwhile", async () => {
