@@ -4,6 +4,7 @@ import { plainText } from "../model/ansi.js";
 import { sheetToOpen } from "../model/gantt.js";
 import { hasError } from "../model/sheet_detail.js";
 import { Job } from "../model/job.js";
+import { Resubscription } from "../model/resubscription.js";
 import { isTerminal, statusTone } from "../model/status.js";
 import { ApiError, getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
 import { GanttView } from "./gantt_view.js";
@@ -20,9 +21,6 @@ import { TimelineView } from "./timeline_view.js";
 const PAST_EVENTS = 200;
 
 const TICK_MS = 1_000;
-
-/** Time after which to subscribe again to a job that the roster lists and whose stream is over. */
-const RESUBSCRIBE_MS = 5_000;
 
 const DELETED =
   "This job no longer exists: the conductor does not list it any more. The page shows its last known " +
@@ -56,8 +54,7 @@ export class JobView {
   #outcome = "";
   /** Error of the status stream, as a sentence. */
   #failure = "";
-  /** @type {{entry: object, at: number} | null} entry of the roster that led to the last subscription. */
-  #resubscribed = null;
+  #resubscription = new Resubscription();
   #missing;
   /** Elements of the view of a job that exists. */
   #content;
@@ -153,28 +150,29 @@ export class JobView {
 
   /**
    * Subscribe anew if the job was resumed after its end, or was submitted after the view was opened or
-   * after it was deleted: at once if its entry in the roster changes, and from time to time until its
+   * after it was deleted: at once if its status in the roster changes, and from time to time until its
    * status is known.
    */
   #resubscribe() {
     const entry = this.#page.roster.get(this.#jobId);
-    if (!entry || !this.#isStreamOver(entry)) return;
-    const last = this.#resubscribed;
-    if (entry === last?.entry && Date.now() - last.at < RESUBSCRIBE_MS) return;
-    this.#resubscribed = { entry, at: Date.now() };
+    if (!this.#outcome) return;
+    if (!entry || this.#hasEndedAsListed(entry)) {
+      this.#resubscription.reset();
+      return;
+    }
+    if (!this.#resubscription.isDue(entry.status, performance.now())) return;
     if (this.#outcome === "failed") this.#followEvents();
     this.#followStatus();
     this.#log.resume();
   }
 
   /**
-   * Return true if the status stream is over, and the roster says that the job is not.
+   * Return true if the status stream has ended, and the roster says that the job has, too.
    *
    * @param {import("../model/roster.js").RosterEntry} entry
    */
-  #isStreamOver({ status }) {
-    if (this.#outcome !== "ended") return this.#outcome === "failed";
-    return this.#job.isDeleted || !isTerminal(status);
+  #hasEndedAsListed({ status }) {
+    return this.#outcome === "ended" && !this.#job.isDeleted && isTerminal(status);
   }
 
   #makeShortcuts() {
