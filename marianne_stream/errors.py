@@ -8,6 +8,7 @@
     ├── LogNotFoundError                           404 log_not_found
     ├── LogForbiddenError                          403 log_forbidden
     ├── LogTooLargeError                           413 log_too_large
+    ├── ReadLimitError                             422 read_limit
     ├── SheetNotFoundError                         404 sheet_not_found
     ├── RunNotFoundError                           404 run_not_found
     ├── NoConductorError                           404 no_conductor
@@ -27,7 +28,7 @@
     ├── TooManyStreamsPerClientError               429 too_many_streams_per_client
     ├── TooManySearchesError                       429 too_many_searches
     ├── TooManyStreamsError                        503 too_many_streams
-    ├── ReadLimitError                             503 read_limit
+    ├── LogCountingError                           503 log_counting
     ├── ShuttingDownError                          503 shutting_down
     ├── StateUnavailableError                      503 state_unavailable
     │   ├── ConductorUnavailableError              503 conductor_unavailable
@@ -111,9 +112,8 @@ class JobNotFoundError(MarianneStreamError, status=404, code="job_not_found"):
 class LogNotFoundError(MarianneStreamError, status=404, code="log_not_found"):
     """The job exists, but no log was found in any of its possible places.
 
-    Args:
-        detail: sentence for every client; it names folders by placeholders, as `{workspace}`.
-        detail_with_paths: the same with paths of the host, for clients that may see all jobs.
+    `detail` is for every client, and names folders by placeholders, as `{workspace}`;
+    `detail_with_paths` names paths of the host, for clients that may see all jobs.
     """
 
     default_detail = "This job has no log."
@@ -260,10 +260,16 @@ class TooManyStreamsError(MarianneStreamError, status=503, code="too_many_stream
     default_detail = "Too many streams are open. Try again in a moment."
 
 
-class ReadLimitError(MarianneStreamError, status=503, code="read_limit"):
-    """The request has read as many bytes of a log as one request may."""
+class ReadLimitError(MarianneStreamError, status=422, code="read_limit"):
+    """The request has read as much of a log as one request may; a retry would read it again."""
 
-    default_detail = "This log is too large for one request. Try again: the progress is kept."
+    default_detail = "This would take more reading of the log than one request may do."
+
+
+class LogCountingError(MarianneStreamError, status=503, code="log_counting"):
+    """The request has counted as many lines of a log as one may; the next one counts on."""
+
+    default_detail = "The lines of this log are still being counted. Try again in a moment."
 
 
 class ShuttingDownError(MarianneStreamError, status=503, code="shutting_down"):
@@ -374,14 +380,12 @@ class CliLogNotFoundError(CliError):
 
 
 class ServerUnreachableError(CliError):
-    """The server cannot be reached, or asks the client to come back: a retry may succeed.
-
-    `retry_after_s` is the delay that the server asked for; None if it named none.
-    """
+    """The server cannot be reached, or asks the client to come back: a retry may succeed."""
 
     exit_code = 5
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        # Delay that the server asked for; None if it named none.
         self.retry_after_s = retry_after_s
         super().__init__(message)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from marianne_stream.errors import ReadLimitError
+from marianne_stream.errors import LogCountingError, ReadLimitError
 from marianne_stream.logs.blocks import ForwardBlocks, read_partial_text
 from marianne_stream.logs.entries import matches_after, read_lines_above
 from marianne_stream.logs.filters import LineFilter
@@ -59,7 +59,7 @@ class LogHandle:
         Raises:
             LogNotFoundError: the file does not exist.
             LogForbiddenError: the file may not be read.
-            ReadLimitError: there is more to count than one request may.
+            LogCountingError: there is more to count than one request may.
         """
         file = file or await self.open_current()
         index = self._index_cache.get(file, self.job_filter)
@@ -68,7 +68,7 @@ class LogHandle:
                 end = await self.threads.index(index_to_end, file, index)
                 if end is not None:
                     return end
-        raise ReadLimitError
+        raise LogCountingError
 
     async def find_tail_start(self, end: Position, line_count: int) -> Position:
         """Return the position some lines before another one, at most at the start of its file."""
@@ -84,6 +84,7 @@ class LogHandle:
         """Return the position before a line that a function finds in a file; None for no line.
 
         Raises:
+            LogCountingError: there is more to count than one request may.
             ReadLimitError: there is more to read than one request may.
         """
         known = KnownLines()

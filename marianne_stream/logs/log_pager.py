@@ -343,7 +343,10 @@ async def limit_time() -> AsyncIterator[None]:
         async with asyncio.timeout(FIND_TIMEOUT_S):
             yield
     except TimeoutError as error:
-        raise ReadLimitError from error
+        raise ReadLimitError(
+            detail="The search for this line took too long. Another try may succeed: lines are "
+            "counted only once, except those of compressed files."
+        ) from error
 
 
 def end_including_partial_line(end: Position, job_filter: LineFilter | None) -> Position:

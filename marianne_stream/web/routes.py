@@ -321,6 +321,7 @@ ROUTES = (
         errors={
             **LOG_ERRORS,
             410: "No file has the line of the cursor, or so many lines.",
+            422: "The request would have to read too much of the log.",
             429: "Too many searches are running.",
         },
     ),

@@ -206,6 +206,7 @@ async def test_stream_error_is_reported_and_stream_resumes() -> None:
         (404, CliJobNotFoundError),
         (410, CliError),
         (421, AccessDeniedError),
+        (422, CliError),
         (429, ServerUnreachableError),
         (500, ServerUnreachableError),
         (503, ServerUnreachableError),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from marianne_stream.logs import log_handle, log_pager
 from tests.support.log_files import append_lines, compress_log, write_rotated_log
 from tests.support.log_pages import LINES, get_page, page_texts
 from tests.web.conftest import Client
@@ -215,3 +216,23 @@ async def test_page_around_place_has_context_of_matches(log_path: Path, client: 
     assert [one["match"] for one in page["lines"]] == ["[error]" in one for one in lines[31:38]]
     around = await get_page(client, level="error", around=page["target"], context="2")
     assert page_texts(around) == lines[3:8] + lines[31:38]
+
+
+async def test_search_for_a_place_that_takes_too_long_is_not_to_be_repeated(
+    log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_lines(log_path, "2026-11-24T03:00:00 a")
+    monkeypatch.setattr(log_pager, "FIND_TIMEOUT_S", 0.0)
+    response = await client.get(LINES, params={"time": "2026-11-24T03:00:00"})
+    assert (response.status, (await response.json())["code"]) == (422, "read_limit")
+    assert "Retry-After" not in response.headers
+
+
+async def test_log_whose_lines_are_still_counted_is_to_be_requested_again(
+    log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_lines(log_path, "a")
+    monkeypatch.setattr(log_handle, "MAX_INDEX_SLICES", 0)
+    response = await client.get(LINES)
+    assert (response.status, (await response.json())["code"]) == (503, "log_counting")
+    assert response.headers["Retry-After"] == "5"
