@@ -49,7 +49,8 @@ class BackwardsScan(Scan):
         known = len(self.lines)
         self._text_above = b""
         self._scan_file(start, skip_offset)
-        self._add_context(start.file, islice(self.lines, len(self.lines) - known))
+        found = islice(self.lines, len(self.lines) - known)
+        self._add_context(start.file, found, newest_first=True)
 
     def _scan_file(self, start: Position, skip_offset: int | None) -> None:
         if start.file.compressed:

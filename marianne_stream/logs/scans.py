@@ -143,13 +143,17 @@ class Scan:
         text = self._text_above if file.compressed else None
         return read_lines_above(file, start, self._job_filter, text)
 
-    def _add_context(self, file: LogFile, matches: Iterable[PageLine]) -> None:
+    def _add_context(
+        self, file: LogFile, matches: Iterable[PageLine], *, newest_first: bool
+    ) -> None:
         """Add the lines around some matches of a file."""
         if not self._context_lines or self.is_budget_exhausted or self.is_timed_out:
             return
         lines = [one.line for one in matches]
         try:
-            context = read_context(file, lines, self._context_lines, self._job_filter)
+            context = read_context(
+                file, lines, self._context_lines, self._job_filter, newest_first=newest_first
+            )
         except (DamagedFileError, ReadLimitError):
             # The page holds the matches without the lines around them.
             return
@@ -205,7 +209,7 @@ class ForwardsScan(Scan):
             self.unread_bytes = max(0, end.file.size() - end.offset)
             if end.file.window_before(end.offset) != end.window:
                 raise FileMovedError
-        self._add_context(start.file, islice(self.lines, known, None))
+        self._add_context(start.file, islice(self.lines, known, None), newest_first=False)
 
     def _add_lines(self, block: Block, block_matches: BlockMatches) -> None:
         start, file = self.position, self.position.file

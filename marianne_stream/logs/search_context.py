@@ -40,21 +40,32 @@ class OverlappingReader:
 
 
 def read_context(
-    file: LogFile, matches: Sequence[LogLine], context_lines: int, job_filter: LineFilter | None
+    file: LogFile,
+    matches: Sequence[LogLine],
+    context_lines: int,
+    job_filter: LineFilter | None,
+    *,
+    newest_first: bool,
 ) -> dict[int, LogLine]:
-    """Return the lines around some matches, without the matches, by the offsets of their ends."""
+    """Return the lines around some matches, without the matches, by the offsets of their ends.
+
+    If there are more than the limits allow, the lines around the newest matches are kept if
+    `newest_first`, and otherwise those around the oldest.
+    """
     reader = OverlappingReader(file)
     ends = {line.end for line in matches}
     context: dict[int, LogLine] = {}
     size = 0
     for line in matches:
-        if len(context) >= MAX_CONTEXT_LINES or size >= MAX_CONTEXT_BYTES:
+        if not newest_first and (len(context) >= MAX_CONTEXT_LINES or size >= MAX_CONTEXT_BYTES):
             break
         around = read_lines_around(reader, line, context_lines, job_filter)
         for one in around:
             if one.end not in ends and one.end not in context:
                 context[one.end] = one
                 size += len(one.text)
+        while newest_first and (len(context) > MAX_CONTEXT_LINES or size > MAX_CONTEXT_BYTES):
+            size -= len(context.pop(next(iter(context))).text)
     return context
 
 

@@ -220,3 +220,17 @@ async def test_third_search_is_refused_until_one_ends(
     may_go.set()
     assert page_texts(await searches[1]) == ["one"]
     await asyncio.wait_for(let_in, 10)
+
+
+@pytest.mark.parametrize("start", [None, "start"])
+async def test_context_of_long_lines_is_kept_where_the_page_begins(
+    log_path: Path, client: Client, start: str | None
+) -> None:
+    long = "x" * 20_000
+    append_lines(log_path, *(text for n in range(100) for text in (long, f"match {n}!", long)))
+    page = await get_page(client, start=start, contains="!", context="1", limit="1000")
+    numbers = [one["line_number"] for one in page["lines"] if not one["match"]]
+    nearest = {1, 3, 4, 6} if start else {295, 297, 298, 300}
+    assert nearest <= set(numbers)
+    assert len(numbers) < 110
+    assert len([one for one in page["lines"] if one["match"]]) == 100
