@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.support.browser import BrowserUser
 from tests.support.log_view import append_at, append_series, scroll_up
@@ -249,6 +249,26 @@ async def test_count_of_a_folded_entry_does_not_cover_the_level_on_a_phone(
         }"""
     )
     assert right <= left
+
+
+async def test_log_that_cannot_be_read_at_a_time_is_left_out_and_told(
+    log_path: Path, other_log_path: Path, user: BrowserUser
+) -> None:
+    append_series(log_path, 100, "even", start_s=0)
+    append_series(other_log_path, 100, "odd", start_s=1)
+    requests: list[str] = []
+
+    async def refuse(route: Route) -> None:
+        requests.append(route.request.url)
+        body = {"detail": "Too many lines give no time.", "code": "read_limit"}
+        await route.fulfill(status=422, json=body)
+
+    await user.context.route("**/api/jobs/tide/logs/lines*time=*", refuse)
+    page = await open_logs(user, f"{BOTH}&time=2026-11-24T03:00:20Z")
+    note = page.locator(".log-note").filter(has_text="tide: Too many lines give no time.")
+    await expect(note).to_be_visible()
+    await expect(page.get_by_text("even 11", exact=True)).to_be_visible()
+    assert len(requests) == 1
 
 
 async def test_time_without_a_zone_is_one_moment_in_all_logs(

@@ -320,6 +320,14 @@ test("search begins anew after the log was cut", async () => {
   assert.equal(search.error, "");
 });
 
+test("search whose newer matches are refused says so, and asks no more", async () => {
+  const { search, requests } = makeSearch([{ lines: [match(1)], after: "end" }]);
+  await search.run();
+  await search.refresh();
+  await search.refresh();
+  assert.deepEqual([requests, search.error], [[null, "end"], "no page is left"]);
+});
+
 test("search that stays open keeps a limited number of matches", async () => {
   const newer = range(100_000, 109_999).map(match);
   const { search } = makeSearch([

@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import { LogPager } from "../../../marianne_stream/web/static/js/model/log_pager.js";
 import { LogWindow } from "../../../marianne_stream/web/static/js/model/log_window.js";
+import { ApiError } from "../../../marianne_stream/web/static/js/wire/api.js";
 import { lineNumbers, logEvent, makePage, range } from "./log_pages.mjs";
 
 /** @typedef {import("../../../marianne_stream/web/static/js/model/log_rows.js").LogPage} LogPage */
@@ -191,18 +192,50 @@ test("new matches of a log that was cut, or without a position, tell that its en
     context.mock.timers.tick(1_000);
   };
   load();
-  requests[0].reject(new Error("away"));
+  requests[0].reject(new ApiError(0, "unreachable", "away"));
   await nextTurn();
   // It is tried again by itself.
   for (let second = 0; second < 3; second += 1) context.mock.timers.tick(1_000);
   requests[1].reject(Object.assign(new Error("gone"), { code: "cursor_expired" }));
   await nextTurn();
   assert.deepEqual(calls.at(-1), ["onEndLost"]);
+  load();
+  context.mock.timers.tick(1_000);
+  requests[2].reject(new ApiError(404, "log_not_found", "gone"));
+  await nextTurn();
+  for (let second = 0; second < 9; second += 1) context.mock.timers.tick(1_000);
+  assert.equal(requests.length, 3);
   window.applyEvents([{ event: "log_gap", id: "", data: '{"reason":"cursor_expired"}' }]);
   for (let second = 0; second < 2; second += 1) context.mock.timers.tick(1_000);
   calls.length = 0;
   load();
   assert.deepEqual(calls, [["onEndLost"]]);
+});
+
+test("page that cannot be read is not requested again until the next jump", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"] });
+  const window = new LogWindow();
+  window.replace({ ...makePage([5, 6], "c4"), after: "c6" });
+  const { pager, requests, calls } = makePager(window);
+  /** @param {number} index @param {ApiError} error */
+  const refuse = async (index, error) => {
+    requests[index].reject(error);
+    await nextTurn();
+    context.mock.timers.tick(60_000);
+    pager.loadOlder();
+  };
+  pager.loadOlder();
+  await refuse(0, new ApiError(503, "log_counting", "Counting."));
+  assert.equal(requests.length, 2);
+  await refuse(1, new ApiError(422, "read_limit", "Too much."));
+  assert.equal(requests.length, 2);
+  assert.deepEqual(calls.at(-1), ["onMessage", "Too much."]);
+  // The other end of the window is not concerned.
+  pager.loadNewer();
+  assert.equal(requests[2].after, "c6");
+  pager.cancel();
+  pager.loadOlder();
+  assert.equal(requests[3].before, "c4");
 });
 
 test("message of a failed request is removed with the next page", async (context) => {
@@ -211,7 +244,7 @@ test("message of a failed request is removed with the next page", async (context
   window.replace({ ...makePage([1, 2], null), after: "c2" });
   const { pager, requests, calls } = makePager(window);
   const failed = pager.loadNewer();
-  requests[0].reject(new Error("away"));
+  requests[0].reject(new ApiError(0, "unreachable", "away"));
   await failed;
   context.mock.timers.tick(2_000);
   const loaded = pager.loadNewer();

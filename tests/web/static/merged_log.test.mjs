@@ -229,7 +229,7 @@ test("older lines of a log without times are not shown in a place of which nothi
 test("older lines that are no longer in the log leave a mark", () => {
   const merging = new Merging();
   merging.open(makePage([null, "02:00"], "c1"), makePage(["01:00"]));
-  merging.log.addOlder(A, "c1", null);
+  merging.log.loseOlder(A, "c1", "");
   merging.log.showOlder();
   assert.equal(merging.shown, "b1 a0 a1 a2");
   assert.equal(merging.window.rows[1].kind, "gap");

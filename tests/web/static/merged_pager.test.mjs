@@ -70,13 +70,20 @@ function openPager({ maxRows = 3000, count = 4000 } = {}) {
   const { jobs, logs } = makeLogs(count);
   const window = new LogWindow({ maxRows });
   const log = new MergedLog(window, jobs);
-  const state = { ends: 0, expired: 0, messages: /** @type {string[]} */ ([]) };
+  const state = {
+    ends: 0,
+    expired: 0,
+    messages: /** @type {string[]} */ ([]),
+    missing: /** @type {unknown[]} */ ([]),
+    requests: 0,
+  };
   /** @type {Map<LogJob, ApiError>} */
   const errors = new Map();
   const pager = new MergedPager({
     jobs,
     log,
     fetchPage: async (job, query) => {
+      state.requests += 1;
       const error = errors.get(job);
       if (error) throw error;
       return readPage(logs[jobs.indexOf(job)], query);
@@ -87,6 +94,7 @@ function openPager({ maxRows = 3000, count = 4000 } = {}) {
     onEndReached: () => (state.ends += 1),
     onExpired: () => (state.expired += 1),
     onMessage: (sentence) => state.messages.push(sentence),
+    onMissing: (missing) => state.missing.push(...missing),
   });
   return { jobs, logs, window, log, pager, state, errors };
 }
@@ -170,6 +178,63 @@ test("job without a log does not keep the others from being shown", async () => 
   assert.ok(log.isAtEnd);
   assert.equal(log.cursorOf(jobs[1]), "");
   assert.ok(window.rows.length > 0);
+});
+
+const READ_LIMIT = new ApiError(422, "read_limit", "Too much.");
+
+test("log of which a place cannot be read is left out, and told", async () => {
+  const { jobs, window, pager, errors, state } = openPager();
+  errors.set(jobs[1], READ_LIMIT);
+  const time = new Date(BEGIN + 300_000).toISOString();
+  assert.ok(await pager.open({ time }));
+  assert.equal(state.requests, jobs.length);
+  assert.deepEqual(state.missing, [{ job: jobs[1], reason: "Too much." }]);
+  const [slow, quick] = checkOrder(window, jobs);
+  assert.deepEqual([slow.length > 0, quick.length], [true, 0]);
+  state.missing.length = 0;
+  // The stream of the log begins at its end, and tells whether there is one.
+  assert.ok(await pager.open(END));
+  assert.deepEqual(state.missing, []);
+});
+
+test("log of which a search found nothing in its time is told", async () => {
+  const { jobs, pager, state } = openPager();
+  const time = new Date(BEGIN + 1e8).toISOString();
+  assert.ok(await pager.open({ time }));
+  assert.deepEqual(state.missing, []);
+  const log = new MergedLog(new LogWindow(), jobs);
+  const slow = new MergedPager({
+    jobs: jobs.slice(0, 1),
+    log,
+    fetchPage: async () => ({ lines: [], before: "9", after: "9", stopped_by: "time" }),
+    now: () => BEGIN,
+    onOlder: () => {},
+    onNewer: () => {},
+    onEndReached: () => {},
+    onExpired: () => {},
+    onMessage: () => {},
+    onMissing: (missing) => state.missing.push(...missing),
+  });
+  await slow.open(START);
+  assert.deepEqual(state.missing, []);
+  await slow.open({ time });
+  assert.equal(state.missing.length, 1);
+});
+
+test("pages of one job that cannot be read are marked, and the others go on", async () => {
+  const { jobs, window, log, pager, errors, state } = openPager({ maxRows: 100_000 });
+  await pager.open({ time: new Date(BEGIN + 2_000_000).toISOString() });
+  errors.set(jobs[2], READ_LIMIT);
+  while (window.before !== null) await pager.loadOlder();
+  assert.equal(window.rows[0].text, "slow 0");
+  while (!log.isAtEnd) await pager.loadNewer();
+  assert.equal(window.rows.at(-1)?.text, "slow 3999");
+  const seen = state.requests;
+  await pager.loadNewer();
+  assert.equal(state.requests, seen);
+  assert.deepEqual(state.messages.filter(Boolean), []);
+  const gap = window.rows.find(({ kind }) => kind === "gap");
+  assert.deepEqual([gap?.job, gap?.data.detail], [jobs[2], "Too much."]);
 });
 
 test("pages that are gone are told apart from a server that does not respond", async () => {
@@ -257,6 +322,7 @@ test("search goes on through pages without a match", async () => {
     onEndReached: () => {},
     onExpired: () => {},
     onMessage: (sentence) => messages.push(sentence),
+    onMissing: () => assert.fail(),
   });
   await pager.open(END);
   assert.equal(window.rows.length, 0);

@@ -104,11 +104,26 @@ export class JobLines {
     this.#noteOldest(page);
   }
 
-  /** Add a marker at the oldest line: those before it are no longer in the log. */
-  loseOlder() {
+  /**
+   * Add a marker at the oldest line: those before it cannot be loaded.
+   *
+   * @param {string} detail reason; "" if they are no longer in the log.
+   */
+  loseOlder(detail) {
     this.addOlder({ lines: [], before: null });
-    const lost = makeMarker("gap", { reason: "rotated_away" });
+    const lost = makeMarker("gap", { reason: detail ? "unread" : "rotated_away", detail });
     this.older.unshift(Object.assign(lost, { job: this.job, at: this.#oldestAt }));
+  }
+
+  /**
+   * Add a marker behind the newest line: those behind it cannot be loaded.
+   *
+   * @param {string} detail reason.
+   */
+  loseNewer(detail) {
+    this.after = null;
+    const lost = makeMarker("gap", { reason: "unread", detail });
+    this.newer.push(Object.assign(lost, { job: this.job, at: this.#newestAt }));
   }
 
   /**

@@ -3,6 +3,8 @@
  * target of a jump. One request is in progress at a time; a jump replaces any other.
  */
 
+import { describeError, isExpired, isTransient } from "./request_errors.js";
+
 /**
  * @typedef {import("./log_rows.js").LogPage} LogPage
  * @typedef {import("./log_window.js").LogWindow} LogWindow
@@ -43,6 +45,8 @@ export class LogPager {
   /** @type {AbortController | null} */
   #abort = null;
   #pausedUntil = 0;
+  /** Cursor of a page that cannot be had, so that it is not requested again until the next jump. */
+  #refused = "";
   /** @type {ReturnType<typeof setTimeout> | null} */
   #writtenTimer = null;
 
@@ -61,7 +65,7 @@ export class LogPager {
   loadOlder() {
     const { before } = this.#window;
     // Without a line, the window has no position yet: its stream will give one.
-    if (!before || this.#isBusy()) return;
+    if (!before || before === this.#refused || this.#isBusy()) return;
     this.#load({ before, limit: PAGE_LINES }, (page) => {
       // Rows were dropped while the request was in progress: the page would leave a hole.
       if (this.#window.before !== before) return;
@@ -77,7 +81,8 @@ export class LogPager {
    */
   loadNewer() {
     const { after, atEnd } = this.#window;
-    if (atEnd || !after || this.#isBusy()) return Promise.resolve(false);
+    const canLoad = !atEnd && after && after !== this.#refused && !this.#isBusy();
+    if (!canLoad) return Promise.resolve(false);
     return this.#load({ after, limit: PAGE_LINES }, (page) => {
       if (this.#window.after !== after || this.#window.atEnd) return;
       this.#on.onMessage("");
@@ -113,7 +118,7 @@ export class LogPager {
     };
     this.#load({ after, limit: PAGE_LINES }, use, (error) => {
       if (isExpired(error)) this.#on.onEndLost();
-      else this.loadWrittenSoon();
+      else if (isTransient(error)) this.loadWrittenSoon();
     });
   }
 
@@ -181,6 +186,7 @@ export class LogPager {
   cancel() {
     this.#abort?.abort();
     this.#abort = null;
+    this.#refused = "";
     if (this.#writtenTimer !== null) clearTimeout(this.#writtenTimer);
     this.#writtenTimer = null;
   }
@@ -222,6 +228,7 @@ export class LogPager {
       if (this.#abort !== abort) return false;
       this.#abort = null;
       this.#pausedUntil = Date.now() + RETRY_DELAY_MS;
+      if (!isTransient(error)) this.#refused = String(query.before ?? query.after ?? "");
       this.#on.onMessage(describeError(error));
       onError(error);
       return false;
@@ -236,20 +243,4 @@ export class LogPager {
  */
 function searchMessage(page) {
   return page && !page.lines.length && page.before !== null ? "Searching older lines …" : "";
-}
-
-/**
- * Return the message of a failed request.
- *
- * @param {any} error an `ApiError`.
- */
-export function describeError(error) {
-  return isExpired(error)
-    ? "The log does not have this line, or no longer has it."
-    : String(error.message);
-}
-
-/** @param {any} error */
-export function isExpired({ code }) {
-  return code === "cursor_expired";
 }

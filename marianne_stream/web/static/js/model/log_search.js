@@ -1,6 +1,6 @@
 /** Search through a whole log, on the server, page by page from its end. */
 
-import { isExpired } from "./log_pager.js";
+import { describeError, isExpired, isTransient } from "./request_errors.js";
 
 /** Number of matches at which a search stops. */
 const MAX_MATCHES = 10_000;
@@ -116,7 +116,12 @@ export class LogSearch {
         this.#onChange();
       }
     } catch (error) {
+      if (this.#abort.signal.aborted) return;
       if (isExpired(error)) this.#restart();
+      else if (!isTransient(error)) {
+        this.error = describeError(error);
+        this.#onChange();
+      }
       // Otherwise the known matches stay. The next step, or the next line, tries again.
     }
   }

@@ -180,14 +180,36 @@ export class MergedLog {
    *
    * @param {LogJob} job
    * @param {string} before cursor for which it was loaded.
-   * @param {LogPage | null} page null if the lines are no longer in the log.
+   * @param {LogPage} page
    */
   addOlder(job, before, page) {
     const lines = this.#get(job);
     // Lines wait again that were shown when the page was requested: it would leave a hole.
-    if (lines.before !== before) return;
-    if (page) lines.addOlder(page);
-    else lines.loseOlder();
+    if (lines.before === before) lines.addOlder(page);
+  }
+
+  /**
+   * Go on without the older lines of a job, which cannot be loaded.
+   *
+   * @param {LogJob} job
+   * @param {string} before cursor for which they were requested.
+   * @param {string} detail reason; "" if they are no longer in the log.
+   */
+  loseOlder(job, before, detail) {
+    const lines = this.#get(job);
+    if (lines.before === before) lines.loseOlder(detail);
+  }
+
+  /**
+   * Go on without the newer lines of a job, which cannot be loaded.
+   *
+   * @param {LogJob} job
+   * @param {string} after cursor for which they were requested.
+   * @param {string} detail reason.
+   */
+  loseNewer(job, after, detail) {
+    const lines = this.#get(job);
+    if (lines.after === after) lines.loseNewer(detail);
   }
 
   /**

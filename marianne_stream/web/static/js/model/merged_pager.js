@@ -5,13 +5,8 @@
  */
 
 import { parseLoggedTime } from "./job_lines.js";
-import {
-  CONTEXT_LINES,
-  describeError,
-  isExpired,
-  PAGE_LINES,
-  RETRY_DELAY_MS,
-} from "./log_pager.js";
+import { CONTEXT_LINES, PAGE_LINES, RETRY_DELAY_MS } from "./log_pager.js";
+import { describeError, isExpired, isTransient, SLOW_SEARCH } from "./request_errors.js";
 
 /** @typedef {import("./log_rows.js").LogJob} LogJob */
 /** @typedef {import("./log_rows.js").LogPage} LogPage */
@@ -29,7 +24,10 @@ import {
  * @property {() => void} onEndReached the window reaches the ends of the logs: streams can continue.
  * @property {() => void} onExpired lines behind the window are gone: the logs have to be opened anew.
  * @property {(sentence: string) => void} onMessage show a message; "" removes it.
+ * @property {(missing: MissingPage[]) => void} onMissing the logs open without those of some jobs.
  */
+
+/** @typedef {{job: LogJob, reason: string}} MissingPage */
 
 /**
  * @typedef {object} LogPlace
@@ -42,6 +40,13 @@ export const START = { time: "", end: -Infinity };
 
 /** End of the logs. */
 export const END = { time: "", end: Infinity };
+
+/**
+ * @typedef {object} FirstPage page of a job with which the view opens.
+ * @property {LogJob} job
+ * @property {LogPage | null} page null after an error.
+ * @property {unknown} [error]
+ */
 
 /** Number of lines of each job with which the view opens. */
 const FIRST_PAGE_LINES = 300;
@@ -58,7 +63,8 @@ export class MergedPager {
   }
 
   /**
-   * Open the logs at a place. Requests are repeated while the server does not respond.
+   * Open the logs at a place. Requests are repeated after errors that pass; after others, the log is
+   * left out.
    *
    * @param {LogPlace} place
    * @returns {Promise<boolean>} false if another request has replaced this one.
@@ -68,23 +74,25 @@ export class MergedPager {
     this.cancel();
     const { signal } = (this.#abort = new AbortController());
     const query = placeQuery(place);
-    while (!signal.aborted) {
-      try {
-        const pages = await Promise.all(jobs.map((job) => this.#fetchFirst(job, query, signal)));
-        if (signal.aborted) break;
+    for (;;) {
+      const results = await Promise.all(jobs.map((job) => this.#fetchFirst(job, query, signal)));
+      if (signal.aborted) return false;
+      const failed = results.find(({ error }) => error && isTransient(error));
+      if (!failed) {
         this.#abort = null;
         const isAtEnd = (/** @type {LogPage} */ page) => isLastPage(page, place);
         const from = place.end ?? parseLoggedTime(place.time, log.localOffset);
+        const pages = results.map(({ page }) => page);
         log.open(pages, { from, isAtEnd, receivedAt: now() });
         onMessage("");
+        // At the end, the streams tell which logs there are.
+        if (place !== END) this.#tellMissing(results, place);
         return true;
-      } catch (error) {
-        if (signal.aborted) break;
-        onMessage(describeError(error));
-        await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY_MS));
       }
+      onMessage(describeError(failed.error));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY_MS));
+      if (signal.aborted) return false;
     }
-    return false;
   }
 
   /** Show older lines, loading them if necessary, until some are shown or there are none. */
@@ -125,21 +133,32 @@ export class MergedPager {
   }
 
   /**
-   * Return the page of a job with which the view opens; null if the job has no log: its stream tells
-   * why.
+   * Request the page of a job with which the view opens.
    *
    * @param {LogJob} job
    * @param {PageQuery} query
    * @param {AbortSignal} signal
+   * @returns {Promise<FirstPage>}
    */
   async #fetchFirst(job, query, signal) {
     try {
-      return await this.#options.fetchPage(job, query, signal);
+      return { job, page: await this.#options.fetchPage(job, query, signal) };
     } catch (error) {
-      const { status } = /** @type {import("../wire/api.js").ApiError} */ (error);
-      if (status >= 400 && status < 500 && status !== 429) return null;
-      throw error;
+      return { job, page: null, error };
     }
+  }
+
+  /**
+   * @param {FirstPage[]} results
+   * @param {LogPlace} place
+   */
+  #tellMissing(results, { time }) {
+    const missing = results.flatMap(({ job, page, error }) => {
+      if (error) return [{ job, reason: describeError(error) }];
+      const isLost = time !== "" && page?.stopped_by === "time" && !page.target;
+      return isLost ? [{ job, reason: SLOW_SEARCH }] : [];
+    });
+    if (missing.length) this.#options.onMissing(missing);
   }
 
   /**
@@ -149,16 +168,16 @@ export class MergedPager {
    */
   async #loadOlderPage(job, before, signal) {
     const { log, fetchPage, onMessage } = this.#options;
-    /** @type {LogPage | null} */
-    let page = null;
     try {
-      page = await fetchPage(job, { before, limit: PAGE_LINES }, signal);
+      const page = await fetchPage(job, { before, limit: PAGE_LINES }, signal);
+      if (signal.aborted) return;
+      log.addOlder(job, before, page);
+      onMessage(!page.lines.length && page.before !== null ? "Searching older lines …" : "");
     } catch (error) {
-      if (!isExpired(error)) throw error;
+      if (signal.aborted || isTransient(error)) throw error;
+      log.loseOlder(job, before, isExpired(error) ? "" : describeError(error));
+      onMessage("");
     }
-    if (signal.aborted) return;
-    log.addOlder(job, before, page);
-    onMessage(page && !page.lines.length && page.before !== null ? "Searching older lines …" : "");
   }
 
   /**
@@ -168,8 +187,13 @@ export class MergedPager {
    */
   async #loadNewerPage(job, after, signal) {
     const { log, fetchPage, now } = this.#options;
-    const page = await fetchPage(job, { after, limit: PAGE_LINES }, signal);
-    if (!signal.aborted) log.addNewer(job, after, page, now());
+    try {
+      const page = await fetchPage(job, { after, limit: PAGE_LINES }, signal);
+      if (!signal.aborted) log.addNewer(job, after, page, now());
+    } catch (error) {
+      if (signal.aborted || isTransient(error) || isExpired(error)) throw error;
+      log.loseNewer(job, after, describeError(error));
+    }
   }
 
   /**

@@ -28,6 +28,8 @@ export class JobsLogStreams {
   #active = new Set();
   /** @type {Map<LogJob, string>} sentence of a job whose log cannot be followed. */
   #problems = new Map();
+  /** @type {Map<LogJob, string>} the same of a job without whose page the logs were opened. */
+  #missing = new Map();
   /** @type {ReturnType<typeof setTimeout> | null} */
   #mergeTimer = null;
 
@@ -46,6 +48,7 @@ export class JobsLogStreams {
   end() {
     for (const stream of this.#streams.values()) stream.end();
     this.#problems.clear();
+    this.#missing.clear();
     this.#options.onProblems("");
   }
 
@@ -53,6 +56,16 @@ export class JobsLogStreams {
   close() {
     clearTimeout(this.#mergeTimer ?? undefined);
     for (const stream of this.#streams.values()) stream.close();
+  }
+
+  /**
+   * Tell that the logs open without those of some jobs.
+   *
+   * @param {import("../model/merged_pager.js").MissingPage[]} missing
+   */
+  showMissing(missing) {
+    this.#missing = new Map(missing.map(({ job, reason }) => [job, problemText(job, reason)]));
+    this.#showProblems();
   }
 
   /** Follow the logs of jobs that run again. */
@@ -103,12 +116,24 @@ export class JobsLogStreams {
    * @param {LogJob} job
    * @param {import("../wire/event_stream.js").StreamState} state
    */
-  #onState(job, { detail, status }) {
-    const isProblem = Boolean(detail) && status !== 401;
-    const sentence = isProblem ? `${plainText(job.id)}: ${plainText(detail ?? "")}` : "";
+  #onState(job, { detail = "", status }) {
+    const sentence = detail && status !== 401 ? problemText(job, detail) : "";
     // A note that the reader has closed does not come back without a change.
     if (sentence === (this.#problems.get(job) ?? "")) return;
     this.#problems.set(job, sentence);
-    this.#options.onProblems([...this.#problems.values()].filter(Boolean).join(" "));
+    this.#showProblems();
   }
+
+  #showProblems() {
+    const sentences = [...this.#missing.values(), ...this.#problems.values()].filter(Boolean);
+    this.#options.onProblems([...new Set(sentences)].join(" "));
+  }
+}
+
+/**
+ * @param {LogJob} job
+ * @param {string} detail
+ */
+function problemText({ id }, detail) {
+  return `${plainText(id)}: ${plainText(detail)}`;
 }

@@ -156,6 +156,7 @@ export class JobsLogView {
       onNewer: (change) => this.#onMerged(change),
       onEndReached: () => this.#streams.follow(),
       onExpired: () => this.#open(this.#currentPlace),
+      onMissing: (missing) => this.#streams.showMissing(missing),
       onMessage: (sentence) => {
         this.#loadMessage = sentence;
         this.#update();

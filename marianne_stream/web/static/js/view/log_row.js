@@ -228,6 +228,7 @@ function markerText({ kind, data }) {
       : "The log was rotated; another file starts here";
   }
   if (kind === "gap") {
+    if (data.reason === "unread") return `Lines are missing here: ${plainText(data.detail)}`;
     const lost = data.lost_bytes ? `, ${formatBytes(data.lost_bytes)} lost` : "";
     return `${GAP_LABELS[data.reason] ?? "Lines are missing here"}${lost}`;
   }

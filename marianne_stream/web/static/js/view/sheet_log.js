@@ -3,8 +3,9 @@
 import { plainText } from "../model/ansi.js";
 import { parseLine } from "../model/log_line.js";
 import { lineTime } from "../model/log_line_time.js";
+import { isTransient } from "../model/request_errors.js";
 import { spanLines } from "../model/sheet_log.js";
-import { ApiError, getJson, isTransient, jobPath, withQuery } from "../wire/api.js";
+import { ApiError, getJson, jobPath, withQuery } from "../wire/api.js";
 import { h, setText } from "./dom.js";
 
 /** @typedef {import("../model/log_rows.js").LogPageLine} LogPageLine */

@@ -2,6 +2,7 @@
 
 import { plainText } from "../model/ansi.js";
 import { isActive, sheetSpan } from "../model/gantt.js";
+import { isTransient } from "../model/request_errors.js";
 import { formatAttempt, listValidations, sheetFacts, sheetOutputs } from "../model/sheet_detail.js";
 import { statusTone } from "../model/status.js";
 import { formatDuration, formatShortDuration } from "../model/time_format.js";
@@ -35,7 +36,7 @@ export class SheetPanel {
   /** State for which the details were requested. */
   #requested = "";
   #failure = "";
-  #failedAt = 0;
+  #retryAt = Infinity;
   #shown = "";
   /** @type {Job | null} */
   #job = null;
@@ -134,8 +135,8 @@ export class SheetPanel {
     setText(this.#duration, format(to - from));
     this.#log.show({ from, to, isActive: isActive(sheet.status) });
     const isVisible = document.visibilityState === "visible";
-    if (this.#failure && isVisible && Date.now() - this.#failedAt >= RETRY_MS) {
-      this.#failedAt = Date.now();
+    if (this.#failure && isVisible && Date.now() >= this.#retryAt) {
+      this.#retryAt = Infinity;
       this.#requestDetail(this.#requested, 0);
     }
   }
@@ -173,7 +174,7 @@ export class SheetPanel {
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
-      this.#failedAt = Date.now();
+      this.#retryAt = isTransient(error) ? Date.now() + RETRY_MS : Infinity;
       this.#failure = `The details cannot be read now. ${error.message}`;
     }
     this.#draw();

@@ -1,5 +1,6 @@
 /** Reader's visit in this browser, and the summary of what happened before it. */
 
+import { isTransient } from "../model/request_errors.js";
 import { continueVisit, summaryUntil } from "../model/visits.js";
 import { ApiError, getJson, withQuery } from "../wire/api.js";
 import { load, save } from "./local_storage.js";
@@ -12,9 +13,6 @@ const KEY = "marianne-stream visit";
 const CHECK_MS = 1_000;
 /** Interval at which the end of the visit is saved, and a summary that failed is requested again. */
 const SAVE_MS = 30_000;
-
-/** HTTP status of a server without history. */
-const NOT_IMPLEMENTED = 501;
 
 export class VisitTracker {
   #clock;
@@ -65,7 +63,7 @@ export class VisitTracker {
       if (this.#requested === since && isChanged) this.summary = summary;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status !== NOT_IMPLEMENTED && this.#requested === since) this.#requested = null;
+      if (isTransient(error) && this.#requested === since) this.#requested = null;
     }
   }
 }

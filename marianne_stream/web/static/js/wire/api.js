@@ -18,15 +18,6 @@ export class ApiError extends Error {
 }
 
 /**
- * Return true if the same request may succeed later.
- *
- * @param {ApiError} error
- */
-export function isTransient({ status }) {
-  return status === 0 || status === 429 || status >= 500;
-}
-
-/**
  * Return a path below a job: `jobPath("a b", "logs")` is `/api/jobs/a%20b/logs`.
  *
  * @param {string} jobId

@@ -1,0 +1,36 @@
+/** Errors of requests: those that pass, and how they are told. */
+
+/** Statuses of an overloaded or restarting server, or of a proxy in front of it; 0 for no response. */
+const TRANSIENT_STATUSES = [0, 429, 502, 503, 504];
+
+/** Reason why a page does not hold the line of a time, if the search was ended by its time limit. */
+export const SLOW_SEARCH = "No line of this time was found in the time that a search has.";
+
+/**
+ * Return true if the same request may succeed later.
+ *
+ * @param {any} error an `ApiError`.
+ */
+export function isTransient({ status }) {
+  return TRANSIENT_STATUSES.includes(status);
+}
+
+/**
+ * Return true if the log no longer has the line of a cursor.
+ *
+ * @param {any} error an `ApiError`.
+ */
+export function isExpired({ code }) {
+  return code === "cursor_expired";
+}
+
+/**
+ * Return the message of a failed request.
+ *
+ * @param {any} error an `ApiError`.
+ */
+export function describeError(error) {
+  return isExpired(error)
+    ? "The log does not have this line, or no longer has it."
+    : String(error.message);
+}
