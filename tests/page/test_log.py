@@ -312,6 +312,17 @@ async def test_lines_appear_after_a_missing_log(user: BrowserUser, log_path: Pat
     await expect(page.locator(".log-status")).to_have_text("Following")
 
 
+async def test_unfinished_first_line_takes_the_place_of_a_missing_log(
+    user: BrowserUser, log_path: Path
+) -> None:
+    page = await user.open_page("/jobs/lantern")
+    await expect(page.locator(".row.marker.missing")).to_be_visible()
+    log_path.write_text("starting", encoding="utf-8")
+    await expect(page.locator(".partial .text")).to_have_text("starting")
+    await expect(page.locator(".row.marker.missing")).to_have_count(0)
+    await expect(page.locator(".log-status")).to_have_text("Following")
+
+
 async def test_partial_line_is_shown_and_replaced_by_the_whole_line(
     user: BrowserUser, log_path: Path
 ) -> None:

@@ -119,6 +119,15 @@ test("first line of a log removes the marker that there is none", () => {
   assert.equal(window.before, "c0");
 });
 
+test("first line of a log that is still written takes the place of the missing log", () => {
+  const window = new LogWindow();
+  window.applyEvents([{ event: "log_missing", id: "", data: '{"detail":"none"}' }]);
+  assert.deepEqual(rowKinds(window), ["missing"]);
+  assert.ok(window.applyEvents([partialEvent("unfin")]).cleared);
+  assert.deepEqual([rowKinds(window), window.partial?.text], [[], "unfin"]);
+  assert.ok(!window.isMissing);
+});
+
 test("log window keeps a partial line until a whole line replaces it", () => {
   const window = new LogWindow();
   assert.deepEqual(window.applyEvents([logEvent(1), partialEvent("unfin")]).received, 1);

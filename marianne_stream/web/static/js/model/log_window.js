@@ -146,7 +146,7 @@ export class LogWindow {
   applyEvents(events, { keepRows = false } = {}) {
     const change = { added: 0, dropped: 0, received: 0, cleared: false };
     for (const event of events) {
-      if (event.event === "log_partial") this.partial = parsePartial(event);
+      if (event.event === "log_partial") change.cleared ||= this.#takePartial(event);
       const row = makeEventRow(event);
       if (!row || (row.kind === "missing" && this.isMissing)) continue;
       this.partial = null;
@@ -164,6 +164,17 @@ export class LogWindow {
     }
     if (!keepRows) change.dropped = this.#trimStart().length;
     return change;
+  }
+
+  /**
+   * @param {ServerSentEvent} event
+   * @returns {boolean} true if the rows were removed: they said that there is no log.
+   */
+  #takePartial(event) {
+    const endsMissing = this.rows.length === 1 && this.isMissing;
+    if (endsMissing) this.clear();
+    this.partial = parsePartial(event);
+    return endsMissing;
   }
 
   /**
