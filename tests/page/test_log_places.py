@@ -1,5 +1,6 @@
 """Log view: jumps to a time, links to lines, filters, and what is said if there is no line."""
 
+import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -104,7 +105,12 @@ async def test_jump_to_time_with_a_level_goes_to_the_next_line_of_that_level(
     await wait_for_numbers(page, range(1000, 9001, 1000))
     await go_to_time(page, "2026-11-24T03:20:30")
     await expect(page.locator(".row.current .number")).to_have_text("2000")
-    await expect(page.locator(".log-note")).to_be_hidden()
+    note = page.locator(".log-note")
+    await expect(note).to_be_hidden()
+    append_text(log_path, "2026-11-24T09:00:00 [info] the last\n")
+    await go_to_time(page, "2026-11-24T06:00:00")
+    # The log has such a line.
+    await expect(note).to_contain_text("No line that is shown gives this time or a later one.")
 
 
 async def test_link_to_a_line_that_a_level_hides_shows_all_lines(
@@ -123,6 +129,26 @@ async def test_link_to_a_line_that_a_level_hides_shows_all_lines(
     await expect(page.get_by_role("button", name="Only matches")).to_have_attribute(
         "aria-pressed", "false"
     )
+    await expect(page).to_have_url(re.compile("#L6-L9$"))
+    await expect(log_row(page, 10)).to_be_visible()
+
+
+async def test_link_to_a_line_that_is_shown_brings_back_those_that_a_level_hides(
+    user: BrowserUser, log_path: Path
+) -> None:
+    write_timed_log(log_path, 3000)
+    page = await user.open_page("/jobs/lantern")
+    await page.get_by_label("Level").select_option("error")
+    await wait_for_numbers(page, [1000, 2000, 3000])
+    await log_row(page, 2000).locator(".number").click()
+    link = urlsplit(page.url).fragment
+    await page.get_by_role("heading", name="Log").click()
+    await page.evaluate("history.replaceState(null, '', location.pathname)")
+    await page.evaluate("link => { location.hash = link }", link)
+    await expect(page.get_by_label("Level")).to_have_value("")
+    await expect(page.locator(".row.selected .number")).to_have_text(["2000"])
+    await expect(log_row(page, 2001)).to_be_visible()
+    assert urlsplit(page.url).fragment == link
 
 
 async def test_jump_to_time_in_a_log_without_times_says_so(

@@ -14,7 +14,7 @@ import { JobsLogHead, showJobColumn } from "./jobs_log_head.js";
 import { JobsLogStreams } from "./jobs_log_streams.js";
 import { LogControls } from "./log_controls.js";
 import { LogJumpBar } from "./log_jump_bar.js";
-import { LogNotes } from "./log_notes.js";
+import { LogNotes, noLaterLineText } from "./log_notes.js";
 import { countLines, LogSelector } from "./log_selector.js";
 import { makeLogShortcuts } from "./log_shortcuts.js";
 import { NewLinesButton } from "./new_lines_button.js";
@@ -296,7 +296,8 @@ export class JobsLogView {
     if (index >= 0) this.#rows.scrollToRow(firstSerial + index);
     else {
       this.#rows.setFollowing(true);
-      this.#notes.showNote("No line is of this time or later: this is the end.");
+      const { level, text } = this.#address;
+      this.#notes.showNote(noLaterLineText(Boolean(level || text)));
     }
   }
 

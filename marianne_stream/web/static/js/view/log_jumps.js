@@ -4,6 +4,8 @@
  */
 
 import { isSameLine, makeLineFragment, parseLineFragment } from "../model/line_links.js";
+import { SLOW_SEARCH } from "../model/request_errors.js";
+import { noLaterLineText } from "./log_notes.js";
 
 /** @typedef {import("../model/line_links.js").LineRange} LineRange */
 
@@ -17,6 +19,7 @@ const MAX_RANGE_PAGES = 10;
  * @property {import("../model/log_pager.js").LogPager} pager
  * @property {import("./virtual_log.js").VirtualLog} rows
  * @property {() => void} onJump other rows are shown.
+ * @property {() => boolean} isCut returns true if only lines of a level or a filter are shown.
  * @property {() => void} onNothing there is nothing to jump to: the log is to be opened anew.
  * @property {import("./log_notes.js").LogNotes} notes
  */
@@ -65,12 +68,12 @@ export class LogJumps {
    * @param {string} time the server's parameter `time`.
    */
   async toTime(time) {
-    const { pager, notes, onNothing } = this.#options;
+    const { pager, notes, isCut, onNothing } = this.#options;
     const page = await pager.jumpToPlace({ time });
     if (page?.target) await this.toLine(page.target);
     else if (page) {
       onNothing();
-      notes.showNote(noTimeSentence(page));
+      notes.showNote(noTimeSentence(page, isCut()));
     }
   }
 
@@ -141,10 +144,10 @@ export class LogJumps {
  * Return a sentence on a page that holds no line of a time.
  *
  * @param {import("../model/log_rows.js").LogPage} page
+ * @param {boolean} isCut
  */
-function noTimeSentence({ lines, stopped_by: stoppedBy }) {
-  if (stoppedBy === "time") return "No line of this time was found in the time that a search has.";
-  return lines.some(({ logged_at: time }) => time)
-    ? "The log has no line of this time or later: this is its end."
-    : "The lines of this log give no times.";
+function noTimeSentence({ lines, stopped_by: stoppedBy }, isCut) {
+  if (stoppedBy === "time") return SLOW_SEARCH;
+  const hasTimes = lines.some(({ logged_at: time }) => time);
+  return isCut || hasTimes ? noLaterLineText(isCut) : "The lines of this log give no times.";
 }

@@ -2,6 +2,7 @@
 
 import { plainText } from "../model/ansi.js";
 import { h, setText } from "./dom.js";
+import { countLines } from "./log_selector.js";
 
 export class LogNotes {
   #noteText = h("span");
@@ -27,12 +28,45 @@ export class LogNotes {
 }
 
 /**
- * Return a sentence on a log of which no line is shown.
+ * Return a note on a jump to a time that no line reaches.
  *
- * @param {object | null} filter
- * @param {string} level "" for all.
+ * @param {boolean} isCut only lines of a level or a filter are shown.
  */
-export function emptyLogText(filter, level) {
+export function noLaterLineText(isCut) {
+  return isCut
+    ? "No line that is shown gives this time or a later one."
+    : "There is no line of this time or later: this is the end.";
+}
+
+/**
+ * Return the state of a log view in words.
+ *
+ * @param {import("../model/log_window.js").LogWindow} window
+ * @param {object} state
+ * @param {string} state.phase of the stream.
+ * @param {object | null} state.filter
+ * @param {string} state.level "" for all.
+ * @param {boolean} state.isFollowing
+ * @param {number} state.selected number of lines.
+ */
+export function logStatusText(window, { phase, filter, level, isFollowing, selected }) {
+  const { rows, partial, before, isMissing } = window;
+  if (!rows.length && !partial) {
+    const isKnown = !before && ["live", "ended"].includes(phase);
+    return isKnown ? emptyLogText(filter, level) : "";
+  }
+  if (isMissing && !partial) return "No log";
+  if (selected) return `${countLines(selected)} selected`;
+  if (phase === "ended") return "End of log";
+  if (filter && isFollowing) return "Following matches";
+  return isFollowing ? "Following" : "Paused";
+}
+
+/**
+ * @param {object | null} filter
+ * @param {string} level
+ */
+function emptyLogText(filter, level) {
   if (filter) return "No line of this log matches";
   return level ? "No line has this level" : "No lines yet";
 }

@@ -8,9 +8,9 @@ import { h, setAttribute } from "./dom.js";
 import { LogControls } from "./log_controls.js";
 import { LogJumpBar } from "./log_jump_bar.js";
 import { LogJumps } from "./log_jumps.js";
-import { emptyLogText, LogNotes } from "./log_notes.js";
+import { LogNotes, logStatusText } from "./log_notes.js";
 import { LogSearchBar } from "./log_search_bar.js";
-import { countLines, LogSelector } from "./log_selector.js";
+import { LogSelector } from "./log_selector.js";
 import { makeLogShortcuts } from "./log_shortcuts.js";
 import { LogStream } from "./log_stream.js";
 import { NewLinesButton } from "./new_lines_button.js";
@@ -75,6 +75,7 @@ export class LogView {
     this.#jumps = new LogJumps({
       ...parts,
       onJump: () => this.#update(),
+      isCut: () => Boolean(this.#controls.level || this.#filter),
       onNothing: () => this.#restart(),
     });
     this.#selector = this.#makeSelector(parts);
@@ -120,9 +121,12 @@ export class LogView {
     if (!range) return false;
     const isCut = Boolean(this.#controls.level || this.#filter);
     if (isCut) {
+      const { hash } = location;
       this.#controls.levelSelect.value = "";
       this.#search.reset();
       this.#stream.end();
+      this.#restart();
+      history.replaceState(null, "", hash);
     }
     this.#rows.setFollowing(false);
     this.#stream.followFromEnd();
@@ -130,11 +134,7 @@ export class LogView {
     return true;
   }
 
-  /**
-   * Go to the first line of a time or later.
-   *
-   * @param {string} time ISO 8601.
-   */
+  /** @param {string} time of the first line to go to, or a later one; ISO 8601. */
   goToTime(time) {
     this.#jumps.toTime(time);
     this.#rows.element.focus();
@@ -386,15 +386,12 @@ export class LogView {
   }
 
   #statusText() {
-    if (!this.#window.rows.length && !this.#window.partial) {
-      const isKnown = !this.#window.before && ["live", "ended"].includes(this.#phase);
-      return isKnown ? emptyLogText(this.#filter, this.#controls.level) : "";
-    }
-    if (this.#window.isMissing) return "No log";
-    const count = this.#selection.lines.length;
-    if (count) return `${countLines(count)} selected`;
-    if (this.#phase === "ended") return "End of log";
-    if (this.#filter && this.#rows.isFollowing) return "Following matches";
-    return this.#rows.isFollowing ? "Following" : "Paused";
+    return logStatusText(this.#window, {
+      phase: this.#phase,
+      filter: this.#filter,
+      level: this.#controls.level,
+      isFollowing: this.#rows.isFollowing,
+      selected: this.#selection.lines.length,
+    });
   }
 }
