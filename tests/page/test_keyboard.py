@@ -291,6 +291,7 @@ async def operate_log(page: Page) -> None:
     await press(page, "Escape")
     await expect(page.locator(".log-rows")).to_be_focused()
     await press(page, "g")
+    await expect(page.get_by_label("Line 2", exact=True)).to_be_in_viewport()
     line = page.locator(".row.current", has=page.get_by_label("Line 2", exact=True))
     await press_until(page, "k", line)
     await expect(page.locator("#announcer")).to_contain_text("Line 2, error: failed")
