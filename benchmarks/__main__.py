@@ -186,11 +186,11 @@ CASES: tuple[BenchmarkCase, ...] = (
 # Run only when named.
 NAMED_CASES: tuple[BenchmarkCase, ...] = (
     *(relay, relay_lines, relay_many, redis_reads),
-    *(edge_sources, workers, nginx_cost, estimate, recorder, combined),
+    *(edge_sources, workers, nginx_cost, estimate, recorder),
 )
 
 # Run only when named: they take long and end with pass or fail.
-TRIALS: tuple[TrialCase, ...] = (torture, soak, restart, page)
+TRIALS: tuple[TrialCase, ...] = (torture, soak, restart, page, combined)
 
 
 async def main() -> int:
@@ -203,6 +203,7 @@ async def main() -> int:
     parser.add_argument("--lines", type=int, default=1_000_000, help="of torture")
     parser.add_argument("--minutes", type=float, default=10.0, help="of soak")
     parser.add_argument("--seed", type=int, default=7, help="of torture and soak")
+    parser.add_argument("--viewers", type=int, default=10_000, help="of combined")
     options = parser.parse_args()
     unknown = set(options.names) - set(map(case_name, ALL_CASES))
     if unknown:

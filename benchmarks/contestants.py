@@ -155,13 +155,8 @@ async def run_load(
     viewer_count: int,
     events_per_s: int,
     duration_s: float,
-    *,
-    quiet_s: float = 0.7,
 ) -> dict[str, float]:
-    """Run a load of viewers and events; return deliveries, latencies and cost.
-
-    It ends once nothing has arrived for `quiet_s`.
-    """
+    """Run a load of viewers and events; return deliveries, latencies and cost."""
     before_kib = contestant.process.memory_kib()
     async with run_reader(contestant.address, contestant.path, viewer_count, timeout_s=60) as seen:
         await asyncio.sleep(1.0)
@@ -172,7 +167,7 @@ async def run_load(
         for number in range(1, count + 1):
             await contestant.publish(f"<{number}@{time.monotonic():.6f}>{PADDING}")
             await asyncio.sleep(max(0.0, began + number / events_per_s - time.monotonic()))
-        report = await wait_all_read(seen, quiet_s)
+        report = await wait_all_read(seen)
         cpu_s = contestant.process.cpu_s() - cpu_s
         return {
             "deliveries_s": report["events"] / report["seconds"],

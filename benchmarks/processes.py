@@ -11,6 +11,9 @@ from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
+# Time without data after which a reader has read everything.
+QUIET_S = 0.7
+
 
 class MeasuredProcess:
     """A process that prints a line when it is ready.
@@ -122,10 +125,10 @@ def run_reader(
     )
 
 
-async def wait_all_read(reader: MeasuredProcess, quiet_s: float = 0.7) -> dict[str, float]:
+async def wait_all_read(reader: MeasuredProcess) -> dict[str, float]:
     """Wait until nothing more arrives; return the reader's report."""
     while True:
         found = await reader.request("idle")
-        if found["quiet_s"] >= quiet_s:
+        if found["quiet_s"] >= QUIET_S:
             return await reader.request("report")
         await asyncio.sleep(0.1)
