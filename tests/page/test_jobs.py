@@ -172,21 +172,37 @@ async def test_failed_job_needs_the_reader_at_once_and_the_row_under_the_pointer
     await expect(names).to_have_text(["d", second, third])
 
 
-async def test_row_under_the_pointer_stays_where_it_is_in_a_long_list(
+async def test_row_under_a_moving_pointer_stays_where_it_is_in_a_long_list(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     for number in range(20):
         conductor.launch(f"job-{number}", 2)
     page = await user.open_page()
     await expect(page.locator("[data-section=running] h2")).to_have_text("Running 20")
-    first, *_, pointed = (await job_names(page))[:6]
+    names = await job_names(page)
+    pointed, *_, third, second, first = names[7:]
     row = page.locator(".job", has=page.get_by_text(pointed, exact=True))
+    failed = page.locator("[data-section=attention] .name")
+
+    async def fail(job_id: str, count: int) -> None:
+        conductor.fail_sheet(job_id, 1)
+        conductor.finish(job_id, "failed")
+        await expect(failed).to_have_count(count)
+
+    # At the top, failures come into sight.
+    await row.hover()
+    await fail(first, 1)
+    assert await page.evaluate("scrollY") == 0
+    # The browser keeps no row where it is by itself.
+    await page.evaluate("document.documentElement.style.overflowAnchor = 'none'; scrollTo(0, 100)")
     await row.hover()
     before = await row.bounding_box()
-    conductor.fail_sheet(first, 1)
-    conductor.finish(first, "failed")
-    await expect(page.locator("[data-section=attention] .name")).to_have_text(first)
+    await fail(second, 2)
     assert await row.bounding_box() == before
+    # A mouse at rest tells no click.
+    await page.evaluate("const now = Date.now(); Date.now = () => now + 10_000")
+    await fail(third, 3)
+    assert await row.bounding_box() != before
 
 
 async def test_job_keeps_the_focus_when_it_changes_its_section(

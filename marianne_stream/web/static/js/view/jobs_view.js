@@ -22,6 +22,8 @@ const REORDER_MS = 2_000;
 /** Time after a step by keyboard for which the order is kept. */
 const STEP_REORDER_MS = 5_000;
 const TICK_MS = 1_000;
+/** Time after a move of the mouse in which a click may follow. */
+const POINTING_MS = 3_000;
 /** Delay after which changes of the roster are shown together. */
 const UPDATE_DELAY_MS = 100;
 
@@ -50,6 +52,7 @@ export class JobsView {
   #keptUntil = 0;
   /** False for a tap, which sets `:hover` as well: it stays. */
   #isMouse = false;
+  #mouseMovedAt = 0;
   #selectedJob = "";
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
@@ -82,6 +85,9 @@ export class JobsView {
     this.#list = h("div.job-sections", {}, elements);
     this.#list.addEventListener("pointerover", ({ pointerType }) => {
       this.#isMouse = pointerType === "mouse";
+    });
+    this.#list.addEventListener("pointermove", () => {
+      this.#mouseMovedAt = Date.now();
     });
     this.element = this.#makeElement();
     this.shortcuts = [
@@ -214,7 +220,7 @@ export class JobsView {
       section.setJobs(this.#shown[key], (job) => this.#layout.heightOf(job));
     }
     this.#draw();
-    if (reorder || !pointed?.isConnected) return;
+    if (reorder || !pointed?.isConnected || !this.#mayBeClicked()) return;
     // Rows that come above it do not move it, as far as the page can scroll.
     scrollBy({ top: pointed.getBoundingClientRect().top - pointedTop, behavior: "instant" });
   }
@@ -236,6 +242,14 @@ export class JobsView {
   #pointedJob() {
     if (!this.#isMouse) return undefined;
     return [...this.#rows()].find(({ element }) => element.matches(":hover"))?.jobId;
+  }
+
+  /**
+   * Return true if a click on the row under the pointer is likely. At the top of the list, and of a
+   * mouse at rest, the reader may be away: new failures come into sight.
+   */
+  #mayBeClicked() {
+    return scrollY > 0 && Date.now() - this.#mouseMovedAt < POINTING_MS;
   }
 
   /** Return the id of the job whose row has the focus; "" if none has. */
