@@ -48,6 +48,27 @@ def test_page_comment_begins_with_a_verb_or_noun() -> None:
         assert opener.findall(path.read_text(encoding="utf-8")) == [], path
 
 
+# A comment, or a text that may be shown.
+JAVASCRIPT_PART = re.compile(
+    r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\\n])*`""", re.DOTALL
+)
+
+SERVERS_OWN_WORDS = re.compile(
+    r"\b(?:backend|checkpoint|cursor|edge|feed|hub|origin|partial|registry|relay|roster|snapshot|"
+    r"watcher)s?\b",
+    re.IGNORECASE,
+)
+
+
+def test_page_says_no_words_of_the_servers_own() -> None:
+    for path in PACKAGE.rglob("*.js"):
+        parts = JAVASCRIPT_PART.findall(path.read_text(encoding="utf-8"))
+        # What is inserted into a text is code. Texts of one word are names.
+        texts = [re.sub(r"\$\{[^}]*\}", "", part) for part in parts if part[0] in '"`']
+        shown = [text for text in texts if " " in text.strip('"` ')]
+        assert [text for text in shown if SERVERS_OWN_WORDS.search(text)] == [], path
+
+
 def test_type_name_is_defined_once() -> None:
     counts = Counter(name for tree in TREES.values() for name in type_names(tree))
     assert [name for name, count in counts.items() if count > 1] == []
