@@ -14,27 +14,34 @@ from marianne_stream.cli.commands import (
     format_program_help,
     make_parser,
 )
+from marianne_stream.client.runner import EXIT_SIGINT, EXIT_SIGPIPE, detach_stdout
 from marianne_stream.errors import MarianneStreamError, SettingsError
-
-# 128 + the number of the signal, as shells report it.
-EXIT_SIGINT = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, `serve` by default, and return the exit code.
 
     Arguments are by default those of this process. The exit code is 0, 1 for a failure, 2 for
-    invalid arguments or settings, 130 after Ctrl-C, or a code of the command.
+    invalid arguments or settings, 130 after Ctrl-C, 141 if the reader of the output is gone, or a
+    code of the command.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if "_ARGCOMPLETE" in os.environ:
-            # A shell asks for completions.
-            return COMPLETE_COMMAND.load().run(Namespace())
-        return run_command(arguments)
+        try:
+            if "_ARGCOMPLETE" in os.environ:
+                # A shell asks for completions.
+                return COMPLETE_COMMAND.load().run(Namespace())
+            return run_command(arguments)
+        finally:
+            # A closed pipe that is noticed later, at the exit of Python, is a message of Python's.
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except MarianneStreamError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        detach_stdout()
+        return EXIT_SIGPIPE
     except KeyboardInterrupt:
         return EXIT_SIGINT
 

@@ -24,9 +24,8 @@ LOOP_STALL_TIMEOUT_S = 1.0
 def run(main: Coroutine[Any, Any, int]) -> int:
     """Run a coroutine in a new event loop, and return its exit code, or that of the signal.
 
-    Standard output must not be used afterwards.
-
     Raises:
+        BrokenPipeError: the reader of the output is gone.
         CliError: the output cannot be written, as on a full disk.
         MarianneStreamError: raised by the coroutine.
     """
@@ -38,8 +37,7 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     except KeyboardInterrupt:
         return EXIT_SIGINT
     except BrokenPipeError:
-        detach_stdout()
-        return EXIT_SIGPIPE
+        raise
     except OSError as error:
         # Network errors were converted by the client: this one is of the output.
         detach_stdout()
