@@ -68,8 +68,11 @@ class SheetErrorBody(msgspec.Struct, frozen=True):
 
 
 class SheetTimesBody(msgspec.Struct, frozen=True):
-    """Times of one sheet."""
+    """Status and times of one sheet."""
 
+    status: str = ""
+    attempt: int | None = None
+    failed_attempts: int | None = None
     started_at: str | None = None
     completed_at: str | None = None
     observed: bool = False

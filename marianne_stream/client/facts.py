@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from rich.text import Text
 
-from marianne_stream.client.api_models import WaitingBody
+from marianne_stream.client.api_models import SheetTimesBody, WaitingBody
 from marianne_stream.client.output import Output, pad
 from marianne_stream.client.sanitize import strip_to_lines, strip_to_one_line
 from marianne_stream.client.times import format_duration, format_near_time, parse_iso_time
@@ -18,6 +18,9 @@ MIN_NAME_COLUMNS = 14
 
 # Statuses of jobs and sheets that have ended.
 ENDED_STATUSES = frozenset({"completed", "failed", "cancelled", "stopped", "skipped"})
+
+# Statuses of sheets that need not have begun.
+UNSTARTED_STATUSES = frozenset({"pending", "ready", "skipped", "cancelled"})
 
 # Numbers of stalled sheets that a sentence names.
 MAX_STALLED = 8
@@ -51,6 +54,12 @@ def plain_lines(text: str | None, style: str = "") -> Text:
 def format_moment(text: str | None) -> str:
     """Format a time of the server with its date in local time; "" if it is unknown."""
     return format_near_time(parse_iso_time(text), None)
+
+
+def has_begun(sheet: SheetTimesBody) -> bool:
+    """Return whether a sheet has begun, also if its start is unknown."""
+    signs = (sheet.started_at, sheet.attempt, sheet.failed_attempts)
+    return any(signs) or sheet.status not in UNSTARTED_STATUSES
 
 
 def find_end_s(status: str, ended_s: float | None, now_s: float | None) -> float | None:

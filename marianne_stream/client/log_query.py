@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import SheetTimesBody
+from marianne_stream.client.facts import has_begun
 from marianne_stream.client.log_since import SincePosition, find_since
 from marianne_stream.client.sse_client import SSEClient, StreamEvent
 from marianne_stream.client.times import parse_iso_time
-from marianne_stream.errors import CliLogNotFoundError
+from marianne_stream.errors import CliError, CliLogNotFoundError
 from marianne_stream.wire.cursors import LogCursor
 
 # Events with a line, complete or not.
@@ -119,6 +120,7 @@ async def resolve_sheet(client: ApiClient, query: LogQuery) -> LogQuery | None:
 
     Raises:
         CliJobNotFoundError: the job or the sheet does not exist.
+        CliError: the start of the sheet is unknown.
         MarianneStreamError: the server cannot be reached, or its response is an error.
     """
     if query.sheet is None:
@@ -127,6 +129,10 @@ async def resolve_sheet(client: ApiClient, query: LogQuery) -> LogQuery | None:
         job_path(query.job_id, f"/sheets/{query.sheet}"), {}, SheetTimesBody
     )
     started_s, ended_s = parse_iso_time(sheet.started_at), parse_iso_time(sheet.completed_at)
+    if started_s is None and has_begun(sheet):
+        raise CliError(
+            f"the start of sheet {query.sheet} is unknown, so its lines cannot be told from others"
+        )
     if started_s is None:
         client.reporter.report(f"{query.job_id}: sheet {query.sheet} has not started")
         return None
