@@ -8,10 +8,13 @@ from rich.text import Text
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.api_models import SheetTimesBody
 from marianne_stream.client.facts import (
+    ENDED_STATUSES,
     format_amounts,
     format_moment,
     format_span,
+    has_begun,
     plain,
     print_facts,
 )
@@ -57,6 +60,7 @@ OUTPUT_FIELDS = frozenset({"stdout_tail", "stderr_tail", "output_truncated"})
 TEXTS = {"error_message": "error", "stdout_tail": "output", "stderr_tail": "error output"}
 HIDDEN_FIELDS = {*TEXTS, *ATTEMPT_FIELDS, *AMOUNT_FIELDS, *OUTPUT_FIELDS}
 
+OPEN_OUTPUT_TEXT = "The conductor tells the output once the sheet has ended."
 NO_OUTPUT_TEXT = "This conductor keeps no output of this sheet."
 OMITTED_OUTPUT_TEXT = "The output is too long to be shown here."
 CUT_OUTPUT_TEXT = "The conductor has kept only the end of the output."
@@ -170,4 +174,6 @@ def describe_output(sheet: Mapping[str, Any]) -> str:
         return OMITTED_OUTPUT_TEXT
     if sheet.get("stdout_tail") or sheet.get("stderr_tail"):
         return CUT_OUTPUT_TEXT if sheet.get("output_truncated") else ""
-    return NO_OUTPUT_TEXT if sheet.get("started_at") or sheet.get("attempt") else ""
+    if not has_begun(msgspec.convert(sheet, SheetTimesBody)):
+        return ""
+    return NO_OUTPUT_TEXT if sheet.get("status") in ENDED_STATUSES else OPEN_OUTPUT_TEXT

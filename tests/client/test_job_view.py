@@ -227,6 +227,27 @@ async def test_progress_bar_in_the_output_of_a_sheet_is_its_last_state() -> None
     assert [text.splitlines() for text in texts] == [["error", "2"], ["output", "100%", "done"]]
 
 
+@pytest.mark.parametrize(
+    ("sheet", "sentence"),
+    [
+        ({"status": "dispatched", "attempt": 1}, "The conductor tells the output once the sheet"),
+        ({"status": "in_progress", "started_at": START}, "The conductor tells the output once"),
+        ({"status": "fermata"}, "The conductor tells the output once the sheet has ended."),
+        ({"status": "pending", "failed_attempts": 1}, "The conductor tells the output once the"),
+        ({"status": "failed", "attempt": 1}, "This conductor keeps no output of this sheet."),
+        ({"status": "stopped"}, "This conductor keeps no output of this sheet."),
+        ({"status": "pending"}, ""),
+        ({"status": "skipped"}, ""),
+    ],
+)
+async def test_missing_output_has_a_reason(sheet: dict[str, Any], sentence: str) -> None:
+    live = {"ready": True, "source": "conductor", "live": True, "reasons": []}
+    shown, _ = await show({"number": 1, **sheet}, live, sheet=1)
+    _, *texts = shown.split("\n\n")
+    assert len(texts) == bool(sentence)
+    assert "".join(texts).startswith(sentence)
+
+
 async def test_empty_fields_and_field_names_of_the_api_are_not_shown() -> None:
     sheet = {
         "number": 1,
