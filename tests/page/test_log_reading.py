@@ -161,6 +161,47 @@ async def test_hostile_lines_leave_the_page_in_use(user: BrowserUser, log_path: 
     await expect(log_row(page, 6).locator(".fields")).to_contain_text("1.0")
 
 
+async def test_line_with_thousands_of_fields_is_drawn_as_far_as_it_is_shown(
+    user: BrowserUser, log_path: Path
+) -> None:
+    line = json.dumps({f"a{number}": number for number in range(4_000)})
+    log_path.write_text(f"first\n{line}\n")
+    page = await user.open_page("/jobs/lantern")
+    row = log_row(page, 2)
+    text = row.locator(".text")
+    for _layout in ("wrapped", "not wrapped"):
+        await expect(text).to_contain_text("a99=99")
+        assert len(await text.text_content() or "") < 4_200
+        assert await row.locator("*").count() < 250
+        await row.get_by_role("button", name="Show all of this line").click()
+        await expect(text).to_contain_text("a3999=3999")
+        assert await row.locator("*").count() < 350
+        await row.get_by_role("button", name="Show less").click()
+        await page.get_by_role("button", name="Wrap").click()
+
+
+async def test_rows_in_which_each_letter_matches_are_drawn_in_several_frames(
+    user: BrowserUser, log_path: Path
+) -> None:
+    log_path.write_text(f"{'x' * 300}\n" * 40)
+    page = await user.open_page("/jobs/lantern")
+    await page.get_by_role("button", name="Wrap").click()
+    await page.evaluate(
+        """() => {
+          window.most = 0;
+          new MutationObserver((records) => {
+            const added = records.flatMap(({ addedNodes }) => [...addedNodes]);
+            const marks = added.map((node) => node.querySelectorAll?.("mark").length ?? 0);
+            window.most = Math.max(window.most, marks.reduce((sum, count) => sum + count, 0));
+          }).observe(document.querySelector(".log-rows"), { childList: true, subtree: true });
+        }"""
+    )
+    await search_for(page, "x")
+    await expect(log_row(page, 40).locator("mark")).to_have_count(200)
+    await expect(log_row(page, 20).locator("mark")).to_have_count(200)
+    assert await page.evaluate("window.most") < 2_000
+
+
 async def test_urls_are_links_that_tell_nothing_of_the_page(
     user: BrowserUser, log_path: Path
 ) -> None:

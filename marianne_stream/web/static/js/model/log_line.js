@@ -24,10 +24,10 @@ const TIME_FIELDS = ["timestamp", "time", "ts", "@timestamp", "asctime"];
 const LEVEL_FIELDS = ["level", "levelname", "lvl", "severity", "levelno"];
 
 /** Number of characters of a line that are shown unless the reader opens it. */
-export const MAX_SHOWN_CHARS = 8_000;
+export const MAX_SHOWN_CHARS = 4_000;
 
 /** Number of characters of a formatted JSON value. */
-const MAX_JSON_CHARS = 30_000;
+const MAX_JSON_CHARS = 16_000;
 
 /** Signs of a number that JavaScript might write in another way, such as 1.0, 1e5 or -0. */
 const UNUSUAL_NUMBER = /\d{16}|[\d.]{17}|\.\d*0(?!\d)|\.0{6}|\d[eE]|-0(?![.\d])/;
@@ -83,12 +83,14 @@ function parseFields(json, { level, loggedAt }, maxChars) {
   /** @type {[string, string][]} */
   const fields = [];
   let rest = maxChars - message.length;
-  for (const [name, value] of Object.entries(mergeExtra(json))) {
+  const merged = mergeExtra(json);
+  for (const name of Object.keys(merged)) {
     if (shown.has(name)) continue;
     if (rest <= 0) break;
-    const field = formatField(name, value, rest);
+    const field = formatField(name, merged[name], rest);
     fields.push(field);
-    rest -= name.length + field[1].length;
+    // With the blank before it and the sign between name and value.
+    rest -= name.length + field[1].length + 2;
   }
   const runs = message ? parseRuns(message.slice(0, maxChars)) : [];
   return { json, runs, fields, isCut: rest <= 0 };
@@ -113,10 +115,13 @@ function formatField(name, value, maxChars) {
 /**
  * Merge the fields of `extra`, in which the conductor puts some of its own, into the others.
  *
- * @param {Record<string, unknown>} json
+ * @param {Record<string, unknown>} line
+ * @returns {Record<string, unknown>}
  */
-function mergeExtra({ extra, ...json }) {
-  if (extra === undefined) return json;
+function mergeExtra(line) {
+  // A line may have thousands of fields, which are not copied for nothing.
+  if (line.extra === undefined) return line;
+  const { extra, ...json } = line;
   const isObject = extra !== null && typeof extra === "object" && !Array.isArray(extra);
   return isObject && !(extra instanceof NumberLiteral)
     ? { ...json, ...extra, ...json }

@@ -44,7 +44,7 @@ const GAP_LABELS = {
 
 /** Number of elements in the text of a line, and of one that the reader has opened. */
 const MAX_ELEMENTS = 200;
-const MAX_OPENED_ELEMENTS = 1_000;
+const MAX_OPENED_ELEMENTS = 300;
 
 /**
  * Make the element of a row.

@@ -31,8 +31,12 @@ import { makeRow } from "./log_row.js";
 const MAX_ELEMENTS = 600;
 const KEPT_ROWS = 150;
 
-/** Number of characters of the rows that are made in a frame; lines may be long. */
-const MAX_FRAME_CHARS = 64 * 1024;
+/**
+ * Cost of the rows that are made in a frame, in characters, and that of an element: lines may be long,
+ * and a search may mark each letter.
+ */
+const MAX_FRAME_COST = 64 * 1024;
+const ELEMENT_COST = 50;
 
 const TOGGLES = ".fields-toggle, .entry-toggle, .whole-toggle:not([hidden])";
 
@@ -47,7 +51,7 @@ export class RowElements {
   hasContext = false;
   /** True if rows are missing since too much was to be drawn in a frame. */
   hasPending = false;
-  #frameChars = 0;
+  #frameCost = 0;
 
   /**
    * @param {import("../model/log_window.js").LogWindow} window
@@ -58,9 +62,9 @@ export class RowElements {
     this.#options = options;
   }
 
-  /** Begin with a frame, in which a limited number of characters is drawn. */
+  /** Begin with a frame, in which a limited part of the rows is drawn. */
   startFrame() {
-    this.#frameChars = 0;
+    this.#frameCost = 0;
     this.hasPending = false;
   }
 
@@ -74,9 +78,11 @@ export class RowElements {
     const known = this.#rows.get(serial);
     const row = this.#window.getRow(serial);
     if (known && row && isSame(known, row)) return known;
-    if (this.#frameChars >= MAX_FRAME_CHARS) return this.#makePending(serial);
-    this.#frameChars += row?.text.length ?? 0;
+    const chars = row?.text.length ?? 0;
+    const isFull = this.#frameCost > 0 && this.#frameCost + chars > MAX_FRAME_COST;
+    if (isFull) return this.#makePending(serial);
     const drawn = this.#make(serial);
+    this.#frameCost += chars + ELEMENT_COST * drawn.element.getElementsByTagName("*").length;
     this.#rows.set(serial, drawn);
     return drawn;
   }
