@@ -68,7 +68,12 @@ def format_limited(value: int | None, limit: int | None) -> str:
     """Format a count and its limit, as far as they are known."""
     if value is None:
         return ""
-    return str(value) if limit is None else f"{value} of at most {limit}"
+    if limit is None:
+        return str(value)
+    # A conductor may count jobs that wait for a place.
+    return (
+        f"{value} of at most {limit}" if value <= limit else f"{value}, all {limit} places in use"
+    )
 
 
 def format_memory(conductor: ConductorBody) -> str:

@@ -75,6 +75,13 @@ async def test_limits_and_reasons_of_waits_are_shown() -> None:
     assert tides == "waits tide-tables: The job is paused."
 
 
+async def test_more_jobs_than_places_are_not_a_part_of_them() -> None:
+    stream = io.StringIO()
+    body = {"running_jobs": 250, "limits": {"max_concurrent_jobs": 15}}
+    await show(body, Output(stream, environ={}))
+    assert stream.getvalue().split(maxsplit=2)[2] == "250, all 15 places in use\n"
+
+
 async def test_stop_of_the_conductor_is_shown() -> None:
     stream = io.StringIO()
     await show({"shutting_down": True, "accepting_work": False}, Output(stream, environ={}))
