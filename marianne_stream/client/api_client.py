@@ -26,6 +26,7 @@ from marianne_stream.errors import (
     CliJobNotFoundError,
     CliLogForbiddenError,
     CliLogNotFoundError,
+    JobNotFoundError,
     LogForbiddenError,
     LogNotFoundError,
     MarianneStreamError,
@@ -200,6 +201,9 @@ class ApiClient:
         detail = error.detail
         if response.status == 401 and self._token is None:
             detail = "A token is needed"
+        if error.code == JobNotFoundError.code:
+            # The API has the words of Marianne's dashboard.
+            detail = detail.replace("Score", "Job", 1)
         detail = detail.rstrip(".") or f"{self._address.text} answered {response.status}"
         if error.code in LOG_ERRORS:
             return LOG_ERRORS[error.code](detail)

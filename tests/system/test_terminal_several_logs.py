@@ -170,7 +170,7 @@ async def test_error_of_one_job_does_not_stop_the_others(
     logs = partial(run_command, tmp_path, "logs", "--url", server.address)
     ended = await logs("a", "none")
     assert (ended.exit_code, ended.stdout) == (3, "a    | line\n")
-    assert ended.stderr == "marianne-stream: none: Score not found: none\n"
+    assert ended.stderr == "marianne-stream: none: Job not found: none\n"
     ended = await logs("a", "quiet")
     assert (ended.exit_code, ended.stdout) == (6, "a     | line\n")
     assert ended.stderr.startswith("marianne-stream: quiet: ")

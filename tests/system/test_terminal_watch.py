@@ -127,7 +127,7 @@ async def test_watch_reports_a_missing_job_and_watches_the_others(
     ended = await run_command(tmp_path, "watch", "a", "none", "--url", server.address)
     assert ended.exit_code == 3
     assert "completed" in ended.stdout
-    assert ended.stderr == "marianne-stream: Score not found: none\n"
+    assert ended.stderr == "marianne-stream: Job not found: none\n"
 
 
 async def test_watch_of_a_deleted_job_reports_not_found(
