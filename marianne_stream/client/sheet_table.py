@@ -62,6 +62,8 @@ def make_sheet_row(sheet: SheetBody, now_s: float | None, *, is_stalled: bool) -
     if started_s is not None and ended_s is not None:
         duration = format_duration(ended_s - started_s)
         span = BarSpan(started_s, ended_s, style)
+    # The conductor gives the reason of a skip as an error.
+    is_fault = is_stalled or (sheet.error_message and sheet.status != "skipped")
     return FittedRow(
         [
             (str(sheet.number), ""),
@@ -72,7 +74,7 @@ def make_sheet_row(sheet: SheetBody, now_s: float | None, *, is_stalled: bool) -
         ],
         describe_sheet(sheet, now_s, is_stalled=is_stalled),
         span,
-        note_style="fault" if sheet.error_message or is_stalled else "quiet",
+        note_style="fault" if is_fault else "quiet",
     )
 
 

@@ -85,9 +85,12 @@ async def print_sheet(
     print_facts(output, sheet_facts(body, known_s))
     for field, heading in TEXTS.items():
         if text := body.get(field):
+            is_error = field == "error_message"
+            # The conductor gives the reason of a skip as an error.
+            is_reason = is_error and body.get("status") == "skipped"
             output.console.print()
-            output.console.print(Text(heading, style="quiet"))
-            style = "fault" if field == "error_message" else ""
+            output.console.print(Text("reason" if is_reason else heading, style="quiet"))
+            style = "fault" if is_error and not is_reason else ""
             for line in strip_to_lines(str(text)):
                 output.console.print(Text(line, style=style), soft_wrap=True)
     if sentence := describe_output(body):

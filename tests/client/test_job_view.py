@@ -12,6 +12,7 @@ from marianne_stream.client.job_view import job_facts, print_job, print_runs
 from marianne_stream.client.output import Output
 from marianne_stream.client.retry import RetryPolicy
 from marianne_stream.client.sheet_view import print_sheet
+from tests.support.screens import Screen
 from tests.support.scripted_server import ScriptedServer, error_response
 
 JOB = {
@@ -225,6 +226,26 @@ async def test_progress_bar_in_the_output_of_a_sheet_is_its_last_state() -> None
     shown, _ = await show({**sheet, "error_message": "1\r2"}, sheet=1)
     _, *texts = shown.split("\n\n")
     assert [text.splitlines() for text in texts] == [["error", "2"], ["output", "100%", "done"]]
+
+
+@pytest.mark.parametrize(
+    ("status", "heading", "is_red"), [("skipped", "reason", False), ("failed", "error", True)]
+)
+async def test_reason_of_a_skipped_sheet_is_not_an_error(
+    status: str,
+    heading: str,
+    is_red: bool,  # noqa: FBT001
+) -> None:
+    sheet = {"number": 1, "status": status, "attempt": 1, "error_message": "Blocked by sheet 3"}
+    screen = Screen()
+    job = {"job_id": "nightly", "status": "completed", "sheets": [sheet]}
+    async with ScriptedServer(answer(job), answer(sheet)).run() as client:
+        output = Output(screen, environ={"TERM": "xterm"})
+        await print_job(client, output, "nightly", as_json=False)
+        await print_sheet(client, output, "nightly", 1, as_json=False)
+    in_table, in_full = (line for line in screen.getvalue().splitlines() if "Blocked" in line)
+    assert ("\x1b[31mBlocked" in in_table, "\x1b[31mBlocked" in in_full) == (is_red, is_red)
+    assert f"\n\x1b[2m{heading}\x1b[0m\n" in screen.getvalue().replace("\r", "")
 
 
 @pytest.mark.parametrize(
