@@ -150,7 +150,7 @@ export class JobLines {
   addRow(row, receivedAt) {
     if (row.kind === this.#lastKind && STATE_KINDS.includes(row.kind)) return false;
     row.job = this.job;
-    row.at = this.#liveTime(row, receivedAt);
+    row.at = this.#streamedTime(row, receivedAt);
     this.newer.push(row);
     this.#newestAt = row.at;
     this.#lastKind = row.kind;
@@ -262,7 +262,7 @@ export class JobLines {
    * @param {LogRow} row
    * @param {number} receivedAt
    */
-  #liveTime(row, receivedAt) {
+  #streamedTime(row, receivedAt) {
     const previous = this.#newestAt;
     if (row.kind !== "line") return previous === -Infinity ? receivedAt : previous;
     const own = this.#ownTime(row);
