@@ -284,6 +284,9 @@ test("lines of a sheet are those with a time in its span, and what belongs to th
   assert.deepEqual(texts([local, line("not local", "2026-11-24T12:00:02.5")], "1", "+0100"), [
     ...[true, "local"],
   ]);
+  const span = { from: ms(0), to: ms(5) };
+  const { lines: shown } = spanLines({ lines: [local], before: null }, span, "+0100");
+  assert.equal(shown[0].logged_at, "2026-11-24T13:00:02.5+01:00");
 });
 
 test("history is that of one run, and begins with the first change", () => {
