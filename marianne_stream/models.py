@@ -136,6 +136,9 @@ class Waiting:
     until: Annotated[
         OptionalTime, Field(description="When it goes on, ISO 8601; absent if unknown.")
     ] = None
+    since: Annotated[
+        OptionalTime, Field(description="When it began to wait, ISO 8601; absent if unknown.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,8 @@ class RosterDetails:
     current_sheet: int | None = None
     updated_at: str | None = None
     last_progress_at: str | None = None
+    started_at: str | None = None
+    waited_s: float | None = None
     waiting: Waiting | None = None
     eta_at: str | None = None
     stalled: tuple[int, ...] = ()
@@ -247,9 +252,8 @@ class RunTimes:
         submitted_at: time of its submission.
         started_at: first start that was reported; a resume does not change it. None before it.
         completed_at: first end that was reported or seen; None while the run goes on.
-        waited_s: time since its start in which it was paused, or only waited, in seconds.
-        seen_at: time until which `waited_s` counts.
-        is_waiting: True if it waits since then.
+        waited_s: time of its finished waits since its start, in seconds.
+        waiting_since: beginning of its present wait, or its end; None while it works.
         measured_sheets: number of completed sheets when that number was last seen to rise.
         measured_s: time in which the run had worked then, in seconds.
     """
@@ -259,8 +263,7 @@ class RunTimes:
     started_at: float | None = None
     completed_at: float | None = None
     waited_s: float = 0.0
-    seen_at: float = 0.0
-    is_waiting: bool = False
+    waiting_since: float | None = None
     measured_sheets: int = 0
     measured_s: float = 0.0
 

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+from collections.abc import Collection
 from functools import partial
 
 from marianne_stream.errors import HistoryUnavailableError
@@ -11,6 +12,7 @@ from marianne_stream.history.pending import UnwrittenRun
 from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.records import RunRecord, SheetRecord
 from marianne_stream.jobs.run_times import KnownRun, submission_time, worked_s
+from marianne_stream.jobs.waiting import find_waiting_sheet, find_waiting_status
 from marianne_stream.models import TERMINAL_STATUSES, JobState, RunTimes, Sheet
 
 logger = logging.getLogger(__name__)
@@ -85,19 +87,27 @@ def load_known_run(
     if unwritten is not None:
         run = unwritten.run
         sheets.update(unwritten.sheets)
-    return KnownRun(make_run_times(run) if run is not None else None, sheets, previous_s)
+    known_times = make_run_times(run, sheets.values()) if run is not None else None
+    return KnownRun(known_times, sheets, previous_s)
 
 
-def make_run_times(run: RunRecord) -> RunTimes:
-    """Return the times of a recorded run."""
+def make_run_times(run: RunRecord, sheets: Collection[Sheet]) -> RunTimes:
+    """Return the times of a recorded run, whose waits count until its end or last change."""
+    is_waiting = (
+        run.status in TERMINAL_STATUSES
+        or find_waiting_status(run.status) is not None
+        or find_waiting_sheet(sheets) is not None
+    )
+    waiting_since = run.completed_at or run.changed_at
+    if run.started_at is None:
+        waiting_since = run.submitted_at
     return RunTimes(
         run=run.run,
         submitted_at=run.submitted_at,
         started_at=run.started_at,
         completed_at=run.completed_at,
         waited_s=run.waited_s,
-        seen_at=run.completed_at or run.changed_at,
-        is_waiting=run.status in TERMINAL_STATUSES or run.status.startswith("paused"),
+        waiting_since=waiting_since if is_waiting else None,
     )
 
 

@@ -13,6 +13,7 @@ from marianne_stream.history.records import (
     WriteBatch,
 )
 from marianne_stream.jobs.read_times import MAX_UNSEEN_S
+from marianne_stream.jobs.run_times import all_waits_s
 from marianne_stream.jobs.sheet_times import NOT_STARTED, is_same_execution
 from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet
 
@@ -134,7 +135,7 @@ def make_run_record(state: JobState, times: RunTimes, now: float) -> RunRecord:
         total_sheets=state.total_sheets,
         completed_sheets=state.completed_sheets,
         error_message=state.error_message,
-        waited_s=round(times.waited_s, 3),
+        waited_s=round(all_waits_s(times, times.completed_at or now), 3),
         estimated_cost=state.estimated_cost,
         input_tokens=state.input_tokens,
         output_tokens=state.output_tokens,

@@ -30,6 +30,7 @@ def make_status_data(state: JobState, *, with_paths: bool) -> JobStatusData:
         run=times.run or None,
         started_at=format_iso_time(times.started_at),
         completed_at=format_iso_time(times.completed_at),
+        waited_s=shown_waits_s(progress),
         last_activity_at=format_iso_time(progress.last_activity_at),
         eta_at=format_iso_time(progress.eta_at),
         stalled=progress.stalled,
@@ -42,6 +43,12 @@ def make_status_data(state: JobState, *, with_paths: bool) -> JobStatusData:
         workspace=state.workspace if with_paths else None,
         score_path=state.score_path if with_paths else None,
     )
+
+
+def shown_waits_s(progress: JobProgress) -> float | None:
+    """Return the time for which a run has waited, in seconds; None if its start is unknown."""
+    times = progress.times
+    return round(times.waited_s, 3) if times is not None and times.started_at is not None else None
 
 
 def without_texts(hook: Hook) -> Hook:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from marianne_stream.backends.checkpoint import to_epoch_s
+from marianne_stream.jobs.job_data import shown_waits_s
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.jobs.waiting import find_waiting_status
@@ -88,6 +89,8 @@ class RosterDetailCache:
             active_sheets=snapshot.active_sheets if snapshot is not None and has_active else 0,
             updated_at=state.updated_at,
             last_progress_at=format_iso_time(last_progress_at),
+            started_at=format_iso_time(progress.times.started_at) if progress.times else None,
+            waited_s=shown_waits_s(progress),
             waiting=waiting if same_status else find_waiting_status(entry.status),
             eta_at=format_iso_time(progress.eta_at) if same_status else None,
             stalled=progress.stalled if same_status else (),

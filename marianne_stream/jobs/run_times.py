@@ -49,10 +49,16 @@ def worked_s(times: RunTimes, now: float) -> float | None:
     if times.started_at is None:
         return None
     end = times.completed_at if times.completed_at is not None else now
-    waits_s = times.waited_s
-    if times.is_waiting:
-        waits_s += max(0.0, end - max(times.seen_at, times.started_at))
-    return max(0.0, end - times.started_at - waits_s)
+    return max(0.0, end - times.started_at - all_waits_s(times, end))
+
+
+def all_waits_s(times: RunTimes, until: float) -> float:
+    """Return the time since the start of a run in which it has waited until a time, in seconds."""
+    if times.started_at is None or times.waiting_since is None:
+        return times.waited_s
+    # The wait for the start is no part of the time between start and end.
+    began_at = max(times.waiting_since, times.started_at)
+    return times.waited_s + max(0.0, until - began_at)
 
 
 def update_run_times(
@@ -77,34 +83,35 @@ def update_run_times(
     """
     submitted_at = submission_time(state)
     if known is None and submitted_at is not None:
-        known = RunTimes(make_run_name(submitted_at), submitted_at, seen_at=now)
+        known = RunTimes(make_run_name(submitted_at), submitted_at)
     if known is None:
         return None
     completed_at = None
     if state.is_terminal:
         completed_at = find_end(known, state, now if sees_changes and not had_ended else None)
-    # The time since the end of a job becomes a wait when the job is resumed.
-    until = completed_at or now
-    is_waiting = state.is_terminal or find_waiting(state) is not None
-    started_at = find_start(known, state)
-    waited_s = known.waited_s
-    if known.is_waiting and started_at is not None:
-        # The wait for the start is no part of the time between start and end.
-        wait_began_at = max(known.seen_at, started_at)
-        wait_ended_at = find_resume(state, wait_began_at) or until
-        waited_s += max(0.0, min(wait_ended_at, until) - wait_began_at)
-    times = replace(
-        known,
-        started_at=started_at,
-        completed_at=completed_at,
-        waited_s=waited_s,
-        seen_at=until,
-        is_waiting=is_waiting,
-    )
+    times = replace(known, started_at=find_start(known, state), completed_at=completed_at)
+    times = update_waits(times, state, completed_at or now)
     if sees_changes and state.completed_sheets > known.measured_sheets:
         measured_s = worked_s(times, now) or 0.0
         return replace(times, measured_sheets=state.completed_sheets, measured_s=measured_s)
     return times
+
+
+def update_waits(times: RunTimes, state: JobState, until: float) -> RunTimes:
+    """Return times with the waits of a state at a time: that of its read, or the end of the run.
+
+    The time since the end of a run becomes a wait when the run is resumed.
+    """
+    waits = state.is_terminal or find_waiting(state) is not None
+    if times.waiting_since is not None:
+        resumed_at = find_resume(state, max(times.waiting_since, times.started_at or 0.0))
+        if resumed_at is None and waits and not state.is_terminal:
+            return times
+        ended_at = min(resumed_at or until, until)
+        times = replace(times, waited_s=all_waits_s(times, ended_at), waiting_since=None)
+    if not waits:
+        return times
+    return replace(times, waiting_since=times.submitted_at if times.started_at is None else until)
 
 
 def find_start(known: RunTimes, state: JobState) -> float | None:

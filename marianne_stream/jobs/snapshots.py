@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter
 
@@ -42,19 +42,21 @@ from marianne_stream.wire.job_patterns import JobPatterns
 SHEETS_ADAPTER = TypeAdapter(tuple[Sheet, ...])
 SUMMARIES_ADAPTER = TypeAdapter(tuple[JobSummary, ...])
 
-# Fields whose change alone is no event: they are sent with the next event.
-TIME_FIELDS = {"updated_at", "last_progress_at", "last_activity_at", "eta_at"}
-SUMMARY_TIME_FIELDS = {"updated_at", "last_progress_at", "eta_at"}
-
 # Fields that do not count for a cursor: their values depend on the changes that a process has seen.
-UNCOUNTED_FIELDS = TIME_FIELDS | {
-    "started_at",
-    "completed_at",
-    "stalled",
-    "workspace",
-    "score_path",
+# A change of these alone is sent with the next event, except of `stalled` and, in the roster, of
+# those that the watcher of a job reads after the roster has shown its new status.
+UNCOUNTED_SUMMARY_FIELDS: dict[str, Any] = {
+    "updated_at": True,
+    "last_progress_at": True,
+    "started_at": True,
+    "waited_s": True,
+    "waiting": {"since"},
+    "eta_at": True,
+    "stalled": True,
 }
-UNCOUNTED_SUMMARY_FIELDS = SUMMARY_TIME_FIELDS | {"stalled"}
+UNCOUNTED_FIELDS = UNCOUNTED_SUMMARY_FIELDS | dict.fromkeys(
+    ("last_activity_at", "completed_at", "workspace", "score_path"), True
+)
 UNCOUNTED_SHEET_FIELDS = {"started_at", "completed_at", "observed", "estimated"}
 
 # Reconnect delay of clients after an internal error.
@@ -239,11 +241,11 @@ class JobSnapshot(Snapshot):
 class RosterSnapshot(Snapshot):
     """All jobs as the clients of the roster see them at one moment, newest first.
 
-    A change of SUMMARY_TIME_FIELDS alone is no difference. Unchanged summaries of `previous` are
-    reused. The cursor does not count `conductors`.
+    A change of the times in UNCOUNTED_SUMMARY_FIELDS alone is no difference, except of those in
+    `noticed`. Unchanged summaries of `previous` are reused. The cursor does not count `conductors`.
 
     Attributes:
-        stalled: jobs with stalled sheets, and the numbers of these.
+        noticed: uncounted facts of the jobs whose change is sent.
     """
 
     def __init__(
@@ -264,14 +266,15 @@ class RosterSnapshot(Snapshot):
             for entry in entries
         }
         jobs = tuple(self.summaries.values())
-        cursor = state_digest(
-            SUMMARIES_ADAPTER.dump_json(jobs, exclude={"__all__": UNCOUNTED_SUMMARY_FIELDS})
-        )
+        counted = SUMMARIES_ADAPTER.dump_json(jobs, exclude={"__all__": UNCOUNTED_SUMMARY_FIELDS})
+        # The starts that the backend reports, in place of those that this server has seen.
+        starts = ",".join(f"{entry.started_at or 0.0:.0f}" for entry in entries)
+        cursor = state_digest(counted + starts.encode())
         super().__init__(
             source=roster.source, live=roster.live, cursor=cursor, detail=roster.detail
         )
-        self.stalled = tuple((job.job_id, job.stalled) for job in jobs if job.stalled)
-        self.identity = (*self.identity, conductors, self.stalled)
+        self.noticed = tuple(map(find_noticed, jobs))
+        self.identity = (*self.identity, conductors, self.noticed)
         times = tuple((job.updated_at, job.last_progress_at, job.eta_at) for job in jobs)
         self.cache_key = (self.identity, hash(times))
 
@@ -307,7 +310,7 @@ class RosterSnapshot(Snapshot):
     def _encode_content_diff(self, previous: "RosterSnapshot | None") -> bytes:
         known_conductors = previous.conductors if previous is not None else ()
         frames = make_conductor_frames(self.conductors, known_conductors)
-        if previous is None or self.cursor != previous.cursor or self.stalled != previous.stalled:
+        if previous is None or self.cursor != previous.cursor or self.noticed != previous.noticed:
             known = {} if previous is None else previous.summaries
             data = RosterData(
                 complete=previous is None,
@@ -323,6 +326,12 @@ def make_state_digest(state: JobState, status_json: bytes) -> str:
     """Return the digest of a state with its sheets."""
     sheets = SHEETS_ADAPTER.dump_json(state.sheets, exclude={"__all__": UNCOUNTED_SHEET_FIELDS})
     return state_digest(b"\0".join((state.run.encode(), status_json, sheets)))
+
+
+def find_noticed(job: JobSummary) -> tuple[object, ...]:
+    """Return the facts of a job that do not count for a cursor, and whose change is sent."""
+    since = job.waiting.since if job.waiting is not None else None
+    return job.stalled, job.started_at, job.waited_s, since
 
 
 def newest_first_key(entry: RosterEntry) -> tuple[float, str]:

@@ -1,8 +1,16 @@
 """Reasons for which a job waits, and the command that lets it go on. Pure."""
 
 import shlex
+from collections.abc import Collection
+from dataclasses import replace
 
-from marianne_stream.models import JobState, Sheet, Waiting, WaitingCode
+from marianne_stream.models import (
+    ACTIVE_SHEET_STATUSES,
+    JobState,
+    Sheet,
+    Waiting,
+    WaitingCode,
+)
 from marianne_stream.wire import job_ids
 
 SENTENCES: dict[WaitingCode, str] = {
@@ -38,13 +46,15 @@ def find_waiting(state: JobState) -> Waiting | None:
     """Return what a job waits for; None if it waits for nothing."""
     if state.is_terminal:
         return None
+    times = state.progress.times if state.progress is not None else None
+    since = times.waiting_since if times is not None else None
     if (waiting := find_waiting_status(state.status)) is not None:
-        return waiting
-    sheet = find_waiting_sheet(state)
+        return replace(waiting, since=since)
+    sheet = find_waiting_sheet(state.sheets)
     if sheet is None:
         return None
     code = SHEET_CODES[sheet.status]
-    return Waiting(code, SENTENCES[code], sheet.number, sheet.waiting_until)
+    return Waiting(code, SENTENCES[code], sheet.number, sheet.waiting_until, since)
 
 
 def find_waiting_status(status: str) -> Waiting | None:
@@ -52,11 +62,14 @@ def find_waiting_status(status: str) -> Waiting | None:
     return JOB_WAITING.get(status)
 
 
-def find_waiting_sheet(state: JobState) -> Sheet | None:
-    """Return the sheet that a person must decide about, else the one that goes on first."""
-    waiting = [sheet for sheet in state.sheets if sheet.status in SHEET_CODES]
+def find_waiting_sheet(sheets: Collection[Sheet]) -> Sheet | None:
+    """Return the sheet that a person must decide about, else the one that goes on first.
+
+    Return None if another sheet is at work, and none waits for a person.
+    """
+    waiting = [sheet for sheet in sheets if sheet.status in SHEET_CODES]
     for_person = [sheet for sheet in waiting if sheet.status == "fermata"]
-    if not for_person and state.has_active_sheet:
+    if not for_person and any(sheet.status in ACTIVE_SHEET_STATUSES for sheet in sheets):
         return None
     return min(
         for_person or waiting,

@@ -77,7 +77,8 @@ def check_progress(progress: JobProgress) -> None:
 def check_run_times(times: RunTimes) -> None:
     """Check the times of a run."""
     check_texts(times.run)
-    check_times(times.submitted_at, times.started_at, times.completed_at, times.seen_at)
+    check_times(times.submitted_at, times.started_at, times.completed_at)
+    check_times(times.waiting_since)
     check_durations(times.waited_s, times.measured_s)
     check_counts(times.measured_sheets)
 

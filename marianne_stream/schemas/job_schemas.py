@@ -33,6 +33,15 @@ Cost = Annotated[
     Field(exclude_if=is_none, description="US dollars, as the conductor estimates it."),
 ]
 
+WaitedTime = Annotated[
+    float | None,
+    Field(
+        exclude_if=is_none,
+        description="Time since `started_at` in which the run was paused, only waited, or was over "
+        "before a resume, in seconds, without the present wait; absent if unknown.",
+    ),
+]
+
 EstimatedEnd = Annotated[
     str | None,
     Field(
@@ -76,6 +85,7 @@ class JobStatusData(Payload):
     completed_at: str | None = Field(
         default=None, exclude_if=is_none, description="First end of the run, ISO 8601."
     )
+    waited_s: WaitedTime = None
     last_activity_at: str | None = Field(
         default=None,
         exclude_if=is_none,
@@ -147,7 +157,9 @@ class JobSummary(Payload):
     job_id: str
     status: str
     submitted_at: IsoTime
-    started_at: IsoTime
+    started_at: str | None = Field(
+        description="First start of the run, ISO 8601; the last start if the job was never watched."
+    )
     completed_at: str | None = Field(
         description="ISO 8601; null until the job has ended, or if it is unknown."
     )
@@ -166,6 +178,7 @@ class JobSummary(Payload):
         exclude_if=is_zero,
         description="Number of active sheets; absent if none is, or if the job is not watched.",
     )
+    waited_s: WaitedTime = None
     waiting: Waiting | None = Field(
         default=None, exclude_if=is_none, description="Known only if the job is watched."
     )
@@ -187,7 +200,7 @@ class JobSummary(Payload):
             job_id=entry.job_id,
             status=entry.status,
             submitted_at=format_iso_time(entry.submitted_at),
-            started_at=format_iso_time(entry.started_at),
+            started_at=details.started_at or format_iso_time(entry.started_at),
             completed_at=format_iso_time(entry.completed_at),
             completed_sheets=entry.completed_sheets,
             total_sheets=entry.total_sheets,
@@ -195,6 +208,7 @@ class JobSummary(Payload):
             active_sheets=details.active_sheets,
             updated_at=details.updated_at,
             last_progress_at=details.last_progress_at,
+            waited_s=details.waited_s,
             waiting=details.waiting,
             eta_at=details.eta_at,
             stalled=details.stalled[:MAX_SUMMARY_STALLED],

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from marianne_stream.history.known_runs import make_run_times
+from marianne_stream.history.pending import make_run_record
 from marianne_stream.jobs.estimate import estimate_end
 from marianne_stream.jobs.run_times import make_run_name, update_run_times, worked_s
 from marianne_stream.jobs.stalled import find_stalled
 from marianne_stream.jobs.waiting import find_waiting, resume_command
-from marianne_stream.models import JobState, RunTimes, Sheet, format_iso_time
+from marianne_stream.models import JobProgress, JobState, RunTimes, Sheet, format_iso_time
 from marianne_stream.wire import job_ids
 
 T = 1_000_000.0
@@ -65,6 +67,57 @@ def test_resume_keeps_start_and_pause_is_left_out() -> None:
     assert (times.started_at, times.completed_at) == (T, T + 40)
     # From 0 to 10 and from 29 to 40.
     assert worked_s(times, T + 500) == 21
+    assert (times.waited_s, times.waiting_since) == (19, T + 40)
+
+
+def test_present_wait_is_counted_when_it_ends() -> None:
+    waiting = make_state("running", Sheet(1, "waiting"))
+    steps = [(0.0, make_state()), (10.0, waiting), (20.0, waiting), (30.0, make_state("paused"))]
+    for count in (2, 3, 4):
+        times = follow(*steps[:count])
+        assert (times.waited_s, times.waiting_since) == (0, T + 10)
+        assert worked_s(times, T + 500) == 10
+    times = follow(*steps, (45, make_state()))
+    assert (times.waited_s, times.waiting_since) == (35, None)
+    # A pause that ends with the job is a wait before its end.
+    times = follow(*steps, (50, make_state("cancelled")))
+    assert (times.waited_s, times.waiting_since, times.completed_at) == (40, T + 50, T + 50)
+
+
+def test_time_between_the_end_and_a_resume_is_a_wait() -> None:
+    failed = make_state("failed", ended=3)
+    resumed = make_state("running", started=7)
+    times = follow((0, make_state()), (3.5, failed), (8, resumed), (20, resumed))
+    assert (times.started_at, times.waited_s, times.waiting_since) == (T, 4, None)
+    assert worked_s(times, T + 20) == 16
+
+
+def test_job_that_has_not_started_waits_since_its_submission() -> None:
+    queued = replace(make_state("queued"), started_at=None)
+    times = follow((5, queued), (9, queued))
+    waiting = find_waiting(replace(queued, progress=JobProgress(times)))
+    assert waiting is not None
+    assert (waiting.code, waiting.since) == ("queued", T)
+
+
+@pytest.mark.parametrize(
+    ("state", "waited_s"),
+    [
+        (make_state("paused"), 10),
+        (make_state("running", Sheet(1, "waiting")), 10),
+        (make_state("failed", ended=20), 0),
+        (make_state("running"), 0),
+    ],
+)
+def test_recorded_run_goes_on_with_the_same_time_at_work(state: JobState, waited_s: float) -> None:
+    times = follow((0, make_state()), (20, state))
+    record = make_run_record(state, times, T + 30)
+    assert record.waited_s == waited_s
+    known = make_run_times(record, state.sheets)
+    # The server was away until then.
+    again = update_run_times(known, state, T + 500, sees_changes=False)
+    assert again is not None
+    assert worked_s(again, T + 500) == worked_s(times, T + 500)
 
 
 def test_wait_for_the_start_is_no_part_of_the_time_at_work() -> None:
@@ -133,13 +186,13 @@ def completed(count: int, total: int, *others: Sheet) -> JobState:
     ],
 )
 def test_estimate(state: JobState, previous_s: float | None, expected: float | None) -> None:
-    times = RunTimes("r", T, started_at=T, seen_at=T + 100)
+    times = RunTimes("r", T, started_at=T)
     end = estimate_end(state, times, previous_s, T + 100)
     assert end == (None if expected is None else T + expected)
 
 
 def test_time_since_the_last_completed_sheet_is_not_counted_twice() -> None:
-    times = RunTimes("r", T, started_at=T, seen_at=T + 100, measured_sheets=5, measured_s=90.0)
+    times = RunTimes("r", T, started_at=T, measured_sheets=5, measured_s=90.0)
     # 5 sheets need 18 s each, of which 10 s have passed.
     at_work = completed(5, 10, Sheet(10, "dispatched"))
     assert estimate_end(at_work, times, None, T + 100) == T + 100 + 80
@@ -147,7 +200,7 @@ def test_time_since_the_last_completed_sheet_is_not_counted_twice() -> None:
 
 
 def test_sheet_that_takes_long_leaves_time_for_those_after_it() -> None:
-    times = RunTimes("r", T, started_at=T, seen_at=T, measured_sheets=3, measured_s=30.0)
+    times = RunTimes("r", T, started_at=T, measured_sheets=3, measured_s=30.0)
     at_work = completed(3, 6, Sheet(6, "dispatched"))
     assert estimate_end(at_work, times, None, T + 35) == T + 35 + 25
     # The sheet at work is late, and two more need 10 s each.
@@ -155,7 +208,7 @@ def test_sheet_that_takes_long_leaves_time_for_those_after_it() -> None:
 
 
 def test_no_estimate_once_the_last_sheet_is_late() -> None:
-    times = RunTimes("r", T, started_at=T, seen_at=T, measured_sheets=3, measured_s=30.0)
+    times = RunTimes("r", T, started_at=T, measured_sheets=3, measured_s=30.0)
     last = completed(3, 4, Sheet(4, "dispatched"))
     assert estimate_end(last, times, None, T + 35) == T + 40
     assert estimate_end(last, times, None, T + 1000) is None

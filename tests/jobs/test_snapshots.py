@@ -8,7 +8,16 @@ from unittest.mock import Mock
 import pytest
 
 from marianne_stream.jobs.snapshots import SHEETS_ADAPTER, JobSnapshot, RosterSnapshot
-from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, Sheet
+from marianne_stream.models import (
+    JobProgress,
+    JobState,
+    Roster,
+    RosterDetails,
+    RosterEntry,
+    RunTimes,
+    Sheet,
+    Waiting,
+)
 from marianne_stream.wire.sse import EventParser
 
 RUNNING = JobState(
@@ -211,3 +220,35 @@ def test_error_in_the_roster_is_cut() -> None:
     roster = RosterSnapshot(Roster({"a": entry}, source="registry", live=False), {})
     (job,) = data(roster.diff_from(None).data, "roster")["jobs"]
     assert job["error_message"] == "x" * 300
+
+
+def test_waits_of_a_run_do_not_count_for_a_cursor() -> None:
+    paused = replace(RUNNING, status="paused", checkpoint_status="paused")
+    times = RunTimes("first", 1.0, started_at=2.0, waiting_since=9.0)
+    first = make_snapshot(replace(paused, progress=JobProgress(times)))
+    later = replace(times, started_at=3.0, waited_s=4.0, waiting_since=8.0)
+    second = make_snapshot(replace(paused, progress=JobProgress(later)))
+    assert first.is_same(second)
+    assert second.diff_from(first).data == b""
+    status = data(second.diff_from(None).data, "job_status")
+    assert (status["waited_s"], status["waiting"]["since"]) == (4.0, "1970-01-01T00:00:08.000Z")
+
+
+def test_waits_of_an_entry_do_not_count_for_a_cursor() -> None:
+    entry = RosterEntry("a", "paused", 1.0, 2.0)
+    roster = Roster({"a": entry}, source="conductor", live=True)
+    first = RosterSnapshot(roster, {})
+    waiting = Waiting("paused", "The job is paused.")
+    known = RosterSnapshot(roster, {"a": RosterDetails(waiting=waiting)}, first)
+    since = replace(waiting, since=9.0)
+    details = RosterDetails(started_at="1970-01-01T00:00:01Z", waited_s=4.0, waiting=since)
+    later = RosterSnapshot(roster, {"a": details}, known)
+    assert later.cursor == known.cursor
+    # They are read after the roster has shown that the job waits.
+    assert not later.is_same(known)
+    (job,) = data(later.diff_from(known).data, "roster")["jobs"]
+    assert (job["started_at"], job["waited_s"]) == ("1970-01-01T00:00:01Z", 4.0)
+    assert job["waiting"]["since"] == "1970-01-01T00:00:09.000Z"
+    # A start that the backend reports is a change.
+    restarted = Roster({"a": replace(entry, started_at=9.0)}, source="conductor", live=True)
+    assert RosterSnapshot(restarted, {"a": details}, later).cursor != later.cursor

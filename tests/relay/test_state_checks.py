@@ -93,6 +93,7 @@ def test_valid_state_is_passed_on_without_paths() -> None:
         {"progress": replace(PROGRESS, times=replace(TIMES, run=LONG))},
         {"progress": replace(PROGRESS, times=replace(TIMES, started_at=LATE_S))},
         {"progress": replace(PROGRESS, times=replace(TIMES, waited_s=-1.0))},
+        {"progress": replace(PROGRESS, times=replace(TIMES, waiting_since=LATE_S))},
     ],
     ids=" ".join,
 )
@@ -183,6 +184,15 @@ def test_state_of_older_origin_is_accepted() -> None:
     for name in ("progress", "hooks", "estimated_cost", "input_tokens", "score_path"):
         del fields[name]
     assert parse_state(encode_json(fields)).progress is None
+
+
+def test_times_of_older_origin_are_accepted() -> None:
+    fields = msgspec.json.decode(encode_json(STATE))
+    fields["progress"]["times"] = {"run": "r", "submitted_at": 1.0, "started_at": 2.0}
+    fields["progress"]["times"] |= {"waited_s": 5.0, "seen_at": 9.0, "is_waiting": True}
+    progress = parse_state(encode_json(fields)).progress
+    assert progress is not None
+    assert progress.times == RunTimes("r", 1.0, 2.0, waited_s=5.0)
 
 
 def test_valid_conductor_is_passed_on() -> None:

@@ -137,6 +137,7 @@ async def test_job_status_equals_stream_event(
         "total_sheets": 3,
         "current_sheet": 2,
         "error_message": None,
+        "waited_s": 0.0,
     }
 
 

@@ -207,3 +207,30 @@ async def test_shutdown_stops_roster_watchers(
         assert job_hub_in(client).watched_job_count == 0
         await viewer.wait_ended()
     assert shows(viewer, "a", current_sheet=1)()
+
+
+async def test_wait_has_its_beginning_in_status_and_roster_until_it_is_counted(
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
+) -> None:
+    conductor.launch("a", 2)
+    async with (
+        open_stream("/api/jobs/a/stream", poll_interval="0.1") as viewer,
+        open_stream(ROSTER, **WANTED) as roster,
+    ):
+        assert (await viewer.wait_for("job_status"))["waited_s"] == 0
+        conductor.pause("a")
+        paused = await viewer.wait_for_status(status="paused")
+        assert paused["waited_s"] == 0
+        assert paused["waiting"]["since"] > paused["started_at"]
+        shown = {name: paused[name] for name in ("started_at", "waited_s", "waiting")}
+        await wait_until(shows(roster, "a", **shown))
+        async with client.get("/api/jobs/a/status") as answer:
+            assert shown.items() <= (await answer.json()).items()
+        conductor.resume("a")
+        resumed = await viewer.wait_for_status(status="running")
+        assert resumed["waited_s"] > 0
+        assert "waiting" not in resumed
+        # The roster reports the resume as the start.
+        shown = {name: resumed[name] for name in ("started_at", "waited_s")}
+        assert shown["started_at"] == paused["started_at"]
+        await wait_until(shows(roster, "a", status="running", **shown))
