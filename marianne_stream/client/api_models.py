@@ -14,6 +14,7 @@ class WaitingBody(msgspec.Struct, frozen=True):
     detail: str
     until: str | None = None
     code: str = ""
+    since: str | None = None
 
 
 class JobBody(msgspec.Struct, frozen=True):
@@ -31,11 +32,13 @@ class JobBody(msgspec.Struct, frozen=True):
     stalled: list[int] = []
     eta_at: str | None = None
     estimated_cost: float | None = None
+    waited_s: float | None = None
 
 
 class StatusBody(JobBody, frozen=True):
     """Data of a `job_status` event."""
 
+    run: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     resume_command: str | None = None
@@ -97,6 +100,7 @@ class RunBody(msgspec.Struct, frozen=True):
     completed_sheets: int | None = None
     total_sheets: int | None = None
     error_message: str | None = None
+    waited_s: float | None = None
 
 
 class RunPageBody(msgspec.Struct, frozen=True):

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import JobBody, JobPageBody
-from marianne_stream.client.facts import format_span
 from marianne_stream.client.output import Output, status_style, truncate_middle
 from marianne_stream.client.progress_bar import format_sheet_count, make_progress_bar
 from marianne_stream.client.readiness import find_known_time
+from marianne_stream.client.run_span import format_run_duration
 from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.times import format_near_time, parse_iso_time
 from marianne_stream.errors import SettingsError
@@ -113,13 +113,12 @@ class TableRow(NamedTuple):
     @classmethod
     def from_job(cls, job: JobBody, *, now_s: float | None, today_s: float | None) -> "TableRow":
         """Return the row of a job; start times of the day of `today_s` have no date."""
-        duration = format_span(job.status, job.started_at, job.completed_at, now_s)
         return cls(
             strip_to_one_line(job.job_id),
             strip_to_one_line(job.status),
             format_sheet_count(job.completed_sheets, job.total_sheets) or UNKNOWN_TEXT,
             format_near_time(parse_iso_time(job.started_at), today_s) or UNKNOWN_TEXT,
-            duration or UNKNOWN_TEXT,
+            format_run_duration(job, now_s) or UNKNOWN_TEXT,
         )
 
 

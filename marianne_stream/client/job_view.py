@@ -14,12 +14,12 @@ from marianne_stream.client.api_models import (
     RunPageBody,
     SheetBody,
     SheetErrorBody,
+    StatusBody,
 )
 from marianne_stream.client.facts import (
     ENDED_STATUSES,
     format_amounts,
     format_moment,
-    format_span,
     format_stalled,
     format_wait,
     plain,
@@ -31,8 +31,10 @@ from marianne_stream.client.messages import describe_source
 from marianne_stream.client.output import Output, status_style
 from marianne_stream.client.progress_bar import format_sheet_count
 from marianne_stream.client.readiness import find_known_time
+from marianne_stream.client.run_span import format_run_duration
 from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.sheet_table import has_own_error, make_sheet_table
+from marianne_stream.errors import CliJobNotFoundError
 
 # Sheets whose error is requested because the list of sheets has cut it.
 MAX_FULL_ERRORS = 20
@@ -82,7 +84,9 @@ async def print_runs(
         return 0
     runs = [msgspec.convert(run, RunBody) for run in page.runs]
     now_s = await find_known_time(client, [run.status for run in runs])
-    table = make_run_table(runs, now_s, width=output.console.width)
+    is_current = now_s is not None and any(run.status not in ENDED_STATUSES for run in runs)
+    current = await fetch_status(client, job_id) if is_current else None
+    table = make_run_table(runs, current, now_s, width=output.console.width)
     table.print(output.console)
     return 0
 
@@ -97,7 +101,6 @@ def job_facts(job: JobDetailBody, now_s: float | None, note: str = "") -> list[t
         status.append(f", {count} sheets", style="none")
     error = job.error_message if has_own_error(job.error_message, job.sheets) else ""
     amounts = format_amounts(job.estimated_cost, job.input_tokens, job.output_tokens)
-    duration = format_span(job.status, job.started_at, job.completed_at, now_s)
     facts = [
         ("job", plain(job.job_id)),
         ("status", status),
@@ -105,7 +108,7 @@ def job_facts(job: JobDetailBody, now_s: float | None, note: str = "") -> list[t
         ("waits", plain(format_wait(job.waiting, None) if job.waiting else "")),
         ("stalled", plain(format_stalled(job.stalled), "fault")),
         ("started", plain(format_moment(job.started_at))),
-        ("duration", plain(duration)),
+        ("duration", plain(format_run_duration(job, now_s))),
         ("ends about", plain(format_moment(job.eta_at))),
         ("cost", plain(amounts)),
         ("error", plain_lines(error, "fault")),
@@ -135,8 +138,18 @@ async def fetch_full_errors(client: ApiClient, job: JobDetailBody) -> list[Sheet
     return list(sheets.values())
 
 
-def make_run_table(runs: Iterable[RunBody], now_s: float | None, *, width: int) -> FittedTable:
-    """Return the table of a job's runs."""
+async def fetch_status(client: ApiClient, job_id: str) -> StatusBody | None:
+    """Return the state of a job; None if the conductor has forgotten it."""
+    try:
+        return await client.get_json_with_retry(job_path(job_id, "/status"), {}, StatusBody)
+    except CliJobNotFoundError:
+        return None
+
+
+def make_run_table(
+    runs: Iterable[RunBody], current: StatusBody | None, now_s: float | None, *, width: int
+) -> FittedTable:
+    """Return the table of a job's runs; `current` is the state of the one that goes on."""
     columns = [
         *(TableColumn("RUN", rank=3), TableColumn("STATUS"), TableColumn("SHEETS")),
         *(TableColumn("STARTED", rank=1), TableColumn("DURATION", rank=2)),
@@ -148,10 +161,20 @@ def make_run_table(runs: Iterable[RunBody], now_s: float | None, *, width: int) 
                 (strip_to_one_line(run.status), status_style(run.status)),
                 (format_sheet_count(run.completed_sheets, run.total_sheets), ""),
                 (format_moment(run.started_at), ""),
-                (format_span(run.status, run.started_at, run.completed_at, now_s), ""),
+                (describe_run_duration(run, current, now_s), ""),
             ],
             run.error_message or "",
         )
         for run in runs
     ]
     return FittedTable(columns, rows, note_heading="ERROR", width=width)
+
+
+def describe_run_duration(run: RunBody, current: StatusBody | None, now_s: float | None) -> str:
+    """Format how long a run has worked; "" if it has ended unseen, or does not go on."""
+    if run.status in ENDED_STATUSES:
+        return format_run_duration(run, now_s)
+    # The record of a run counts its waits until its last change only.
+    if current is None or current.run != run.run:
+        return ""
+    return format_run_duration(current, now_s)

@@ -9,8 +9,7 @@ from marianne_stream.client.api_models import (
     StatusBody,
     WaitingBody,
 )
-from marianne_stream.client.facts import find_end_s
-from marianne_stream.client.times import parse_iso_time
+from marianne_stream.client.run_span import RunSpan
 
 # Exit codes of `watch`, by the final status of a job.
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 4}
@@ -35,8 +34,7 @@ class WatchedJob:
     total_sheets: int | None = None
     current_sheet: int | None = None
     error: str = ""
-    started_s: float | None = None
-    ended_s: float | None = None
+    span: RunSpan = field(default_factory=RunSpan)
     problem: str = ""
     waiting: WaitingBody | None = None
     stalled: list[int] = field(default_factory=list)
@@ -67,12 +65,10 @@ class WatchedJob:
         if isinstance(state, StatusBody):
             self.input_tokens, self.output_tokens = state.input_tokens, state.output_tokens
             self.resume_command = state.resume_command or ""
-        self.started_s = parse_iso_time(state.started_at)
-        ended_s = parse_iso_time(state.completed_at)
-        if not self.is_over:
-            self.ended_s = None
-        elif ended_s is not None or was_active:
-            self.ended_s = now_s if ended_s is None else ended_s
+        known_end_s = now_s if was_active else self.span.ended_s
+        self.span = RunSpan.from_body(state)
+        if self.is_over and self.span.ended_s is None:
+            self.span = self.span._replace(ended_s=known_end_s)
 
     def apply_sheets(self, event: SheetsBody) -> None:
         """Apply an event with all sheets, or with those that have changed."""
@@ -81,12 +77,8 @@ class WatchedJob:
         self.sheets |= {sheet.number: sheet for sheet in event.sheets}
 
     def duration_s(self, now_s: float | None) -> float | None:
-        """Return how long the job has run, in seconds; None if it is unknown.
-
-        `now_s` is the time up to which its state is known, or None.
-        """
-        end_s = find_end_s(self.status, self.ended_s, now_s)
-        return None if self.started_s is None or end_s is None else end_s - self.started_s
+        """Return how long the job has worked, in seconds; see `RunSpan.duration_s`."""
+        return self.span.duration_s(self.status, now_s)
 
 
 def worst_exit_code(codes: list[int]) -> int:

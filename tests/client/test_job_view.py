@@ -112,6 +112,7 @@ async def test_runs_are_listed_with_their_errors() -> None:
 
 
 START = "2026-11-21T00:00:00Z"
+LIVE = {"ready": True, "source": "conductor", "live": True, "reasons": []}
 AWAY = {"source": "registry", "live": False}
 
 
@@ -195,10 +196,31 @@ async def test_running_sheet_and_run_are_not_live_while_the_conductor_is_away() 
     shown, messages = await show_runs({"runs": [run]}, READY_FROM_REGISTRY)
     assert not shown.splitlines()[1].endswith(("s", "m", "h"))
     assert messages == ["marianne-stream: Jobs are shown as they were saved"]
-    live = {"ready": True, "source": "conductor", "live": True, "reasons": []}
-    shown, messages = await show_runs({"runs": [run]}, live)
+    job = {"job_id": "nightly", **run}
+    shown, messages = await show_runs({"runs": [run]}, LIVE, job)
     assert shown.splitlines()[1].endswith(("s", "m", "h"))
     assert messages == []
+
+
+async def test_run_that_goes_on_has_the_duration_of_its_job() -> None:
+    run = {"run": START, "status": "running", "started_at": START}
+    waiting = {"detail": "The job is paused.", "since": "2026-11-21T00:01:00Z"}
+    job = {"job_id": "nightly", **run, "waited_s": 20.0, "waiting": waiting}
+    recorded = {**run, "status": "paused", "waited_s": 60.0}
+    shown, _ = await show_runs({"runs": [recorded]}, LIVE, job)
+    assert shown.splitlines()[1].endswith(" 40s")
+    shown, _ = await show_runs({"runs": [recorded]}, LIVE, {**job, "run": "2026-11-28T00:00:00Z"})
+    assert shown.splitlines()[1].split()[-1] == "00:00:00"
+
+
+async def test_run_of_a_job_that_the_conductor_has_forgotten_has_no_duration() -> None:
+    run = {"run": START, "status": "running", "started_at": START}
+    server = ScriptedServer(answer({"runs": [run]}), answer(LIVE), error_response(404))
+    stream = io.StringIO()
+    async with server.run() as client:
+        output = Output(stream, environ={})
+        assert await print_runs(client, output, "nightly", 10, as_json=False) == 0
+    assert not stream.getvalue().splitlines()[1].endswith(("s", "m", "h"))
 
 
 async def test_error_of_a_job_keeps_its_lines() -> None:
@@ -262,8 +284,7 @@ async def test_reason_of_a_skipped_sheet_is_not_an_error(
     ],
 )
 async def test_missing_output_has_a_reason(sheet: dict[str, Any], sentence: str) -> None:
-    live = {"ready": True, "source": "conductor", "live": True, "reasons": []}
-    shown, _ = await show({"number": 1, **sheet}, live, sheet=1)
+    shown, _ = await show({"number": 1, **sheet}, LIVE, sheet=1)
     _, *texts = shown.split("\n\n")
     assert len(texts) == bool(sentence)
     assert "".join(texts).startswith(sentence)

@@ -11,6 +11,7 @@ from marianne_stream.client.api_models import WaitingBody
 from marianne_stream.client.live_table import LiveTable, make_job_table, rank_job
 from marianne_stream.client.output import STYLES, Output
 from marianne_stream.client.row_choice import choose_rows, count_statuses
+from marianne_stream.client.run_span import RunSpan
 from marianne_stream.client.sse_client import StreamEvent
 from marianne_stream.client.watched_job import WatchedJob
 from tests.support.screens import Screen
@@ -51,7 +52,7 @@ def test_bars_go_first_and_status_and_count_stay(
         completed_sheets=700,
         total_sheets=1000,
         current_sheet=8,
-        started_s=100.0,
+        span=RunSpan(100.0),
     )
     (line,) = draw(width, job)
     assert len(line) <= width

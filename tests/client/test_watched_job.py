@@ -3,6 +3,7 @@
 import pytest
 
 from marianne_stream.client.api_models import JobBody, StatusBody
+from marianne_stream.client.run_span import RunSpan
 from marianne_stream.client.watched_job import (
     EXIT_CODES,
     EXIT_SEVERITY,
@@ -70,7 +71,7 @@ def test_roster_entry_end_time_replaces_estimate() -> None:
 
 
 def test_duration_unknown_without_end_time() -> None:
-    job = WatchedJob("a", status="completed", started_s=1.0)
+    job = WatchedJob("a", status="completed", span=RunSpan(1.0))
     assert job.duration_s(50.0) is None
 
 
@@ -89,5 +90,5 @@ def test_status_event_has_times_and_the_command_to_go_on() -> None:
 
 
 def test_duration_of_a_running_job_is_unknown_if_it_is_not_live() -> None:
-    job = WatchedJob("a", status="running", started_s=1.0)
+    job = WatchedJob("a", status="running", span=RunSpan(1.0))
     assert job.duration_s(None) is None
