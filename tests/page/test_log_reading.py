@@ -23,6 +23,14 @@ TRACEBACK = (
     "ValueError: no light\n"
 )
 
+WHY_CUT = """(select) => {
+  const { width } = select.getBoundingClientRect();
+  select.style.cssText = "flex: none; max-width: none; width: max-content";
+  const wanted = select.getBoundingClientRect().width;
+  select.style.cssText = "";
+  return width >= wanted - 1 ? "" : `${select.ariaLabel} ${width} of ${wanted} pixels`;
+}"""
+
 
 async def height(element: Locator) -> float:
     """Return the height of an element."""
@@ -261,7 +269,7 @@ async def test_search_goes_one_way_by_n_and_enter_and_says_where_it_goes_on(
     await expect(count).to_have_text("2 of 3")
 
 
-async def test_search_bar_keeps_to_one_line_beside_the_chart(
+async def test_search_bar_keeps_to_one_line_and_cuts_no_choice_beside_the_chart(
     user: BrowserUser, log_path: Path
 ) -> None:
     append_numbered(log_path, 1, 3000)
@@ -276,6 +284,9 @@ async def test_search_bar_keeps_to_one_line_beside_the_chart(
     for width in (1440, 1366, 1280, 820):
         await page.set_viewport_size({"width": width, "height": 900})
         assert await page.locator(".log-search").evaluate(is_one_line), width
+        # A choice is as wide as its longest text, unless it is cut.
+        for select in await page.locator(".log select").all():
+            assert await select.evaluate(WHY_CUT) == "", width
 
 
 async def test_filter_with_lines_around_goes_on_after_the_log_was_cut(

@@ -41,7 +41,7 @@ export class JobsLogHead {
       type: "search",
       value: options.text,
       maxlength: MAX_TEXT_CHARS,
-      placeholder: "Only lines with …",
+      placeholder: "Filter lines",
       "aria-label": "Only lines with this text",
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onFilterKey(event),
       oninput: () => this.filter.value || this.#apply(),

@@ -11,7 +11,7 @@ const LEVELS = {
   "": "All levels",
   debug: "Debug and above",
   info: "Info and above",
-  warning: "Warnings and errors",
+  warning: "Warning and above",
   error: "Errors",
 };
 

@@ -255,10 +255,13 @@ function countText({ matches, current, isDone, hasMore, error, readBytes, wrappe
   return `${(current + 1).toLocaleString("en")} of ${total}${progress}${wrapped}`;
 }
 
-/** @param {number} count of lines. */
+/**
+ * Return a label that is short enough for the bar: the choice itself says what these lines are.
+ *
+ * @param {number} count of lines.
+ */
 function contextLabel(count) {
-  if (!count) return "No lines around";
-  return count === 1 ? "1 line around" : `${count} lines around`;
+  return count === 1 ? "± 1 line" : `± ${count} lines`;
 }
 
 /** @param {() => void} onchange */
