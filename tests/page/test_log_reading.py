@@ -80,6 +80,32 @@ async def test_entry_folds_by_click_key_and_all_at_once(user: BrowserUser, log_p
     await wait_for_numbers(page, [1, 2, 3, 7, *range(8, 14)])
 
 
+async def test_lines_of_an_entry_have_the_date_of_the_entry(
+    user: BrowserUser, log_path: Path
+) -> None:
+    # Their own times are those at which they were read.
+    append_numbered(log_path, 1, 2)
+    page = await user.open_page("/jobs/lantern")
+    await expect(log_row(page, 2)).to_be_visible()
+    append_text(log_path, TRACEBACK)
+    append_numbered(log_path, 7, 8)
+    await wait_for_numbers(page, range(1, 9))
+    await expect(page.locator(".row .day")).to_have_text(["24 Nov 2026"])
+
+
+async def test_focus_of_the_log_is_shown_above_its_rows(user: BrowserUser, log_path: Path) -> None:
+    append_numbered(log_path, 1, 40)
+    page = await user.open_page("/jobs/lantern")
+    await expect(log_row(page, 40)).to_be_visible()
+    ring = "(body) => getComputedStyle(body, '::after').outlineStyle"
+    body = page.locator(".log-body")
+    assert await body.evaluate(ring) != "solid"
+    await page.get_by_label("Level", exact=True).focus()
+    await page.keyboard.press("Tab")
+    await expect(page.locator(".log-rows")).to_be_focused()
+    assert await body.evaluate(ring) == "solid"
+
+
 async def test_columns_that_nothing_uses_take_no_room(user: BrowserUser, log_path: Path) -> None:
     log_path.write_text("plain\nlines\n")
     page = await user.open_page("/jobs/lantern")

@@ -313,9 +313,14 @@ export class RowElements {
     return row.number !== before.number + 1;
   }
 
-  /** @param {number} index */
+  /**
+   * Return the day of a row; that of its entry for a line without a time of its own.
+   *
+   * @param {number} index
+   */
   #dayAt(index) {
-    return lineTime(this.#window.rows[index], this.#options.times).day;
+    const row = this.#window.rows[index];
+    return lineTime(row.entry?.head ?? row, this.#options.times).day;
   }
 }
 
