@@ -37,11 +37,12 @@ MISPLACED = """() => {
   return found;
 }"""
 
-# Texts that are wider than their element, but for those that scroll.
+# Texts that are wider than their element, but for those that scroll, or end in an ellipsis and are
+# told in full elsewhere: the name as the title, the error in the tab with the sheets.
 CUT_TEXTS = """() => [...document.querySelectorAll(
     ".job-top *, .job-details *, .top *, .sheets .bar *, .sheet-panel-head *")]
   .filter((element) => element.checkVisibility({ visibilityProperty: true })
-    && !element.closest(".visually-hidden, dialog, svg")
+    && !element.closest(".visually-hidden, dialog, svg, h1[title], .job-error")
     && getComputedStyle(element).position !== "absolute"
     && element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0
     && getComputedStyle(element).overflowX !== "visible")
@@ -79,6 +80,82 @@ async def test_turned_phone_says_beside_the_log_why_the_job_waits(
     assert box is not None
     assert box["height"] < 40
     await expect(page.locator(".log .bar").first).to_be_in_viewport()
+
+
+async def test_turned_phone_of_a_failed_job_says_why_beside_the_log(
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
+) -> None:
+    page = await open_failed_job(user, conductor, log_path, PORTRAIT)
+    error = page.locator(".job-error")
+    # The panel of the sheet has it in full.
+    await expect(page.locator(".sheet-panel .error")).to_contain_text("The wind took the lantern.")
+    await expect(error).to_be_hidden()
+    for size in (PORTRAIT, LANDSCAPE):
+        await page.set_viewport_size(size)  # type: ignore[arg-type]
+        await page.get_by_role("tab", name="Log").click()
+        await expect(error).to_contain_text("The wind took the lantern.")
+        box = await error.bounding_box()
+        assert box is not None
+        assert box["height"] < 40
+        await expect(log_row(page, 200)).to_be_in_viewport(ratio=1)
+        await expect(page.locator(".log .foot")).to_be_in_viewport(ratio=1)
+    await page.get_by_role("tab", name="Sheets").click()
+    await expect(error).to_be_hidden()
+
+
+async def test_long_name_keeps_to_the_arrow_and_takes_one_row_on_a_turned_phone(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    name = "nightly-build-of-the-northern-cathedral-with-a-very-long-name-and-moss"
+    conductor.launch(name, 12)
+    page = await user.open_page(f"/jobs/{name}")
+    await expect(page.locator(".job-header .count")).to_have_text("0 / 12")
+    title = page.get_by_role("heading", level=1)
+    await expect(title).to_have_attribute("title", name)
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        arrow, text = await page.locator(".back").bounding_box(), await title.bounding_box()
+        assert arrow is not None
+        assert text is not None
+        assert arrow["x"] + arrow["width"] <= text["x"] + 8
+        assert text["y"] <= arrow["y"] + arrow["height"] / 2 <= text["y"] + text["height"]
+        notify = await page.locator(".notify").bounding_box()
+        assert notify is not None
+        if width > 640:
+            # All of the head is in one row.
+            assert notify["y"] < text["y"] + text["height"]
+        if (width, height) == (844, 390):
+            assert text["height"] < 30
+
+
+async def test_panel_of_a_phone_takes_what_the_chart_leaves(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    error = "\n".join(f"File lantern_{number}.py" for number in range(40))
+    page = await user.open_page()
+    await page.set_viewport_size(PORTRAIT)  # type: ignore[arg-type]
+    for name, count in (("small", 2), ("large", 30)):
+        conductor.launch(name, count)
+        conductor.dispatch(name, 1)
+        conductor.fail_sheet(name, 1, error)
+        conductor.finish(name, "failed")
+        await page.goto(f"{user.address}/jobs/{name}")
+        await expect(page.locator(".sheet-panel .error")).to_contain_text("lantern_39.py")
+        sheets = await page.locator(".sheets").bounding_box()
+        panel = await page.locator(".sheet-panel").bounding_box()
+        assert sheets is not None
+        assert panel is not None
+        assert 0 <= panel["y"] - sheets["y"] - sheets["height"] < 20
+        assert panel["y"] + panel["height"] > 820
+        rest = await page.locator(".gantt").evaluate(
+            "(chart) => chart.clientHeight % document.querySelector('.gantt-row').offsetHeight"
+        )
+        assert rest == 0
+        button = await page.locator(".sheet-error button").bounding_box()
+        text = await page.locator(".sheet-panel .error").bounding_box()
+        assert button is not None
+        assert text is not None
+        assert text["y"] < button["y"] + button["height"]
 
 
 async def test_phone_shows_one_tab_at_a_time(user: BrowserUser, log_path: Path) -> None:

@@ -62,7 +62,7 @@ export class JobHead {
           makeIcon("back"),
           h("span.visually-hidden", {}, "All jobs"),
         ),
-        h("h1", { id: "job-heading" }, plainText(jobId)),
+        h("h1", { id: "job-heading", title: plainText(jobId) }, plainText(jobId)),
         this.#status.element,
         this.#progress.element,
         actions,
@@ -115,10 +115,15 @@ export class JobHead {
     this.#stalled.show(isDeleted ? "" : stalledSentence(status.stalled));
   }
 
-  /** @param {string | null | undefined} sentence */
-  showError(sentence) {
+  /**
+   * @param {string} sentence
+   * @param {boolean} isInPanel true for the error of the sheet in the panel: it is told here only if
+   *   the panel is in another tab.
+   */
+  showError(sentence, isInPanel) {
     this.#error.hidden = !sentence;
-    setText(this.#error, plainText(sentence ?? ""));
+    setAttribute(this.#error, "data-in-panel", isInPanel);
+    setText(this.#error, plainText(sentence));
   }
 
   /** @param {string} sentence that says why the page is not live; "" if it is. */

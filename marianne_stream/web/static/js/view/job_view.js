@@ -320,12 +320,13 @@ export class JobView {
     this.#tick();
   }
 
-  /** Show the job's error, unless it is that of the sheet in the panel. */
+  /** Show the job's error. */
   #updateError() {
     const own = this.#job.status?.error_message ?? "";
-    const isShown = hasError(this.#job.getSheet(this.#selected), own);
     const failure = this.#page.staleReason ? "" : this.#failure;
-    this.#head.showError((isShown ? "" : own) || failure);
+    const isInPanel = hasError(this.#job.getSheet(this.#selected), own);
+    if (isInPanel && failure) this.#head.showError(failure, false);
+    else this.#head.showError(own || failure, isInPanel);
   }
 
   /** Request the recorded transitions of the run: retries and waits before the page was opened. */

@@ -225,8 +225,8 @@ export class SheetPanel {
       h(
         "div.sheet-error",
         {},
-        h("pre.error", { tabindex: 0 }, text),
         makeCopyButton("the error", () => text, this.#page.announcer),
+        h("pre.error", { tabindex: 0 }, text),
       ),
       isCut && message.length <= 300 ? h("p.muted", {}, "The message is cut off here.") : "",
     ];
