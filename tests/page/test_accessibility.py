@@ -165,6 +165,7 @@ async def test_axe_finds_no_violation_in_the_sign_in_form(
         await page.get_by_label("Token").fill("wrong-wrong-wrong-wrong")
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.get_by_role("alert")).to_contain_text("not known")
+        await someone.take_pictures(page, "sign_in")
         await load_axe(page)
         assert await find_all_violations(page) == []
         # The header of a page with a button to sign out.

@@ -156,6 +156,23 @@ async def test_job_of_each_status_says_what_it_does(
         await user.take_pictures(page, f"job_{job_id}")
 
 
+async def test_job_with_a_stalled_sheet_says_which(
+    browser: Browser, conductor: SimulatedConductor, tmp_path: Path, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 300)
+    async with (
+        run_server(tmp_path, "--stalled-after-s", 1) as server,
+        open_browser_user(browser, server.address, "job_stalled") as someone,
+    ):
+        page = await someone.open_page("/jobs/lantern")
+        await expect(page.locator(".sheet")).to_have_count(4)
+        conductor.complete_sheet("lantern", 1)
+        conductor.dispatch("lantern", 2)
+        await expect(page.locator(".notice:visible")).to_contain_text("Sheet 2")
+        await expect(page.locator(".sheet[data-stalled]")).to_have_count(1)
+        await someone.take_pictures(page, "job_stalled")
+
+
 async def test_job_without_a_log_says_so_once(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:

@@ -31,6 +31,7 @@ async def test_lines_of_several_jobs_are_prefixed_and_ordered_by_their_times(
     texts, names = page.locator(".row.line .text"), page.locator(".row.line .job-name")
     await expect(texts).to_have_text([f"at {second}" for second in range(1, 6)])
     await expect(names).to_have_text(["lantern", "tide", "lantern", "tide", "lantern"])
+    await user.take_pictures(page, "logs")
     assert page.url.endswith("/logs?job=lantern&job=tide")
     colours = [
         await names.nth(at).evaluate("(name) => getComputedStyle(name).color") for at in (0, 1)

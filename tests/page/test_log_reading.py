@@ -301,6 +301,11 @@ async def test_search_bar_keeps_to_one_line_and_cuts_no_choice_beside_the_chart(
     append_numbered(log_path, 1, 3000)
     page = await user.open_page("/jobs/lantern")
     await expect(log_row(page, 3000)).to_be_visible()
+    # In a small window, the log is a tab.
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.get_by_role("tab", name="Log").click()
+    await page.set_viewport_size({"width": 1280, "height": 900})
+    await user.take_pictures(page, "log")
     await search_for(page, "line")
     await expect(page.locator(".log-search .count")).to_have_text("1 of 3,000")
     await page.get_by_role("button", name="Only matches").click()
@@ -313,6 +318,7 @@ async def test_search_bar_keeps_to_one_line_and_cuts_no_choice_beside_the_chart(
         # A choice is as wide as its longest text, unless it is cut.
         for select in await page.locator(".log select").all():
             assert await select.evaluate(WHY_CUT) == "", width
+    await user.take_pictures(page, "log_search")
 
 
 async def test_filter_with_lines_around_goes_on_after_the_log_was_cut(

@@ -106,6 +106,7 @@ async def test_dialog_says_if_the_browser_denies_notifications(
     await expect(permission).to_have_text(
         "The browser has not allowed notifications yet. It will ask."
     )
+    await user.take_pictures(page, "notify")
     box = page.get_by_role("group", name="Any job:").get_by_label("It fails")
     await box.click()
     await expect(permission).to_contain_text("The browser denies notifications from this page.")

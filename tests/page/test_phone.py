@@ -198,6 +198,7 @@ async def test_turned_phone_shows_the_log(user: BrowserUser, log_path: Path) -> 
     await expect(log_row(page, 300)).to_be_in_viewport()
     await expect(log_row(page, 292)).to_be_in_viewport()
     await expect(page.locator("#connection")).to_be_in_viewport()
+    await user.take_pictures(page, "turned_phone_log", [(844, 390)])
     await page.set_viewport_size(PORTRAIT)  # type: ignore[arg-type]
     await expect(page.locator(".sheets")).to_be_visible()
 
