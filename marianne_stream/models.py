@@ -147,7 +147,6 @@ class Hook:
 
     hook_type: Annotated[str, Field(description="`run_job`, `run_command` or `run_script`.")]
     success: bool
-    # These name other jobs and files.
     description: Annotated[
         str | None,
         Field(exclude_if=is_none, description="Only for tokens that may see all jobs."),
@@ -279,8 +278,8 @@ class JobProgress:
         eta_at: estimated end; None if there is no estimate, or the job has taken longer.
         stalled: numbers of the running sheets without a recent sign of life.
         sees_changes: False if changes before this state may have happened unseen.
-        clone: name of the conductor's clone that has the job, "" for the one without a name; None
-            if it is no clone.
+        limited_until: end of the rate limit of the waiting sheet's instrument, if it is known.
+        clone: name of the conductor's clone that has the job, or ""; None if it is no clone.
     """
 
     times: RunTimes | None = None
@@ -289,6 +288,7 @@ class JobProgress:
     eta_at: float | None = None
     stalled: tuple[int, ...] = ()
     sees_changes: bool = False
+    limited_until: float | None = None
     clone: str | None = None
 
 

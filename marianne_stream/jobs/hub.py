@@ -62,6 +62,7 @@ class JobHub:
             backend,
             RosterJobWatchers(self.subscribe_job, self._find_limiter),
             on_roster=self._on_roster,
+            on_rate_limits=self.update_progress,
             read_conductors=read_conductors,
         )
         self.events = EventHub(
@@ -187,10 +188,10 @@ class JobHub:
             snapshot is not None and bool(snapshot.status_data.stalled) for snapshot in snapshots
         )
 
-    def update_stalled(self) -> None:
-        """Publish changes of the stalled sheets."""
+    def update_progress(self) -> None:
+        """Publish changes of stalled sheets and of rate limits."""
         for watcher in list(self._watchers.values()):
-            watcher.update_stalled()
+            watcher.update_progress()
 
     def begin_shutdown(self) -> None:
         """Report no loss of the subscription from now on: this server stops."""

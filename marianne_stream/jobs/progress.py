@@ -4,6 +4,8 @@ import time
 from collections.abc import Container
 from operator import attrgetter
 
+from marianne_stream.conductor_models import RateLimit
+from marianne_stream.jobs.waiting import find_waiting_sheet
 from marianne_stream.jobs.work_counters import WorkCounters
 from marianne_stream.models import JobState, RosterEntry
 
@@ -33,6 +35,7 @@ class ProgressTimes:
         self.began_at = time.time()
         self.stalled_after_s: float | None = None
         self.clone: str | None = None
+        self._rate_limits: tuple[RateLimit, ...] = ()
         self.counters = WorkCounters()
 
     def record(self, job_id: str) -> None:
@@ -69,6 +72,24 @@ class ProgressTimes:
     def get(self, job_id: str) -> float | None:
         """Return the time of a job's last change in epoch seconds; None if none was seen."""
         return self._times.get(job_id)
+
+    def update_rate_limits(self, limits: tuple[RateLimit, ...]) -> bool:
+        """Store the rate limits of the conductor's instruments; return whether they differ."""
+        is_changed, self._rate_limits = limits != self._rate_limits, limits
+        return is_changed
+
+    def find_limit_end(self, state: JobState) -> float | None:
+        """Return the end of the rate limit that a job waits for; None if it is unknown.
+
+        If the instrument of the sheet is unknown, the only rate limit is meant.
+        """
+        sheet = find_waiting_sheet(state.sheets)
+        if sheet is None or sheet.status != "waiting":
+            return None
+        now, name = time.time(), sheet.instrument_name
+        known = [limit for limit in self._rate_limits if limit.until > now]
+        ends = [limit.until for limit in known if name in (None, limit.instrument)]
+        return ends[0] if len(ends) == 1 else None
 
     def get_activity(self, job_id: str) -> float | None:
         """Return the time of a job's last sign of life in epoch seconds; None if none was seen."""

@@ -94,17 +94,18 @@ class ProgressTracker:
 
     def refresh(self, state: JobState) -> JobState:
         """Return a state with its progress until now."""
-        now = time.time()
         progress = JobProgress(
             times=self._times,
             last_progress_at=self._progress.get(state.job_id),
             last_activity_at=self._progress.get_activity(state.job_id),
-            eta_at=estimate_end(state, self._times, self._previous_s, now),
             stalled=self.find_stalled(state),
             sees_changes=self._sees_changes,
+            limited_until=self._progress.find_limit_end(state),
             clone=self._progress.clone,
         )
-        return replace(state, progress=progress)
+        state = replace(state, progress=progress)
+        eta_at = estimate_end(state, self._times, self._previous_s, time.time())
+        return replace(state, progress=replace(progress, eta_at=eta_at))
 
     def find_stalled(self, state: JobState) -> tuple[int, ...]:
         """Return the numbers of the sheets that have stalled."""
@@ -178,6 +179,12 @@ def without_forecast(state: JobState) -> JobState:
     if state.progress is None:
         return state
     return replace(state, progress=replace(state.progress, stalled=(), eta_at=None))
+
+
+def get_forecast(progress: JobProgress | None) -> tuple[tuple[int, ...], float | None]:
+    """Return the progress that changes without a change of the job, and that clients hear of."""
+    progress = progress or JobProgress()
+    return progress.stalled, progress.limited_until
 
 
 async def load_nothing(_state: JobState) -> KnownRun:

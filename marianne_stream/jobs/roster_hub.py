@@ -30,6 +30,7 @@ class RosterHub:
 
     Args:
         on_roster: called with the previous roster, or None, and each new one.
+        on_rate_limits: called when the conductor's rate limits have changed.
         read_conductors: reads information about the conductors; None without a conductor.
     """
 
@@ -39,10 +40,12 @@ class RosterHub:
         job_watchers: RosterJobWatchers,
         *,
         on_roster: Callable[[Roster | None, Roster], None],
+        on_rate_limits: Callable[[], None],
         read_conductors: ReadConductors | None = None,
     ) -> None:
         self._job_watchers = job_watchers
         self._on_new_roster = on_roster
+        self._on_rate_limits = on_rate_limits
         self._topic: Topic[RosterSnapshot] = Topic()
         self._entry_topics: dict[str, Topic[RosterEntry]] = {}
         self._snapshot: RosterSnapshot | None = None
@@ -195,6 +198,10 @@ class RosterHub:
 
     def _on_conductors_read(self) -> None:
         """Publish a snapshot if the conductors or their waiting jobs have changed."""
+        # An edge has the rate limits in the states of its origins.
+        info = self.conductors.infos.get("")
+        if info is not None and self.progress.update_rate_limits(info.rate_limits or ()):
+            self._on_rate_limits()
         if self._latest is None:
             return
         waiting = find_waiting_jobs(self._latest, self.details.get_all(self._latest))

@@ -72,7 +72,7 @@ class StallMonitor:
             started.append(self._checks.start(FILE_EVENTS_KEY, body, name="file events of jobs"))
         if started:
             await asyncio.wait(started, timeout=CHECK_TIMEOUT_S)
-        self._hub.update_stalled()
+        self._hub.update_progress()
 
     def _select_logs(self, quiet: list[str]) -> list[str]:
         """Return the jobs whose log is to be checked."""

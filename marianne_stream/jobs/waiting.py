@@ -54,7 +54,10 @@ def find_waiting(state: JobState) -> Waiting | None:
     if sheet is None:
         return None
     code = SHEET_CODES[sheet.status]
-    return Waiting(code, SENTENCES[code], sheet.number, sheet.waiting_until, since)
+    until = sheet.waiting_until
+    if until is None and code == "rate_limited" and state.progress is not None:
+        until = state.progress.limited_until
+    return Waiting(code, SENTENCES[code], sheet.number, until, since)
 
 
 def find_waiting_status(status: str) -> Waiting | None:

@@ -15,7 +15,11 @@ from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateU
 from marianne_stream.fanout.topic import Topic
 from marianne_stream.jobs.poll_schedule import ACTIVE_DELAY_S, PollSchedule
 from marianne_stream.jobs.progress import has_progressed
-from marianne_stream.jobs.progress_tracker import ProgressTracker, without_forecast
+from marianne_stream.jobs.progress_tracker import (
+    ProgressTracker,
+    get_forecast,
+    without_forecast,
+)
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.jobs.read_times import SeenPeriod
 from marianne_stream.jobs.roster_poller import RosterPoller
@@ -365,12 +369,13 @@ class JobWatcher:
         state = self.snapshot.state
         return self._tracker.refresh(state) if self._has_own_progress else state
 
-    def update_stalled(self) -> None:
-        """Publish a snapshot if other sheets have stalled than those that are shown."""
+    def update_progress(self) -> None:
+        """Publish a snapshot if stalled sheets or the end of a rate limit differ from the shown."""
         shown = self.snapshot
         if not self._has_own_progress or shown is None or shown.end or shown.source == "none":
             return
-        if self._tracker.find_stalled(shown.state) != shown.status_data.stalled:
+        before, now = shown.state.progress, self._tracker.refresh(shown.state).progress
+        if get_forecast(before) != get_forecast(now):
             self._publish(shown.state)
 
     def _on_missing(self) -> None:

@@ -66,6 +66,7 @@ def check_hooks(hooks: tuple[Hook, ...]) -> None:
 def check_progress(progress: JobProgress) -> None:
     """Check the progress of a job."""
     check_times(progress.last_progress_at, progress.last_activity_at, progress.eta_at)
+    check_times(progress.limited_until)
     check_length("stalled sheets", len(progress.stalled), MAX_STATE_SHEETS)
     check_counts(*progress.stalled)
     if progress.clone is not None and not CLONE_NAME.fullmatch(progress.clone):

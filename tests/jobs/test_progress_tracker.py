@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from marianne_stream.conductor_models import RateLimit
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.progress_tracker import ProgressTracker, load_nothing
 from marianne_stream.jobs.run_times import KnownRun
+from marianne_stream.jobs.waiting import find_waiting
 from marianne_stream.models import JobState, RunTimes, Sheet, format_iso_time
 
 
@@ -168,3 +170,31 @@ async def test_job_that_is_submitted_again_has_a_new_run(before: str, after: str
     first = replace(make_state(time.time() - 60, "dispatched"), run=before)
     again = replace(make_state(time.time(), "dispatched"), run=after)
     assert await find_run(tracker, first) != await find_run(tracker, again)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "names", "is_known"),
+    [
+        ("cli", ["claude", "cli"], True),
+        ("cli", ["claude"], False),
+        (None, ["claude"], True),
+        (None, ["claude", "cli"], False),
+    ],
+)
+async def test_end_of_a_wait_is_that_of_the_rate_limit_of_its_instrument(
+    instrument: str | None, names: list[str], *, is_known: bool
+) -> None:
+    progress, until = ProgressTimes(), time.time() + 60
+    tracker = ProgressTracker(progress, load_nothing)
+    state = make_state(time.time(), "waiting")
+    state = replace(state, sheets=(replace(state.sheets[0], instrument_name=instrument),))
+    # The limit that has ended is of the same instrument.
+    over = [RateLimit(name, time.time() - 1) for name in ("cli", "claude")]
+    assert progress.update_rate_limits((*over, *(RateLimit(name, until) for name in names)))
+    waiting = find_waiting(tracker.refresh(state))
+    assert waiting is not None
+    assert waiting.until == (until if is_known else None)
+    reported = replace(state, sheets=(replace(state.sheets[0], waiting_until=until + 1),))
+    waiting = find_waiting(tracker.refresh(reported))
+    assert waiting is not None
+    assert waiting.until == until + 1

@@ -28,6 +28,7 @@ def make_hub(backend: FakeBackend | None = None) -> RosterHub:
         backend or FakeBackend(),
         RosterJobWatchers(subscribe_job, make_shared_limiter()),
         on_roster=lambda _before, _roster: None,
+        on_rate_limits=lambda: None,
     )
 
 

@@ -56,7 +56,7 @@ async def test_hanging_file_system_delays_no_other_job(
         nonlocal checks
         checks += 1
 
-    monkeypatch.setattr(hub, "update_stalled", count_check)
+    monkeypatch.setattr(hub, "update_progress", count_check)
 
     async def hang() -> float | None:
         await asyncio.Event().wait()

@@ -90,7 +90,7 @@ async def test_stalled_sheet_is_announced_once_by_the_read_that_shows_it(watched
     await watched.read()
     assert watched.stalled == (1,)
     await watched.read()
-    watched.hub.update_stalled()
+    watched.hub.update_progress()
     assert watched.events.names.count("sheet.stalled") == 1
 
 
@@ -98,7 +98,7 @@ async def test_stalled_sheet_is_announced_again_after_a_sign_of_life(watched: Wa
     progress = watched.hub.roster.progress
     for limit_s in (AT_ONCE_S, 1000.0, AT_ONCE_S):
         progress.stalled_after_s = limit_s
-        watched.hub.update_stalled()
+        watched.hub.update_progress()
         assert watched.stalled == ((1,) if limit_s == AT_ONCE_S else ())
     await watched.read()
     assert watched.events.names.count("sheet.stalled") == 2
@@ -111,7 +111,7 @@ async def test_job_that_cannot_be_read_does_not_stall(watched: Watched) -> None:
     assert snapshot is not None
     assert snapshot.source == "none"
     watched.hub.roster.progress.stalled_after_s = AT_ONCE_S
-    watched.hub.update_stalled()
+    watched.hub.update_progress()
     await watched.read()
     assert (watched.stalled, "sheet.stalled" in watched.events.names) == ((), False)
 

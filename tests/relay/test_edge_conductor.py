@@ -235,3 +235,17 @@ async def test_history_on_edge_of_two_sources_is_redirected_by_job(
         # No origin has the summary of both.
         status, error = await edge.get("/api/summary?since=2026-11-28T00:00:00Z")
         assert (status, error["code"]) == (501, "not_available_on_edge")
+
+
+async def test_end_of_a_rate_limit_that_only_the_conductor_knows_reaches_an_edge(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("lantern", 2)
+    conductor.dispatch("lantern", 1)
+    conductor.limit_rate("lantern", 1, 600.0)
+    async with run_origin(tmp_path, redis), run_edge(redis, sources=BOTH) as edge:
+        await wait_for_status(edge, "/api/jobs/oak:lantern")
+        async with edge.open_viewer("/api/jobs/oak:lantern/stream") as viewer:
+            await wait_until(
+                lambda: any("until" in job["waiting"] for job in viewer.event_data("job_status"))
+            )

@@ -87,6 +87,7 @@ def test_valid_state_is_passed_on_without_paths() -> None:
         {"sheets": (replace(SHEET, movement=LONG),)},
         {"progress": replace(PROGRESS, eta_at=LATE_S)},
         {"progress": replace(PROGRESS, last_activity_at=-1.0)},
+        {"progress": replace(PROGRESS, limited_until=LATE_S)},
         {"progress": replace(PROGRESS, stalled=(-1,))},
         {"progress": replace(PROGRESS, clone="$(id)")},
         {"progress": replace(PROGRESS, stalled=tuple(range(5_001)))},

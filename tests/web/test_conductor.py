@@ -1,7 +1,8 @@
 """Information about the conductor: `GET /api/conductor` and the `conductor` event."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,50 @@ async def test_conductor_event_names_jobs_that_wait(
         await wait_until(lambda: waits(viewer) == [("a", "person")])
         conductor.complete_sheet("a", 1)
         await wait_until(lambda: waits(viewer) == [])
+
+
+async def test_wait_for_a_rate_limit_ends_with_that_of_the_instrument(
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream, read_often: None
+) -> None:
+    limits = conductor.daemon.rate_limits_until
+    conductor.launch("a", 2)
+    conductor.dispatch("a", 1)
+    async with (
+        open_stream(ROSTER, **DETAILS) as roster,
+        open_stream("/api/jobs/a/stream", **QUICK) as viewer,
+    ):
+        await viewer.wait_for("job_sheets")
+        await roster.wait_for("roster")
+        # The end is known to the conductor's limits alone.
+        conductor.limit_rate("a", 1, 600.0)
+        limits["claude"] = time.time() + 60.0
+        for until in (limits["cli"], limits["cli"] + 900.0):
+            limits["cli"] = until
+            await wait_until(waits_until(viewer, until))
+            await wait_until(waits_until(roster, until))
+        shown = viewer.event_data("job_status")[-1]["waiting"]
+        async with client.get("/api/jobs/a") as response:
+            assert (await response.json())["waiting"] == shown
+        del limits["cli"]
+        await wait_until(waits_until(viewer, None))
+        await wait_until(waits_until(roster, None))
+    (_, limited, *_) = viewer.event_data("job_sheets")
+    assert limited["sheets"][0]["status"] == "waiting"
+    assert "waiting_until" not in limited["sheets"][0]
+
+
+def waits_until(viewer: Viewer, until: float | None) -> Callable[[], bool]:
+    """Return a condition: the newest event shows that a job waits until a time."""
+
+    def is_shown() -> bool:
+        rosters = [job for data in viewer.event_data("roster") for job in data["jobs"]]
+        waiting = [*viewer.event_data("job_status"), *rosters][-1].get("waiting", {})
+        if not waiting or until is None or "until" not in waiting:
+            return bool(waiting) and (until is None) == ("until" not in waiting)
+        # The conductor rounds it.
+        return abs(datetime.fromisoformat(waiting["until"]).timestamp() - until) < 3.0
+
+    return is_shown
 
 
 async def test_conductor_of_restricted_token_has_version_limits_and_its_own_waits(

@@ -154,7 +154,7 @@ async def test_stalled_event_of_the_conductor_is_sent_as_message(
         received = await all_events.wait_for("message")
         assert received["event"] == "sheet.stalled"
         hub.roster.progress.stalled_after_s = 0.001
-        hub.update_stalled()
+        hub.update_progress()
         own = await all_events.wait_for("sheet.stalled")
         await own_events.wait_for("sheet.stalled")
     assert (own["sheet_num"], own["observed"]) == (1, True)

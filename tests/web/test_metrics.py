@@ -247,7 +247,7 @@ async def test_metrics_count_stalled_jobs(
     async with open_stream("/api/jobs/a/stream") as viewer:
         await viewer.wait_for("job_sheets")
         hub.roster.progress.stalled_after_s = 0.001
-        hub.update_stalled()
+        hub.update_progress()
         await viewer.wait_for_status(stalled=[1])
         assert (await get_metrics(client))["marianne_stream_jobs_stalled{}"] == 1
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from marianne_stream.common.task_set import run_until_first_failure
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateUnavailableError
 from marianne_stream.jobs.hub import JobHub
+from marianne_stream.jobs.progress_tracker import get_forecast
 from marianne_stream.jobs.roster_details import is_state_of_entry
 from marianne_stream.jobs.roster_watchers import MAX_WATCHED_JOBS
 from marianne_stream.jobs.snapshots import JobSnapshot, newest_first_key
@@ -64,12 +65,7 @@ def publish_order(entry: RosterEntry) -> tuple[bool, float, str]:
 
 def is_same_for_clients(one: JobState, other: JobState) -> bool:
     """Return whether a client gets no event for the difference of two states."""
-    return one == other and stalled_sheets(one) == stalled_sheets(other)
-
-
-def stalled_sheets(state: JobState) -> tuple[int, ...]:
-    """Return the numbers of the sheets that have stalled."""
-    return state.progress.stalled if state.progress is not None else ()
+    return one == other and get_forecast(one.progress) == get_forecast(other.progress)
 
 
 class StatePublisher:
