@@ -33,6 +33,7 @@ class JobBody(msgspec.Struct, frozen=True):
     eta_at: str | None = None
     estimated_cost: float | None = None
     waited_s: float | None = None
+    last_progress_at: str | None = None
 
 
 class StatusBody(JobBody, frozen=True):

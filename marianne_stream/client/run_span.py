@@ -6,6 +6,8 @@ from marianne_stream.client.api_models import JobBody, RunBody
 from marianne_stream.client.facts import find_end_s
 from marianne_stream.client.times import format_duration, parse_iso_time
 
+PAUSED_STATUSES = frozenset({"paused", "paused_at_chain"})
+
 
 class RunSpan(NamedTuple):
     """Span of a run, in epoch seconds; None for times that are unknown.
@@ -15,24 +17,23 @@ class RunSpan(NamedTuple):
         ended_s: end; None while it goes on.
         waited_s: time in which it was paused, waited, or was over before a resume, in seconds,
             without the present wait.
-        waiting_since_s: beginning of the present wait; None while it works.
+        is_waiting: whether it waits now, as far as that is known.
+        waiting_since_s: beginning of that wait.
     """
 
     started_s: float | None = None
     ended_s: float | None = None
     waited_s: float = 0.0
+    is_waiting: bool = False
     waiting_since_s: float | None = None
 
     @classmethod
     def from_body(cls, body: JobBody | RunBody) -> "RunSpan":
         """Return the span of a job's present run, or of a recorded one."""
-        waiting = body.waiting if isinstance(body, JobBody) else None
-        return cls(
-            parse_iso_time(body.started_at),
-            parse_iso_time(body.completed_at),
-            body.waited_s or 0.0,
-            parse_iso_time(waiting.since) if waiting is not None else None,
-        )
+        started_s, ended_s = parse_iso_time(body.started_at), parse_iso_time(body.completed_at)
+        since_s = find_wait_s(body) if isinstance(body, JobBody) else None
+        is_waiting = since_s is not None or body.status in PAUSED_STATUSES
+        return cls(started_s, ended_s, body.waited_s or 0.0, is_waiting, since_s)
 
     def duration_s(self, status: str, now_s: float | None) -> float | None:
         """Return how long the run has worked, in seconds; None if its start or end is unknown.
@@ -40,11 +41,19 @@ class RunSpan(NamedTuple):
         `now_s` is the time up to which its state is known, or None.
         """
         end_s = find_end_s(status, self.ended_s, now_s)
+        if self.is_waiting and self.ended_s is None and end_s is not None:
+            end_s = self.waiting_since_s
         if self.started_s is None or end_s is None:
             return None
-        if self.ended_s is None and self.waiting_since_s is not None:
-            end_s = self.waiting_since_s
         return max(0.0, end_s - self.started_s - self.waited_s)
+
+
+def find_wait_s(job: JobBody) -> float | None:
+    """Return since when a job waits, in epoch seconds; None if it works, or if that is unknown."""
+    since = job.waiting.since if job.waiting is not None else None
+    if since is None and job.status in PAUSED_STATUSES:
+        since = job.last_progress_at
+    return parse_iso_time(since)
 
 
 def format_run_duration(body: JobBody | RunBody, now_s: float | None) -> str:

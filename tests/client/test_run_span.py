@@ -34,7 +34,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"status": "failed", "completed_at": at(90), "waited_s": 20}, "1m 00s"),
     ({"status": "completed", "completed_at": at(90)}, "1m 20s"),
     # A server that does not know since when.
-    ({"status": "paused", "waiting": pause(None)}, "1m 30s"),
+    ({"status": "paused", "waiting": pause(None), "last_progress_at": at(80)}, "1m 10s"),
+    ({"status": "paused", "waiting": pause(None)}, ""),
+    ({"status": "paused_at_chain"}, ""),
+    ({"status": "running", "waiting": pause(None)}, "1m 30s"),
     ({"status": "failed", "waited_s": 20}, ""),
     # Clocks that differ.
     ({"status": "paused", "waiting": pause(5)}, "0s"),
