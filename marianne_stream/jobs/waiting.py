@@ -13,11 +13,12 @@ from marianne_stream.models import (
 )
 from marianne_stream.wire import job_ids
 
+# Those about a sheet have its number, and the name of its instrument.
 SENTENCES: dict[WaitingCode, str] = {
     "queued": "The conductor has not started the job yet.",
-    "rate_limited": "The instrument has reached a rate limit.",
-    "retry": "The sheet has failed and will be tried again.",
-    "person": "A sheet waits for a person's decision.",
+    "rate_limited": "Sheet {number} waits: {instrument} has reached a rate limit.",
+    "retry": "Sheet {number} has failed and will be tried again.",
+    "person": "Sheet {number} waits for a person's decision.",
     "paused": "The job is paused.",
     "paused_at_chain": "The job is done, and waits for a person to start the next one.",
 }
@@ -57,7 +58,9 @@ def find_waiting(state: JobState) -> Waiting | None:
     until = sheet.waiting_until
     if until is None and code == "rate_limited" and state.progress is not None:
         until = state.progress.limited_until
-    return Waiting(code, SENTENCES[code], sheet.number, until, since)
+    instrument = sheet.instrument_name or "its instrument"
+    detail = SENTENCES[code].format(number=sheet.number, instrument=instrument)
+    return Waiting(code, detail, sheet.number, until, since)
 
 
 def find_waiting_status(status: str) -> Waiting | None:

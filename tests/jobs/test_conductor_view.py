@@ -4,7 +4,7 @@ from marianne_stream.conductor_models import ConductorInfo
 from marianne_stream.jobs.conductor_view import find_waiting_jobs, make_views
 from marianne_stream.models import Roster, RosterDetails, RosterEntry, Waiting
 
-PERSON = Waiting("person", "A sheet waits for a person's decision.", 3)
+PERSON = Waiting("person", "Sheet 3 waits for a person's decision.", 3)
 
 
 def make_roster(**statuses_by_source: dict[str, str]) -> Roster:

@@ -232,6 +232,21 @@ def test_waiting(status: str, sheet: Sheet | None, code: str | None) -> None:
     assert (waiting.code if waiting is not None else None) == code
 
 
+@pytest.mark.parametrize(
+    ("sheet", "sentence"),
+    [
+        (Sheet(3, "fermata"), "Sheet 3 waits for a person's decision."),
+        (Sheet(3, "retry_scheduled"), "Sheet 3 has failed and will be tried again."),
+        (Sheet(3, "waiting", "{cli}"), "Sheet 3 waits: {cli} has reached a rate limit."),
+        (Sheet(3, "waiting"), "Sheet 3 waits: its instrument has reached a rate limit."),
+    ],
+)
+def test_sentence_about_a_wait_names_the_sheet(sheet: Sheet, sentence: str) -> None:
+    waiting = find_waiting(make_state("running", Sheet(1, "completed"), sheet))
+    assert waiting is not None
+    assert (waiting.detail, waiting.sheet) == (sentence, 3)
+
+
 def test_job_with_a_sheet_at_work_waits_only_for_a_person() -> None:
     at_work = Sheet(1, "dispatched")
     assert find_waiting(make_state("running", at_work, Sheet(2, "waiting"))) is None

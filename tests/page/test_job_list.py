@@ -34,7 +34,7 @@ async def test_jobs_are_in_sections_and_failures_can_be_marked_as_seen(
     broken = page.locator(".job", has_text="broken")
     await expect(broken.locator(".note")).to_have_text("The wind took it")
     await expect(needs.locator(".job", has_text="held").locator(".note")).to_have_text(
-        "A sheet waits for a person's decision."
+        "Sheet 1 waits for a person's decision."
     )
     parts = broken.locator(".part")
     assert await parts.evaluate_all("parts => parts.map((part) => part.dataset.kind)") == [

@@ -139,7 +139,7 @@ async def test_job_of_each_status_says_what_it_does(
     page = await user.open_page()
     for job_id, status, sentence in (
         ("busy", "running", ""),
-        ("limited", "running", "The instrument has reached a rate limit."),
+        ("limited", "running", "Sheet 1 waits: cli has reached a rate limit."),
         ("later", "queued", "The conductor has not started the job yet."),
         ("resting", "paused", ""),
         ("done", "completed", ""),

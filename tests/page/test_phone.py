@@ -75,7 +75,7 @@ async def test_turned_phone_says_beside_the_log_why_the_job_waits(
     await page.set_viewport_size(LANDSCAPE)  # type: ignore[arg-type]
     await page.get_by_role("tab", name="Log").click()
     notice = page.locator(".notice:visible")
-    await expect(notice).to_have_text("A sheet waits for a person's decision.")
+    await expect(notice).to_have_text("Sheet 1 waits for a person's decision.")
     box = await notice.bounding_box()
     assert box is not None
     assert box["height"] < 40
