@@ -101,7 +101,8 @@ def read_cursors(request: web.Request, names: list[str]) -> dict[str, str]:
         name = by_number.get(name, name)
         if not comma or name not in names:
             raise BadParameterError(
-                detail=f"cursor must be PART,ID with one of the parts, got {repr_truncated(value)}"
+                detail="cursor must be PART,ID with the name or number of a part, "
+                f"got {repr_truncated(value)}"
             )
         found[name] = cursor[:MAX_CURSOR_CHARS]
     last = read_last_event_id(request)

@@ -250,6 +250,12 @@ async def test_request_that_names_no_valid_parts_is_rejected(client: Client, que
         assert (await response.json())["code"] in ("bad_parameter", "bad_request")
 
 
+async def test_refused_cursor_says_that_a_part_has_a_name_and_a_number(client: Client) -> None:
+    async with client.get("/api/stream?part=log:a&cursor=2,s-1") as response:
+        detail = (await response.json())["detail"]
+    assert detail == "cursor must be PART,ID with the name or number of a part, got '2,s-1'"
+
+
 @pytest.mark.parametrize(
     "invalid",
     [
