@@ -320,11 +320,11 @@ async def test_paused_job_stands_still(user: BrowserUser, conductor: SimulatedCo
     fact = page.locator(".facts div")
     duration = fact.filter(has_text="Duration").locator("dd")
     ran = await duration.inner_text()
-    await expect(fact.filter(has_text="Stopped").locator("dd")).to_have_text("2 s")
+    await expect(fact.filter(has_text="Waited").locator("dd")).to_have_text("2 s")
     assert await duration.inner_text() == ran
     # A page that is opened later knows it as well.
     other = await user.open_page("/jobs/moss")
-    await expect(other.locator(".facts div", has_text="Stopped")).to_be_visible()
+    await expect(other.locator(".facts div", has_text="Waited")).to_be_visible()
     await expect(other.locator(".now-line")).to_be_hidden()
 
 

@@ -153,6 +153,12 @@ async def test_job_of_each_status_says_what_it_does(
         else:
             await expect(notice).to_have_count(0)
         await expect(page.locator("#connection")).to_have_text(LIVE)
+        facts = page.locator(".facts div:visible")
+        if status == "queued":
+            await expect(facts).to_have_count(1)
+            await expect(facts).to_have_text(re.compile(r"^Submitted\d\d:\d\d$"))
+        else:
+            await expect(facts.filter(has_text="Duration")).to_have_count(1)
         await user.take_pictures(page, f"job_{job_id}")
 
 

@@ -241,6 +241,8 @@ test("note tells the first line of the error, the wait, or the sheet at work", (
   const queueReason = "Waits for one of 2 places for jobs.";
   const reasoned = jobNote(makeJob("a", "queued", { waiting }), { ...context, queueReason });
   assert.equal(reasoned.text, queueReason);
+  const submitted = makeJob("a", "queued", { waiting, submitted_at: "2023-11-24T12:05:00Z" });
+  assert.equal(note(submitted).text, "Submitted 24 Nov 2023, 12:05. Not started yet.");
   const busy = makeJob("a", "running", { current_sheet: 7, active_sheets: 1 });
   assert.deepEqual(note(busy), { text: "Sheet 7 is at work.", kind: "work" });
   const wide = { ...busy, active_sheets: 4, started_at: "2023-11-24T12:05:00Z" };

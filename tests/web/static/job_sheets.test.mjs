@@ -199,37 +199,33 @@ test("history joins recorded transitions with those seen since", () => {
   ]);
   assert.deepEqual(history.get(1), [transition(1, "dispatched"), transition(4, "retry_scheduled")]);
   assert.deepEqual(history.get(2), [transition(4, "dispatched")]);
-  assert.deepEqual(history.get(0), [{ ...transition(0, "running"), attempt: null }]);
+  assert.deepEqual(history.get(0), []);
 });
 
-test("a paused job stands still, and its pauses are not part of the time it ran", () => {
+test("a paused job stands still once no sheet is at work", () => {
   const clock = new ServerClock();
+  clock.addBounds({ low: 0, high: 0 });
+  clock.setLive(true);
   const job = new Job();
-  /**
-   * @param {string} status
-   * @param {number} at seconds after the start.
-   */
-  const become = (status, at) =>
-    job.applyEvents([
-      { event: "job_status", data: JSON.stringify({ status, run: "a" }), id: "", at: ms(at) },
-    ]);
-  become("running", 0);
+  const send = (/** @type {string} */ event, /** @type {object} */ data) =>
+    job.applyEvents([{ event, data: JSON.stringify(data), id: "", at: ms(0) }]);
+  const sheets = (/** @type {string} */ status) =>
+    send("job_sheets", { complete: true, sheets: [{ number: 1, status }] });
+  const waiting = { code: "paused", detail: "", since: iso(8) };
+  send("job_status", { status: "running" });
   assert.ok(job.goesOn);
-  become("paused", 10);
-  assert.equal(job.pausedSince, ms(10));
-  assert.ok(!job.goesOn);
-  assert.equal(job.stoppedTime(ms(0), ms(70)), 60_000);
-  // The page was opened while the job was paused: the server has recorded since when.
-  job.history.load([{ number: 0, status: "paused", at: iso(8) }]);
+  sheets("dispatched");
+  send("job_status", { status: "paused", waiting });
+  assert.ok(job.goesOn);
+  sheets("completed");
   assert.equal(job.pausedSince, ms(8));
-  become("running", 100);
-  become("failed", 110);
-  become("running", 150);
-  assert.equal(job.stoppedTime(ms(0), ms(200)), 132_000);
-  // Without a recorder, the start of the run is that of the last resume.
-  assert.equal(job.stoppedTime(ms(150), ms(200)), 0);
+  assert.equal(job.sheetsUntil(clock), ms(8));
+  assert.ok(!job.goesOn);
+  send("job_status", { status: "paused", last_progress_at: iso(7) });
+  assert.equal(job.pausedSince, ms(7));
+  send("job_status", { status: "running" });
   assert.ok(Number.isNaN(job.pausedSince));
-  assert.ok(Number.isNaN(job.sheetsUntil(clock)));
+  assert.ok(Date.now() - job.sheetsUntil(clock) < 60_000);
 });
 
 test("sheets at work are named, all of them", () => {

@@ -9,8 +9,9 @@ import {
 import { Roster } from "../../../marianne_stream/web/static/js/model/roster.js";
 import {
   formatLastChange,
-  formatJobDuration,
+  jobDuration,
   lastChange,
+  waitedTime,
 } from "../../../marianne_stream/web/static/js/model/job_times.js";
 import { ServerClock } from "../../../marianne_stream/web/static/js/model/server_clock.js";
 import { statusTone } from "../../../marianne_stream/web/static/js/model/status.js";
@@ -214,23 +215,57 @@ test("server clock stops while the page is not live, and is unknown before", () 
   assert.equal(clock.knownUntil(), stopped);
 });
 
-test("duration of a running job uses the server's clock", () => {
+/** @param {number} seconds before the present time of the server of `clockBehind`. */
+const ago = (seconds) => new Date(Date.now() - 3_600_000 - 1000 * seconds).toISOString();
+
+/** @typedef {import("../../../marianne_stream/web/static/js/model/job_times.js").JobTimes} JobTimes */
+
+/** @param {JobTimes} job */
+const durations = (job) => {
   const clock = clockBehind();
-  const job = { status: "running", started_at: new Date(Date.now() - 3_605_300).toISOString() };
-  assert.equal(formatJobDuration(job, clock), "");
   clock.setLive(true);
-  assert.equal(formatJobDuration(job, clock), "5 s");
+  const until = clock.knownUntil();
+  return [jobDuration(job, until), waitedTime(job, until)].map(formatDuration);
+};
+
+test("duration of a running job uses the server's clock, and is unknown before", () => {
+  const clock = clockBehind();
+  const job = { status: "running", started_at: ago(5.3) };
+  assert.equal(formatDuration(jobDuration(job, clock.knownUntil())), "");
+  assert.deepEqual(durations(job), ["5 s", "0 s"]);
 });
 
-test("duration of a paused job stands still", () => {
-  const clock = clockBehind();
-  clock.setLive(true);
-  const ago = (/** @type {number} */ seconds) =>
-    new Date(Date.now() - 3_600_000 - 1000 * seconds).toISOString();
-  const job = { status: "paused", started_at: ago(7200), last_progress_at: ago(7000) };
-  assert.equal(formatJobDuration(job, clock), "3 min 20 s");
-  assert.equal(formatJobDuration({ ...job, last_progress_at: null }, clock), "");
-  assert.equal(formatJobDuration({ ...job, last_progress_at: ago(9000) }, clock), "0 s");
+test("job that was resumed goes on from the time that it had worked", () => {
+  const job = { status: "running", started_at: ago(65.2), waited_s: 20 };
+  assert.deepEqual(durations(job), ["45 s", "20 s"]);
+  const ended = { ...job, status: "completed", completed_at: ago(5.2) };
+  assert.deepEqual(durations(ended), ["40 s", "20 s"]);
+  // What it waited for at its end is over.
+  const waiting = { code: "paused", detail: "", since: ago(30) };
+  assert.deepEqual(durations({ ...ended, waiting }), ["40 s", "20 s"]);
+});
+
+test("duration of a job that waits stands still, and its wait grows", () => {
+  const waiting = { code: "rate_limited", detail: "", since: ago(30.5) };
+  const job = { status: "running", started_at: ago(65), waited_s: 10, waiting };
+  assert.deepEqual(durations(job), ["24 s", "40 s"]);
+  const queued = { code: "queued", detail: "", since: ago(30) };
+  assert.deepEqual(durations({ status: "queued", waiting: queued }), ["", "0 s"]);
+});
+
+test("server that tells no wait: a paused job has worked until it last changed", () => {
+  const job = { status: "paused", started_at: ago(7200), last_progress_at: ago(7000.5) };
+  assert.deepEqual(durations(job), ["3 min 19 s", "1 h 56 min"]);
+  assert.deepEqual(durations({ ...job, last_progress_at: null }), ["", "0 s"]);
+  assert.equal(durations({ ...job, last_progress_at: ago(9000) })[0], "0 s");
+  const waiting = { code: "rate_limited", detail: "" };
+  assert.deepEqual(durations({ ...job, status: "running", waiting }), ["2 h 00 min", "0 s"]);
+});
+
+test("queued job tells when it was submitted, unless it has started before", () => {
+  const job = { status: "queued", submitted_at: ago(9), last_progress_at: ago(3) };
+  assert.deepEqual(lastChange(job), { label: "Submitted", at: Date.parse(job.submitted_at) });
+  assert.equal(lastChange({ ...job, started_at: ago(5) }).label, "Changed");
 });
 
 test("last change is the progress of a running job and the end of a finished one", () => {
@@ -242,9 +277,7 @@ test("last change is the progress of a running job and the end of a finished one
   const running = { status: "running", started_at: ago9s, updated_at: ago9s };
   assert.equal(lastChange(running).label, "Changed");
   const times = new TimeFormat(clock);
-  const changed = (
-    /** @type {import("../../../marianne_stream/web/static/js/model/job_times.js").JobTimes} */ job,
-  ) => formatLastChange(lastChange(job), clock, times);
+  const changed = (/** @type {JobTimes} */ job) => formatLastChange(lastChange(job), clock, times);
   assert.equal(changed(ended), "9 s ago");
   assert.equal(changed(running), "");
   const progress = { ...running, last_progress_at: ago9s };

@@ -1,6 +1,7 @@
 /** State of one job, from the events of its status stream. */
 
 import { isActive } from "./gantt.js";
+import { waitingSince } from "./job_times.js";
 import { SheetHistory } from "./sheet_history.js";
 import { isAtWork, isTerminal, statusTone } from "./status.js";
 
@@ -12,6 +13,7 @@ import { isAtWork, isTerminal, statusTone } from "./status.js";
  * @property {string} detail the same in a sentence.
  * @property {number} [sheet]
  * @property {string} [until] ISO 8601.
+ * @property {string | null} [since] ISO 8601: when the wait began.
  */
 
 /**
@@ -28,6 +30,7 @@ import { isAtWork, isTerminal, statusTone } from "./status.js";
  * @property {string} [eta_at]
  * @property {number[]} [stalled] numbers of sheets.
  * @property {Waiting} [waiting]
+ * @property {number | null} [waited_s]
  * @property {string} [resume_command]
  * @property {number} [estimated_cost] US dollars.
  * @property {number} [input_tokens]
@@ -71,7 +74,7 @@ export class Job {
   applyEvents(events) {
     for (const { event, data, at } of events) {
       const value = data ? JSON.parse(data) : {};
-      if (event === "job_status") this.#setStatus(value, at ?? NaN);
+      if (event === "job_status") this.#setStatus(value);
       else if (event === "job_sheets") this.#setSheets(value, at ?? NaN);
       else if (event === "job_finished") this.finalStatus = value.final_status;
       else if (event === "job_deleted") this.setDeleted(at ?? NaN);
@@ -96,10 +99,9 @@ export class Job {
 
   /** Time since which a paused job has stood still; NaN if it moves, or if that is unknown. */
   get pausedSince() {
-    const last = this.history.get(0).at(-1);
-    const isPaused = statusTone(this.status?.status) === "paused" && !this.isDeleted;
-    if (!isPaused || !last || last.status !== this.status?.status) return NaN;
-    return this.sheets.some(({ status }) => isAtWork(status)) ? NaN : last.at;
+    const { status, isDeleted } = this;
+    if (!status || isDeleted || statusTone(status.status) !== "paused") return NaN;
+    return this.sheets.some((sheet) => isAtWork(sheet.status)) ? NaN : waitingSince(status);
   }
 
   /** True if time passes for the job: it is neither over nor stands still. */
@@ -118,23 +120,6 @@ export class Job {
     const { pausedSince } = this;
     const until = this.knownUntil(clock);
     return Number.isNaN(pausedSince) ? until : Math.min(pausedSince, until);
-  }
-
-  /**
-   * Return how long the job was paused, or over before it was resumed, in milliseconds.
-   *
-   * @param {number} from start of the run. Without a recorder it is that of the last resume.
-   * @param {number} until
-   */
-  stoppedTime(from, until) {
-    const transitions = this.history.get(0);
-    return transitions
-      .filter(({ status }) => statusTone(status) === "paused" || isTerminal(status))
-      .map((transition) => {
-        const next = transitions[transitions.indexOf(transition) + 1];
-        return Math.min(next?.at ?? until, until) - Math.max(transition.at, from);
-      })
-      .reduce((sum, time) => sum + Math.max(0, time), 0);
   }
 
   /**
@@ -178,17 +163,9 @@ export class Job {
     return [...groups].map(([movement, sheets]) => ({ movement, sheets }));
   }
 
-  /**
-   * @param {JobStatus} status
-   * @param {number} at
-   */
-  #setStatus(status, at) {
-    const known = this.status;
-    if (status.run !== known?.run) this.history.clear();
-    // The time of the first status is unknown.
-    else if (known && status.status !== known.status) {
-      this.history.note({ number: 0, status: status.status }, at);
-    }
+  /** @param {JobStatus} status */
+  #setStatus(status) {
+    if (status.run !== this.status?.run) this.history.clear();
     this.status = status;
     this.finalStatus = null;
     this.isDeleted = false;

@@ -9,6 +9,7 @@ import { isTerminal } from "./status.js";
 /** @typedef {import("./server_clock.js").ServerClock} ServerClock */
 /** @typedef {import("./time_format.js").TimeFormat} TimeFormat */
 /** @typedef {{text: string, kind: "error" | "wait" | "work" | ""}} JobNote */
+/** @typedef {{clock: ServerClock, times: TimeFormat, queueReason: string}} NoteContext */
 
 const PAUSED_HINT = "Open the job for the command to resume.";
 
@@ -25,7 +26,7 @@ export function hasNote(job) {
  * Return the note of a job.
  *
  * @param {RosterEntry} job
- * @param {{clock: ServerClock, times: TimeFormat, queueReason: string}} context
+ * @param {NoteContext} context
  * @returns {JobNote}
  */
 export function jobNote(job, { clock, times, queueReason }) {
@@ -37,23 +38,26 @@ export function jobNote(job, { clock, times, queueReason }) {
   const stalled = stalledSentence(job.stalled);
   if (stalled) return { text: stalled, kind: "wait" };
   if (job.waiting) {
-    const isQueued = job.waiting.code === "queued" && queueReason;
-    // The status says that it is paused.
-    const isPaused = job.waiting.code === "paused";
-    const reason = isPaused ? PAUSED_HINT : waitText(job.waiting, clock, times);
-    return { text: isQueued ? queueReason : reason, kind: "wait" };
+    return { text: waitText(job, job.waiting, { clock, times, queueReason }), kind: "wait" };
   }
   return { text: workText(job, times), kind: "work" };
 }
 
 /**
- * Return what a job waits for. The end of the wait stands first: a narrow row cuts the rest.
+ * Return what a job waits for. The end of the wait, or when the job was submitted, stands first: a narrow
+ * row cuts the rest.
  *
+ * @param {RosterEntry} job
  * @param {import("./job.js").Waiting} waiting
- * @param {ServerClock} clock
- * @param {TimeFormat} times
+ * @param {NoteContext} context
  */
-function waitText({ detail, until }, clock, times) {
+function waitText(job, { code, detail, until }, { clock, times, queueReason }) {
+  // The status says that it is paused.
+  if (code === "paused") return PAUSED_HINT;
+  if (code === "queued") {
+    const at = times.shortDateTime(Date.parse(job.submitted_at ?? ""));
+    return `${at && `Submitted ${at}. `}${queueReason || detail}`;
+  }
   const at = Date.parse(until ?? "");
   if (Number.isNaN(at)) return detail;
   const rest = clock.isLive && at > clock.now() ? `, in ${formatDuration(at - clock.now())}` : "";

@@ -1,7 +1,7 @@
 /** Sections of the job list: which jobs are in each, and in which order. */
 
 import { isTerminal, statusTone } from "./status.js";
-import { lastChange, listedDuration } from "./job_times.js";
+import { jobDuration, lastChange } from "./job_times.js";
 
 /** @typedef {import("./roster.js").RosterEntry} RosterEntry */
 /** @typedef {"attention" | "running" | "queued" | "done"} SectionKey */
@@ -161,7 +161,7 @@ function compare(a, b, direction) {
 function sortValue(job, key, until) {
   if (key === "status") return job.status;
   if (key === "name") return job.job_id;
-  if (key === "duration") return listedDuration(job, until);
+  if (key === "duration") return jobDuration(job, until);
   if (key === "ends") return isTerminal(job.status) ? NaN : Date.parse(job.eta_at ?? "");
   if (key === "cost") return job.estimated_cost ?? NaN;
   if (key === "changed") return lastChange(job).at;

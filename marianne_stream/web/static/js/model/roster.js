@@ -19,6 +19,7 @@ import { statusTone } from "./status.js";
  * @property {number | null} [current_sheet]
  * @property {number} [active_sheets] number of sheets at work.
  * @property {import("./job.js").Waiting} [waiting]
+ * @property {number | null} [waited_s]
  * @property {string} [eta_at]
  * @property {number[]} [stalled] numbers of sheets.
  * @property {string} [error_message] its first 300 characters.

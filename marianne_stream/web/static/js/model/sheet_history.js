@@ -1,7 +1,4 @@
-/**
- * Statuses that the sheets of a run have taken, and the job itself as number 0: those recorded by the
- * server, then those seen here.
- */
+/** Statuses that the sheets of a run have taken: those recorded by the server, then those seen here. */
 
 /**
  * @typedef {object} Transition
@@ -20,7 +17,7 @@ export class SheetHistory {
   #transitions = new Map();
 
   /**
-   * Return the transitions of a sheet, or of the job, oldest first.
+   * Return the transitions of a sheet, oldest first.
    *
    * @param {number} number
    */
@@ -33,7 +30,7 @@ export class SheetHistory {
   }
 
   /**
-   * Add the recorded transitions of a run. Of those that are known from both sides, the recorded ones
+   * Add the recorded transitions of a run's sheets. Of those that are known from both sides, the recorded ones
    * are kept: the page may have seen them later.
    *
    * @param {RecordedTransition[]} recorded
@@ -43,7 +40,8 @@ export class SheetHistory {
     this.#transitions = new Map();
     for (const { number, status, at, attempt = null, backfilled } of recorded) {
       // The time at which a backfilled one happened is unknown.
-      if (!backfilled) this.#add(number, { status, at: Date.parse(at), attempt });
+      // Number 0 is the job itself.
+      if (!backfilled && number !== 0) this.#add(number, { status, at: Date.parse(at), attempt });
     }
     for (const [number, transitions] of seen) {
       const last = this.get(number).at(-1);

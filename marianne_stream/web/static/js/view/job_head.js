@@ -9,7 +9,13 @@ import {
   stalledSentence,
   waitingSentence,
 } from "../model/job_facts.js";
-import { formatLastChange, jobDuration, lastChange } from "../model/job_times.js";
+import {
+  formatLastChange,
+  isQueued,
+  jobDuration,
+  lastChange,
+  waitedTime,
+} from "../model/job_times.js";
 import { isTerminal, statusTone } from "../model/status.js";
 import { formatDuration } from "../model/time_format.js";
 import { makeCopyButton } from "./copy_button.js";
@@ -29,7 +35,7 @@ export class JobHead {
   #progress = new ProgressBar();
   #facts = {
     duration: new Fact("Duration"),
-    stopped: new Fact("Stopped", { isOptional: true }),
+    waited: new Fact("Waited", { isOptional: true }),
     eta: new Fact("Ends", { isOptional: true }),
     started: new Fact("Started"),
     atWork: new Fact("At work", { isOptional: true }),
@@ -141,36 +147,42 @@ export class JobHead {
     const { status, isOver } = job;
     const known = status ?? entry;
     if (!known) return;
-    const state = { ...entry, ...known, last_progress_at: latestProgress(entry, known) };
     const { clock, times } = this.#page;
-    const { started, eta, atWork, changed, cost, tokens } = this.#facts;
-    this.#showDuration(job, state);
-    const startedAt = Date.parse(state.started_at ?? "");
-    started.show(times.shortDateTime(startedAt), times.fullDateTime(startedAt));
+    const { eta, atWork, cost, tokens } = this.#facts;
+    // The roster may still tell of a wait that is over.
+    const last_progress_at = latestProgress(entry, known);
+    this.#showTimes(job, { ...entry, waiting: null, ...known, last_progress_at });
     const end = isOver ? null : status?.eta_at;
     eta.show(formatEta(end, clock, times), times.fullDateTime(Date.parse(end ?? "")));
     atWork.show(isOver ? "" : sheetsAtWork(job.sheets));
-    const change = lastChange(state);
-    setText(changed.label, change.label);
-    changed.show(formatLastChange(change, clock, times), times.fullDateTime(change.at));
     cost.show(formatCost(status?.estimated_cost));
     tokens.show(formatTokens(status ?? {}));
     this.#showWaiting(job);
   }
 
   /**
-   * Show how long the job has run, and how long it was stopped meanwhile.
+   * Show how long the job has worked and waited, its start and its last change; of a queued job, only when
+   * it was submitted.
    *
    * @param {Job} job
    * @param {import("../model/job_times.js").JobTimes} state
    */
-  #showDuration(job, state) {
-    const until = job.knownUntil(this.#page.clock);
-    const startedAt = Date.parse(state.started_at ?? "");
-    const stopped = job.stoppedTime(startedAt, isTerminal(state.status) ? jobEnd(state) : until);
-    this.#facts.duration.show(formatDuration(jobDuration(state, until) - stopped));
-    const title = "Time for which the job was paused, or over before it was resumed";
-    this.#facts.stopped.show(stopped >= 1000 ? formatDuration(stopped) : "", title);
+  #showTimes(job, state) {
+    const { clock, times } = this.#page;
+    const { duration, waited, started, changed } = this.#facts;
+    const until = job.knownUntil(clock);
+    duration.show(formatDuration(jobDuration(state, until)));
+    const wait = waitedTime(state, until);
+    const title = "Time for which the job was paused, waited, or was over before it was resumed";
+    waited.show(wait >= 1000 ? formatDuration(wait) : "", title);
+    const change = lastChange(state);
+    changed.show(formatLastChange(change, clock, times), times.fullDateTime(change.at));
+    const isWaiting = isQueued(state);
+    const startedAt = isWaiting ? change.at : Date.parse(state.started_at ?? "");
+    started.show(times.shortDateTime(startedAt), times.fullDateTime(startedAt));
+    setText(started.label, isWaiting ? change.label : "Started");
+    if (!isWaiting) setText(changed.label, change.label);
+    duration.element.hidden = changed.element.hidden = isWaiting;
   }
 
   /** @param {Job} job */
@@ -241,11 +253,6 @@ class Notice {
     this.element.hidden = !sentence;
     setText(this.#text, plainText(sentence));
   }
-}
-
-/** @param {import("../model/job_times.js").JobTimes} job that has ended. */
-function jobEnd({ completed_at: completedAt }) {
-  return Date.parse(completedAt ?? "");
 }
 
 /**

@@ -3,9 +3,10 @@
 import { plainText } from "../model/ansi.js";
 import { formatCost, formatEta } from "../model/job_facts.js";
 import { formatRest, jobNote } from "../model/job_note.js";
-import { formatJobDuration, formatLastChange, lastChange } from "../model/job_times.js";
+import { formatLastChange, jobDuration, lastChange, waitingSince } from "../model/job_times.js";
 import { jobUrl, NO_JOB_URL } from "../model/page_urls.js";
 import { isTerminal, statusTone } from "../model/status.js";
+import { formatDuration } from "../model/time_format.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
 import { JobStrip } from "./job_strip.js";
@@ -134,11 +135,9 @@ export class JobRow {
     const { duration, ends, changed } = this.#cells;
     this.#notifyMark.hidden = !notifier.rules.hasJob(job.job_id);
     setAttribute(this.#seen, "aria-pressed", String(seenFailures.has(job)));
-    setText(
-      duration.label,
-      isTerminal(job.status) || statusTone(job.status) === "paused" ? "ran " : "for ",
-    );
-    duration.show(formatJobDuration(job, clock));
+    const isAtWork = !isTerminal(job.status) && waitingSince(job) === Infinity;
+    setText(duration.label, isAtWork ? "for " : "ran ");
+    duration.show(formatDuration(jobDuration(job, clock.knownUntil())));
     ends.show(formatRest(job, clock));
     changed.show(formatLastChange(lastChange(job), clock, times));
     const queueReason = clock.isLive ? roster.conductors.queueReason() : "";
