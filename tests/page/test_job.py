@@ -295,6 +295,55 @@ async def test_failure_while_the_page_is_open_opens_the_sheet_and_keeps_the_focu
     await expect(panel).to_contain_text("The wind took it again")
 
 
+async def test_job_opens_at_the_sheet_that_waits_for_a_person(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 300)
+    for number in (200, 201):
+        conductor.dispatch("moss", number)
+    page = await user.open_page("/jobs/moss")
+    await expect(page.locator(".sheet[data-tone=running]")).to_have_count(2)
+    panel = page.locator(".sheet-panel")
+    await expect(panel).to_be_hidden()
+    conductor.hold_sheet("moss", 200)
+    held = page.locator(".sheet[data-tone=paused]")
+    for _ in range(2):
+        await expect(panel.locator("h2")).to_have_text("Sheet 200")
+        await expect(held).to_be_in_viewport()
+        await expect(held).to_have_attribute("aria-expanded", "true")
+        # Then the same for a page that is opened later.
+        await page.reload()
+    await expect(panel).to_be_visible()
+    # The reader closes it; it stays closed until another one waits.
+    await page.keyboard.press("Escape")
+    conductor.complete_sheet("moss", 201)
+    await expect(page.locator(".job-header .count")).to_have_text("1 / 300")
+    await expect(panel).to_be_hidden()
+    conductor.hold_sheet("moss", 7)
+    conductor.dispatch("moss", 200)
+    await expect(panel.locator("h2")).to_have_text("Sheet 7")
+
+
+async def test_work_of_a_sheet_that_waits_has_the_colour_of_work(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    conductor.dispatch("moss", 1)
+    page = await user.open_page("/jobs/moss")
+    work = page.locator(".sheet .segment[data-kind=work]")
+    colour = "(element) => getComputedStyle(element).backgroundColor"
+    await expect(work).to_have_count(1)
+    running = await work.evaluate(colour)
+    legend = page.locator(".legend:visible", has_text="at work")
+    assert await legend.locator(".segment").evaluate(colour) == running
+    conductor.hold_sheet("moss", 1)
+    await expect(page.locator(".sheet .segment[data-kind=wait]")).to_have_count(1)
+    assert await work.evaluate(colour) == running
+    conductor.dispatch("moss", 1)
+    conductor.complete_sheet("moss", 1)
+    await expect(legend).to_have_count(0)
+
+
 async def test_head_names_all_sheets_at_work(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
@@ -307,25 +356,6 @@ async def test_head_names_all_sheets_at_work(
     for number in (8, 9, 11):
         conductor.complete_sheet("moss", number)
     await expect(at_work).to_have_text("sheet 7")
-
-
-async def test_paused_job_stands_still(user: BrowserUser, conductor: SimulatedConductor) -> None:
-    conductor.launch("moss", 4)
-    conductor.dispatch("moss", 1)
-    page = await user.open_page("/jobs/moss")
-    await expect(page.locator(".now-line")).to_be_visible()
-    conductor.complete_sheet("moss", 1)
-    conductor.pause("moss")
-    await expect(page.locator(".now-line")).to_be_hidden()
-    fact = page.locator(".facts div")
-    duration = fact.filter(has_text="Duration").locator("dd")
-    ran = await duration.inner_text()
-    await expect(fact.filter(has_text="Waited").locator("dd")).to_have_text("2 s")
-    assert await duration.inner_text() == ran
-    # A page that is opened later knows it as well.
-    other = await user.open_page("/jobs/moss")
-    await expect(other.locator(".facts div", has_text="Waited")).to_be_visible()
-    await expect(other.locator(".now-line")).to_be_hidden()
 
 
 async def test_sheet_that_ended_unseen_says_so_in_the_chart(

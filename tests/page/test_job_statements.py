@@ -1,5 +1,6 @@
 """Statements about jobs stay true in the page despite the habits of a real conductor."""
 
+import re
 import time
 from pathlib import Path
 from unittest.mock import patch
@@ -153,3 +154,56 @@ async def test_log_of_a_new_run_appears_although_it_was_missing(
     job.checkpoint["worktree_path"] = str(now)
     await expect(log_row(page, 3)).to_be_visible()
     await expect(page.locator(".row.marker.missing")).to_have_count(0)
+
+
+async def test_duration_goes_on_after_a_resume_wherever_it_is_shown(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    conductor.dispatch("moss", 1)
+    list_page = await user.open_page()
+    row = list_page.locator(".job")
+    await expect(row.locator(".duration .value")).to_have_text("2 s")
+    conductor.fail_sheet("moss", 1)
+    conductor.finish("moss", "failed")
+    page = await user.open_page("/jobs/moss")
+    await expect(row.locator(".changed")).to_have_text("Ended 4 s ago")
+    conductor.resume("moss")
+    conductor.dispatch("moss", 1)
+    status = page.locator(".job-header .status-label")
+    await expect(status).to_have_text("running")
+    facts = page.locator(".facts div")
+    for one in (page, await user.open_page("/jobs/moss")):
+        facts = one.locator(".facts div")
+        waited = facts.filter(has_text="Waited").locator("dd")
+        await expect(waited).to_have_text(re.compile("^[4-9] s$"))
+        stopped = await waited.inner_text()
+        duration = facts.filter(has_text="Duration").locator("dd")
+        await expect(duration).to_have_text(re.compile("^[5-9] s$|^1. s$"))
+        await expect(duration).not_to_have_text(await duration.inner_text())
+        assert await waited.inner_text() == stopped
+    # Both tick once a second, each at its own moment.
+    both = [
+        int((await one.inner_text()).split()[0])
+        for one in (duration, row.locator(".duration .value"))
+    ]
+    assert abs(both[0] - both[1]) <= 1
+
+
+async def test_paused_job_stands_still(user: BrowserUser, conductor: SimulatedConductor) -> None:
+    conductor.launch("moss", 4)
+    conductor.dispatch("moss", 1)
+    page = await user.open_page("/jobs/moss")
+    await expect(page.locator(".now-line")).to_be_visible()
+    conductor.complete_sheet("moss", 1)
+    conductor.pause("moss")
+    await expect(page.locator(".now-line")).to_be_hidden()
+    fact = page.locator(".facts div")
+    duration = fact.filter(has_text="Duration").locator("dd")
+    ran = await duration.inner_text()
+    await expect(fact.filter(has_text="Waited").locator("dd")).to_have_text("2 s")
+    assert await duration.inner_text() == ran
+    # A page that is opened later knows it as well.
+    other = await user.open_page("/jobs/moss")
+    await expect(other.locator(".facts div", has_text="Waited")).to_be_visible()
+    await expect(other.locator(".now-line")).to_be_hidden()

@@ -174,7 +174,7 @@ test("of 300 sheets only the visible rows are listed", () => {
   assert.equal(ganttRows([{ movement: null, sheets }]).length, 300);
 });
 
-test("a failed job opens at its first failed sheet", () => {
+test("a job opens at its first failed sheet, or at the one that waits for a person", () => {
   const sheets = ["completed", "skipped", "failed", "failed"].map((status, index) => ({
     number: index + 1,
     status,
@@ -182,6 +182,11 @@ test("a failed job opens at its first failed sheet", () => {
   assert.equal(sheetToOpen({ status: "failed" }, sheets), 3);
   assert.equal(sheetToOpen({ status: "running" }, sheets), null);
   assert.equal(sheetToOpen({ status: "failed" }, []), null);
+  const waiting = { code: "person", detail: "", sheet: 2 };
+  assert.equal(sheetToOpen({ status: "running", waiting }, sheets), 2);
+  assert.equal(sheetToOpen({ status: "running", waiting }, []), null);
+  const limited = { ...waiting, code: "rate_limited" };
+  assert.equal(sheetToOpen({ status: "running", waiting: limited }, sheets), null);
   const label = sheetLabel({ ...sheets[2], attempt: 2, error_message: "x" }, { duration: "3 s" });
   assert.equal(label, "Sheet 3, failed, attempt 2, 3 s, has an error");
 });

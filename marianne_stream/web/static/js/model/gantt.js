@@ -205,14 +205,18 @@ export function visibleRows(rows, top, height) {
 }
 
 /**
- * Return the number of the sheet to show first: the first that has failed in a job that has failed.
+ * Return the number of the sheet that needs a reader: the first that has failed in a job that has failed,
+ * or the one that waits for a person; null for none.
  *
  * @param {import("./job.js").JobStatus} job
  * @param {Sheet[]} sheets ordered by number.
  */
 export function sheetToOpen(job, sheets) {
-  if (job.status !== "failed") return null;
-  return sheets.find(({ status }) => status === "failed")?.number ?? null;
+  if (job.status === "failed") {
+    return sheets.find(({ status }) => status === "failed")?.number ?? null;
+  }
+  if (job.waiting?.code !== "person") return null;
+  return sheets.find(({ number }) => number === job.waiting?.sheet)?.number ?? null;
 }
 
 /**

@@ -19,6 +19,7 @@ import { h, setAttribute, setChildren, setText } from "./dom.js";
 import { GanttRow } from "./gantt_row.js";
 
 /** @typedef {import("../model/gantt.js").Row} Row */
+/** @typedef {import("../model/job.js").Sheet} Sheet */
 
 /** Width of a label of the axis, with space around it: to the second, and to a tenth of it. */
 const TICK_WIDTH_PX = 80;
@@ -46,6 +47,7 @@ export class GanttView {
   #list = h("div.gantt-rows", { role: "group", "aria-label": "Sheets" });
   #empty = h("p.muted", {}, "Loading …");
   #nowLegend = makeLegend("now", h("span.now-mark"));
+  #workLegend = makeLegend("at work", h("span.segment", { "data-kind": "work" }));
   #stalledLegend = makeLegend("may be stuck", h("span.segment.stalled"));
   #scroller = h(
     "div.gantt",
@@ -53,7 +55,9 @@ export class GanttView {
     h("div.gantt-head", {}, this.#axis),
     h("div.gantt-body", {}, this.#overlay, this.#list),
   );
-  #resizeObserver = new ResizeObserver(() => this.#schedule());
+  /** Height of the visible part of the chart, in pixels. */
+  #height = 0;
+  #resizeObserver = new ResizeObserver(() => this.#onResize());
 
   /**
    * @param {import("./page.js").Page} page
@@ -62,7 +66,7 @@ export class GanttView {
   constructor(page, onSelect) {
     this.#page = page;
     this.#onSelect = onSelect;
-    this.#nowLegend.hidden = this.#stalledLegend.hidden = true;
+    this.#nowLegend.hidden = this.#workLegend.hidden = this.#stalledLegend.hidden = true;
     this.element = h(
       "section.panel.sheets",
       { "aria-labelledby": "sheets-heading" },
@@ -71,6 +75,7 @@ export class GanttView {
         {},
         h("h2", { id: "sheets-heading" }, "Sheets"),
         this.#nowLegend,
+        this.#workLegend,
         this.#stalledLegend,
         makeLegend("waits", h("span.segment", { "data-kind": "wait" })),
         makeLegend("failed attempt", h("span.segment", { "data-failed": true })),
@@ -100,6 +105,8 @@ export class GanttView {
     setText(this.#empty, "No sheets yet.");
     this.#empty.hidden = numbers.length > 0;
     this.#stalledLegend.hidden = !job.status?.stalled?.length;
+    const isAtWork = (/** @type {Sheet} */ sheet) => sheet.started_at && isActive(sheet.status);
+    this.#workLegend.hidden = job.isOver || !job.sheets.some(isAtWork);
     this.#scroller.hidden = numbers.length === 0;
     if (this.#tabStop === null || !numbers.includes(this.#tabStop)) {
       this.#tabStop = numbers[0] ?? null;
@@ -147,6 +154,15 @@ export class GanttView {
 
   get #numbers() {
     return this.#rows.flatMap(({ sheet }) => (sheet ? [sheet.number] : []));
+  }
+
+  /** Keep the row that Tab reaches in view: notices and events come later and take room of the chart. */
+  #onResize() {
+    const top = this.#scroller.scrollTop;
+    const row = this.#rowSpan(this.#tabStop);
+    if (row && row.top >= top && row.bottom <= top + this.#height) this.#reveal(this.#tabStop);
+    this.#height = this.#scroller.clientHeight;
+    this.#schedule();
   }
 
   #schedule() {
@@ -292,18 +308,29 @@ export class GanttView {
   /**
    * Scroll to the row of a sheet, unless it is in view.
    *
-   * @param {number} number
+   * @param {number | null} number
    */
   #reveal(number) {
-    const row = this.#rows.find(({ sheet }) => sheet?.number === number);
+    const row = this.#rowSpan(number);
     if (!row) return;
-    const rem = remInPixels();
     this.#list.style.height = `${this.#rows.length * ROW_REM}rem`;
     const { scrollTop, clientHeight } = this.#scroller;
-    // The axis covers the first row.
-    const [first, last] = [row.top * rem, (row.top + 2 * ROW_REM) * rem];
-    if (first < scrollTop) this.#scroller.scrollTop = first;
-    else if (last > scrollTop + clientHeight) this.#scroller.scrollTop = last - clientHeight;
+    if (row.top < scrollTop) this.#scroller.scrollTop = row.top;
+    else if (row.bottom > scrollTop + clientHeight) {
+      this.#scroller.scrollTop = row.bottom - clientHeight;
+    }
+    this.#height = clientHeight;
+  }
+
+  /**
+   * Return the place of a row in the chart with the axis, which covers the first row, in pixels.
+   *
+   * @param {number | null} number of the sheet.
+   */
+  #rowSpan(number) {
+    const row = this.#rows.find(({ sheet }) => sheet && sheet.number === number);
+    const rem = remInPixels();
+    return row && { top: row.top * rem, bottom: (row.top + 2 * ROW_REM) * rem };
   }
 }
 

@@ -41,8 +41,8 @@ export class JobView {
   #selected = null;
   /** True once the sheets have been shown. */
   #isOpened = false;
-  /** True while the job has failed, and its failed sheet has been shown. */
-  #isFailureShown = false;
+  /** @type {number | null} number of the sheet that needs the reader, and has been shown. */
+  #offered = null;
   /** Value of `Job.completeCount` for which the recorded transitions were requested. */
   #historyCount = 0;
   #closing = new AbortController();
@@ -287,17 +287,19 @@ export class JobView {
   }
 
   /**
-   * Choose the sheet that has failed once the job has, unless another is chosen: the focus stays.
+   * Choose the sheet that needs the reader as soon as there is one, unless another is chosen: the focus
+   * stays.
    *
    * @param {import("../model/job.js").JobStatus} status
    */
-  #openFailedSheet(status) {
-    const failed = sheetToOpen(status, this.#job.sheets);
-    if (failed !== null && !this.#isFailureShown && this.#selected === null) this.#select(failed);
-    this.#isFailureShown = failed !== null;
+  #offerSheet(status) {
+    const number = sheetToOpen(status, this.#job.sheets);
+    const isNew = number !== this.#offered;
+    if (number !== null && isNew && this.#selected === null) this.#select(number);
+    this.#offered = number;
     if (this.#isOpened || this.#job.completeCount === 0) return;
     this.#isOpened = true;
-    if (failed === null && status.current_sheet) this.#gantt.reveal(status.current_sheet);
+    if (number === null && status.current_sheet) this.#gantt.reveal(status.current_sheet);
   }
 
   #showJob() {
@@ -316,7 +318,7 @@ export class JobView {
     this.#head.showStatus(this.#job);
     this.#gantt.show(this.#job);
     this.#updatePanel();
-    this.#openFailedSheet(status);
+    this.#offerSheet(status);
     this.#tick();
   }
 
