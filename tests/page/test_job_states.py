@@ -155,6 +155,9 @@ async def test_job_of_each_status_says_what_it_does(
         await expect(page.locator("#connection")).to_have_text(LIVE)
         facts = page.locator(".facts div:visible")
         if status == "queued":
+            await expect(page.locator(".row.missing")).to_have_text(
+                "No log yet: the job has not started.", use_inner_text=True
+            )
             await expect(facts).to_have_count(1)
             await expect(facts).to_have_text(re.compile(r"^Submitted\d\d:\d\d$"))
         else:
@@ -185,7 +188,14 @@ async def test_job_without_a_log_says_so_once(
     conductor.launch("moss", 2)
     page = await user.open_page("/jobs/moss")
     await expect(page.locator(".sheet")).to_have_count(2)
-    await expect(page.locator(".log")).to_contain_text("This job has no log.")
+    missing = page.get_by_text(re.compile("This job has no log\\..* have the job write"))
+    await expect(missing).to_have_count(1)
+    conductor.dispatch("moss", 1)
+    await page.locator(".sheet").first.click()
+    panel = page.locator(".sheet-panel")
+    await expect(panel).to_contain_text("once the sheet has ended")
+    await expect(panel.locator(".sheet-log")).to_be_hidden()
+    await expect(missing).to_have_count(1)
     await user.take_pictures(page, "job_without_log")
 
 

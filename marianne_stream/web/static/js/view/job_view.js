@@ -4,6 +4,7 @@ import { plainText } from "../model/ansi.js";
 import { sheetToOpen } from "../model/gantt.js";
 import { hasError } from "../model/sheet_detail.js";
 import { Job } from "../model/job.js";
+import { isQueued } from "../model/job_times.js";
 import { Resubscription } from "../model/resubscription.js";
 import { isTerminal, statusTone } from "../model/status.js";
 import { ApiError, getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
@@ -315,6 +316,7 @@ export class JobView {
     const { isDeleted } = this.#job;
     setAttribute(this.element, "data-tone", isDeleted ? "unknown" : statusTone(status.status));
     setAttribute(this.element, "data-deleted", isDeleted);
+    setAttribute(this.element, "data-queued", isQueued(status));
     this.#head.showStatus(this.#job);
     this.#gantt.show(this.#job);
     this.#updatePanel();

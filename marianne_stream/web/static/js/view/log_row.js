@@ -56,7 +56,7 @@ const MAX_OPENED_ELEMENTS = 300;
 export function makeRow(row, options) {
   if (row.kind !== "line") {
     const job = row.job ? makeJobName(row.job) : null;
-    return h("div", { class: `row marker ${row.kind}` }, h("span", {}, job, markerText(row)));
+    return h("div", { class: `row marker ${row.kind}` }, h("span", {}, job, makeMarkerText(row)));
   }
   const { times, day, mayBeLong, onNumberClick, onToggle } = options;
   const maxChars = row.isWhole ? Infinity : MAX_SHOWN_CHARS;
@@ -219,8 +219,23 @@ function makeWholeToggle(row, onToggle) {
   );
 }
 
-/** @param {Row} row */
-function markerText({ kind, data }) {
+/**
+ * Make both texts of a log that does not exist; the style of the view shows that of the job's state.
+ *
+ * @param {string} detail
+ */
+function makeMissingText(detail) {
+  return [
+    h("span.of-queued-job", {}, "No log yet: the job has not started."),
+    h("span.of-started-job", {}, plainText(detail)),
+  ];
+}
+
+/**
+ * @param {Row} row
+ * @returns {string | HTMLElement[]}
+ */
+function makeMarkerText({ kind, data }) {
   if (kind === "rotated") {
     const how = ROTATION_LABELS[data.reason];
     return how
@@ -232,8 +247,8 @@ function markerText({ kind, data }) {
     const lost = data.lost_bytes ? `, ${formatBytes(data.lost_bytes)} lost` : "";
     return `${GAP_LABELS[data.reason] ?? "Lines are missing here"}${lost}`;
   }
+  if (kind === "missing") return makeMissingText(data.detail ?? "This job has no log");
   if (kind === "untimed") return "Older lines give no times: see the log of this job alone";
-  if (kind === "missing") return plainText(data.detail ?? "This job has no log");
   if (data.missing) return "End: the job has finished without writing a log";
   return "End of log: the job has finished";
 }

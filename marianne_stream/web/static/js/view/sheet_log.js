@@ -33,6 +33,8 @@ export class SheetLog {
   #isComplete = false;
   #requestedAt = -Infinity;
   #isFinal = false;
+  /** True if the job has no log: the view of the log says so. */
+  #isMissing = false;
   /** @type {AbortController | null} */
   #request = null;
   #note = h("p.muted");
@@ -74,11 +76,12 @@ export class SheetLog {
     const known = this.#span;
     const { from, to, isActive } = span;
     this.#span = span;
-    this.element.hidden = !(isActive ? from : to >= from);
-    if (this.element.hidden) {
+    if (!(isActive ? from : to >= from)) {
+      this.element.hidden = true;
       this.close();
       return;
     }
+    this.element.hidden = this.#isMissing;
     const isSameEnd = isActive || known?.to === to;
     const isSame = known?.from === from && known.isActive === isActive && isSameEnd;
     if (!isSame) this.#reset();
@@ -126,6 +129,7 @@ export class SheetLog {
       const page = await getJson(query, { signal, onHeaders });
       const to = span.isActive ? Infinity : span.to;
       const { lines, isComplete } = spanLines(page, { ...span, to }, localOffset);
+      this.#isMissing = this.element.hidden = false;
       this.#lines = lines.slice(-MAX_LINES);
       this.#isComplete = isComplete && lines.length <= MAX_LINES;
       this.#draw();
@@ -133,6 +137,7 @@ export class SheetLog {
       if (signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
       this.#isFinal = !span.isActive && !isTransient(error);
+      this.#isMissing = this.element.hidden = error.code === "log_not_found";
       setText(this.#note, plainText(error.message));
     }
   }
