@@ -136,6 +136,18 @@ test("timeline keeps the newest events and is cleared by an unknown cursor", () 
   assert.equal(timeline.entries.length, 500);
 });
 
+test("missing events lie between those around them", () => {
+  const timeline = new Timeline();
+  const event = (/** @type {number} */ timestamp) => ({ event: "job.noted", timestamp });
+  timeline.applyEvents([makeEvent("gap", { missed: null, reason: "monitor_lost" })]);
+  const [gap] = timeline.entries;
+  assert.deepEqual(timeline.gapSpan(gap), { from: null, to: null });
+  timeline.applyEvents([makeEvent("job.noted", event(7)), makeEvent("job.noted", event(8))]);
+  assert.deepEqual(timeline.gapSpan(gap), { from: null, to: 7000 });
+  timeline.addOlder([event(5), event(4)], []);
+  assert.deepEqual(timeline.gapSpan(gap), { from: 5000, to: 7000 });
+});
+
 test("recorded events go before those of the stream, each once and in words", () => {
   const timeline = new Timeline();
   const event = (/** @type {string} */ name, /** @type {number} */ timestamp, data = {}) => ({
@@ -292,6 +304,18 @@ test("times have 24 hours and one zone", () => {
   times.zone = "utc";
   assert.equal(times.shortDateTime(at("2026-11-24T00:05:00Z")), "00:05");
   assert.equal(times.shortDateTime(at("2026-11-23T23:05:00Z")), "23 Nov, 23:05");
+  const hours = [
+    "2026-11-22T18:00Z",
+    "2026-11-23T09:00Z",
+    "2026-11-24T09:12Z",
+    "2026-11-24T10:00Z",
+  ];
+  const [first, second, today, later] = hours.map(at);
+  assert.equal(times.shortSpan(first, today), "22 Nov, 18:00 to today, 09:12");
+  assert.equal(times.shortSpan(first, second), "22 Nov, 18:00 to 23 Nov, 09:00");
+  assert.equal(times.shortSpan(today, later), "09:12 to 10:00");
+  assert.equal(times.dateTime(today), "09:12:00");
+  assert.equal(times.dateTime(first), "22 Nov 2026, 18:00:00");
   assert.equal(times.fullDateTime(at("2026-11-23T23:05:09Z")), "23 Nov 2026, 23:05:09 UTC");
   assert.equal(times.timeOfDay(NaN), "");
 });

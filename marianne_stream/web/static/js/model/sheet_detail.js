@@ -37,11 +37,7 @@ export function formatAttempt({ attempt, max_retries: max }) {
 export function sheetFacts(sheet, times) {
   const time = (/** @type {string | null | undefined} */ iso) => {
     const at = Date.parse(iso ?? "");
-    const day = times.isToday(at) ? "" : times.day(at);
-    return {
-      value: [day, times.timeOfDay(at)].filter(Boolean).join(", "),
-      title: times.fullDateTime(at),
-    };
+    return { value: times.dateTime(at), title: times.fullDateTime(at) };
   };
   const exit = [
     sheet.exit_code,

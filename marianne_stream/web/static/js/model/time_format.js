@@ -111,6 +111,27 @@ export class TimeFormat {
   }
 
   /**
+   * Format two times as `shortDateTime` does. If only the first is of another day, the second is of today.
+   *
+   * @param {number} from
+   * @param {number} to
+   */
+  shortSpan(from, to) {
+    const isOnlyEndToday = this.isToday(to) && !this.isToday(from);
+    const end = this.shortDateTime(to);
+    return `${this.shortDateTime(from)} to ${isOnlyEndToday ? `today, ${end}` : end}`;
+  }
+
+  /**
+   * Format a time to the second, with the day unless it is today.
+   *
+   * @param {number} ms
+   */
+  dateTime(ms) {
+    return [this.isToday(ms) ? "" : this.day(ms), this.timeOfDay(ms)].filter(Boolean).join(", ");
+  }
+
+  /**
    * Format the time of day, to the second.
    *
    * @param {number | null} ms

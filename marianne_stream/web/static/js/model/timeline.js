@@ -108,6 +108,21 @@ export class Timeline {
       .reverse();
   }
 
+  /**
+   * Return the times of the events around missing ones; null if there is none.
+   *
+   * @param {TimelineEntry} gap
+   * @returns {{from: number | null, to: number | null}}
+   */
+  gapSpan(gap) {
+    const index = this.entries.indexOf(gap);
+    const hasTime = (/** @type {TimelineEntry} */ { at }) => at !== null;
+    return {
+      from: this.entries.slice(0, index).findLast(hasTime)?.at ?? null,
+      to: this.entries.slice(index).find(hasTime)?.at ?? null,
+    };
+  }
+
   /** @param {{missed: number | null, reason: string}} gap */
   #addGap({ missed, reason }) {
     if (reason === "cursor_expired") this.clear();

@@ -219,9 +219,27 @@ export class TimelineView {
         rows.push(this.#getRow(-entry.key, () => h("li.day", {}, h("span", {}, own))));
       }
       day = own || day;
-      rows.push(this.#getRow(entry.key, () => makeEntryRow(entry, this.#times)));
+      const row = this.#getRow(entry.key, () => makeEntryRow(entry, this.#times));
+      if (entry.name === "gap") this.#showGap(row, entry);
+      rows.push(row);
     }
     return rows;
+  }
+
+  /**
+   * Show between which events some are missing; others around them may have come since.
+   *
+   * @param {HTMLElement} row
+   * @param {TimelineEntry} entry
+   */
+  #showGap(row, entry) {
+    const { from, to } = this.#timeline.gapSpan(entry);
+    const span = [
+      from !== null && `after ${this.#times.dateTime(from)}`,
+      to !== null && `before ${this.#times.dateTime(to)}`,
+    ];
+    const text = [entry.summary, ...span].filter(Boolean).join(", ");
+    setText(/** @type {Element} */ (row.querySelector(".summary")), text);
   }
 
   /**

@@ -34,7 +34,7 @@ export class VisitSummary {
     this.element.hidden = summary === null;
     if (summary === null || !visit?.since) return;
     const lines = summaryLines(summary);
-    const absence = `${times.shortDateTime(visit.since)} to ${times.shortDateTime(visit.began)}`;
+    const absence = times.shortSpan(visit.since, visit.began);
     const headline = h(
       "span",
       {},
