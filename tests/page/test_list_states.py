@@ -49,6 +49,8 @@ async def test_list_says_why_it_is_not_live(
     await expect(notice).to_have_count(0)
     await conductor.stop()
     await expect(notice).to_have_text(re.compile("^The conductor is not running\\..* " + AS_OF))
+    # The icon of a pause stands for jobs.
+    await expect(notice.locator(".icon")).to_have_attribute("data-shape", "clock")
     await user.take_pictures(page, "list_no_conductor")
     server.send_signal(signal.SIGKILL)
     await expect(notice).to_have_text(re.compile("^The server is not responding\\. " + AS_OF))

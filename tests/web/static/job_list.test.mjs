@@ -336,7 +336,9 @@ test("conductor explains why jobs wait", () => {
       { instrument: "cli", until: past },
     ],
   });
-  assert.equal(conductors.loadText(), "Conductor: 2 of 2 places in use");
+  assert.equal(conductors.loadText(), "Conductor: all 2 places in use");
+  conductors.listedCount = 23;
+  assert.equal(conductors.loadText(), "Conductor: all 2 places in use");
   assert.equal(conductors.queueReason(), "Waits for one of 2 places for jobs.");
   const [pressure, places, limit, ...others] = texts();
   assert.match(pressure, /under high pressure: it delays sheets and rejects new jobs/);

@@ -50,6 +50,7 @@ export class Conductors {
       .map((info) => {
         const count = this.#runningCount(info);
         const limit = info.limits?.max_concurrent_jobs;
+        if (limit && count >= limit) return `${nameOf(info)}: all ${limit} places in use`;
         if (limit) return `${nameOf(info)}: ${count} of ${limit} places in use`;
         return `${nameOf(info)}: ${count} ${count === 1 ? "job runs" : "jobs run"}`;
       })

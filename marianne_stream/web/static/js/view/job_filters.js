@@ -43,7 +43,8 @@ export class JobFilters {
     this.#turn = h("button.quiet.icon-only", { type: "button", onclick: () => this.#turnSort() });
     this.chips = h(
       "div.chips",
-      { role: "group", "aria-label": "Status" },
+      { role: "group", "aria-labelledby": "chips-label" },
+      h("span.chips-label", { id: "chips-label" }, "Status"),
       this.#makeChip(""),
       TONES.map((tone) => this.#makeChip(tone)),
     );

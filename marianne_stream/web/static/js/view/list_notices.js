@@ -3,7 +3,7 @@
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
 
-/** @typedef {{tone: import("../model/status.js").Tone, text: string}} ListNotice */
+/** @typedef {{tone: import("../model/status.js").Tone, text: string, icon?: string}} ListNotice */
 
 export class ListNotices {
   #page;
@@ -32,17 +32,19 @@ export class ListNotices {
     const text = connection.isBlocked
       ? `${reason} ${known}.`
       : `${reason} ${known}; it updates by itself.`;
-    return [{ tone: "paused", text }];
+    return [{ tone: "paused", text, icon: "clock" }];
   }
 
   /**
    * @param {number} index
    * @param {ListNotice} notice
    */
-  #show(index, { tone, text }) {
+  #show(index, { tone, text, icon = tone }) {
     const known = this.element.children[index];
-    const isSame = known?.getAttribute("data-tone") === tone;
-    const notice = isSame ? known : h("p.notice", {}, makeIcon(tone), h("span"));
+    const isSame =
+      known?.getAttribute("data-tone") === tone &&
+      known.querySelector(".icon")?.getAttribute("data-shape") === icon;
+    const notice = isSame ? known : h("p.notice", {}, makeIcon(icon), h("span"));
     setAttribute(notice, "data-tone", tone);
     setText(/** @type {Element} */ (notice.lastElementChild), text);
     if (isSame) return;
