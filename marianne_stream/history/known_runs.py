@@ -81,14 +81,20 @@ def load_known_run(
         previous_s = worked_s(times, previous.completed_at)
     run = queries.find_run(database, job_id, submitted_at)
     sheets = {}
+    changed_at = None
     if run is not None:
+        changed_at = queries.find_last_change(database, job_id, run.run)
         stored = queries.select_sheets(database, job_id, run.run)
         sheets = {number: make_sheet(record) for number, record in stored.items()}
     if unwritten is not None:
         run = unwritten.run
         sheets.update(unwritten.sheets)
-    known_times = make_run_times(run, sheets.values()) if run is not None else None
-    return KnownRun(known_times, sheets, previous_s)
+        # This process has seen its last change.
+        changed_at = None
+    if run is None:
+        return KnownRun(previous_s=previous_s)
+    known_times = make_run_times(run, sheets.values())
+    return KnownRun(known_times, sheets, previous_s, run.status, changed_at)
 
 
 def make_run_times(run: RunRecord, sheets: Collection[Sheet]) -> RunTimes:

@@ -165,6 +165,16 @@ def find_run(database: sqlite3.Connection, job_id: str, submitted_at: float) -> 
     return RunRecord(*row) if row is not None else None
 
 
+def find_last_change(database: sqlite3.Connection, job_id: str, run: str) -> float | None:
+    """Return the time of the last transition of a run; None if that happened unseen."""
+    row = database.execute(
+        "SELECT seen_at, backfilled FROM transitions WHERE job_id = ? AND run = ? "
+        "ORDER BY seen_at DESC, rowid DESC LIMIT 1",
+        (job_id, run),
+    ).fetchone()
+    return row[0] if row is not None and not row[1] else None
+
+
 def find_completed_run(
     database: sqlite3.Connection, job_id: str, total_sheets: int
 ) -> RunRecord | None:

@@ -73,6 +73,10 @@ class ProgressTimes:
         """Return the time of a job's last change in epoch seconds; None if none was seen."""
         return self._times.get(job_id)
 
+    def restore(self, job_id: str, at: float) -> None:
+        """Record a change that an earlier process has seen, unless a later one is known."""
+        self._times.setdefault(job_id, at)
+
     def update_rate_limits(self, limits: tuple[RateLimit, ...]) -> bool:
         """Store the rate limits of the conductor's instruments; return whether they differ."""
         is_changed, self._rate_limits = limits != self._rate_limits, limits

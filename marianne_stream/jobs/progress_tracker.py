@@ -66,6 +66,8 @@ class ProgressTracker:
                 self._forget_run()
                 return await self._with_reported_times(state)
             self._begin_run(known, submission_time(state))
+            if known.changed_at is not None and known.is_unchanged(state):
+                self._progress.restore(state.job_id, known.changed_at)
         self._run_id = state.run
         now = round(time.time(), 3)
         if self._times is None and submission_time(state) is None:

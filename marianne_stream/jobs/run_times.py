@@ -23,11 +23,22 @@ class KnownRun:
         sheets: its sheets as they were last known, by number.
         previous_s: time in which the last completed run with as many sheets has worked, in
             seconds; None if there is none.
+        status: its last known status; "" if the run is new.
+        changed_at: time of the last change that was seen; None if the last change was not seen.
     """
 
     times: RunTimes | None = None
     sheets: Mapping[int, Sheet] = field(default_factory=dict)
     previous_s: float | None = None
+    status: str = ""
+    changed_at: float | None = None
+
+    def is_unchanged(self, state: JobState) -> bool:
+        """Return whether a state has the status of the run and those of its sheets."""
+        statuses = {number: sheet.status for number, sheet in self.sheets.items()}
+        return self.status == state.status and all(
+            statuses.get(sheet.number) == sheet.status for sheet in state.sheets
+        )
 
 
 # Returns what was recorded of the run of a state; None if it cannot be read at the moment.

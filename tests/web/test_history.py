@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -369,25 +368,3 @@ async def test_job_is_read_while_a_page_of_the_history_is(
     finally:
         release.set()
         await page
-
-
-async def test_time_before_a_resume_is_a_wait_for_those_who_come_after_it(
-    conductor: SimulatedConductor, start_recorded: StartRecorded
-) -> None:
-    conductor.launch("a", 2)
-    client = await start_recorded()
-    running = await get_json(client, "/api/jobs/a/status")
-    conductor.finish("a", "failed")
-    page = await wait_for_value(
-        lambda: get_json(client, "/api/jobs/a/runs"),
-        lambda page: page["runs"] and page["runs"][0].get("completed_at"),
-    )
-    (ended,) = page["runs"]
-    conductor.resume("a")
-    resumed = await get_json(client, "/api/jobs/a/status")
-    assert resumed["status"] == "running"
-    assert resumed["started_at"] == running["started_at"] == ended["started_at"]
-    job = conductor.jobs["a"]
-    assert job.started_at is not None
-    ended_at = datetime.fromisoformat(ended["completed_at"]).timestamp()
-    assert resumed["waited_s"] == pytest.approx(job.started_at - ended_at, abs=0.002)
