@@ -45,7 +45,7 @@ export class JobHead {
   };
   #stale = new Notice("paused", "clock");
   #waiting = new Notice("waiting");
-  #stalled = new Notice("paused");
+  #stalled = new Notice("paused", "clock");
   #command = h("code", { tabindex: 0, "aria-label": "Command" });
   #resume;
   #error = h("pre.job-error", { hidden: true, tabindex: 0, role: "alert" });
