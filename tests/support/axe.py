@@ -14,6 +14,9 @@ SIZES = ((1440, 900), (1280, 800), (820, 1180), (390, 844), (844, 390))
 RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
   ({ id, nodes }) => ({ id, nodes: nodes.map((node) => node.html + " " + node.failureSummary) }))"""
 
+# Media queries tell of a new size before the next frame: the page shows or hides its tabs.
+NEXT_FRAME = "() => new Promise(requestAnimationFrame)"
+
 
 async def load_axe(page: Page) -> None:
     """Load axe-core into a page: the policy of the page forbids scripts of others otherwise."""
@@ -33,6 +36,7 @@ async def find_all_violations(page: Page) -> list[tuple[object, ...]]:
         await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         for width, height in SIZES:
             await page.set_viewport_size({"width": width, "height": height})
+            await page.evaluate(NEXT_FRAME)
             tabs = page.locator("[role=tab]:visible")
             if await page.locator("dialog[open]").count() or not await tabs.count():
                 found += [(scheme, width, each) for each in await find_violations(page)]
