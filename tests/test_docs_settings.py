@@ -7,8 +7,8 @@ import pytest
 
 from marianne_stream.cli import client_command
 from marianne_stream.cli.commands import COMMANDS, make_parser
-from marianne_stream.client import runner
 from marianne_stream.client.watched_job import EXIT_SEVERITY
+from marianne_stream.common import process_exit
 from marianne_stream.config.loading import describe_allowed, describe_default, option_name
 from marianne_stream.config.settings import ENV_PREFIX, Settings
 from marianne_stream.errors import CliError, MarianneStreamError, SettingsError
@@ -93,7 +93,7 @@ def test_every_terminal_option_is_in_the_reference(verb: str) -> None:
 def test_every_server_exit_code_is_in_the_reference() -> None:
     text = section(COMMANDS_PAGE, "Exit codes of the server commands")
     errors = {MarianneStreamError.exit_code, SettingsError.exit_code}
-    signals = {runner.EXIT_SIGINT, runner.EXIT_SIGPIPE}
+    signals = {process_exit.EXIT_SIGINT, process_exit.EXIT_SIGPIPE}
     assert {int(cells[0]) for cells in rows(text)} == {0} | errors | signals
 
 
@@ -101,7 +101,7 @@ def test_every_terminal_exit_code_is_in_the_reference() -> None:
     documented = {
         int(cells[0]) for cells in rows(section(COMMANDS_PAGE, "Exit codes of the client commands"))
     }
-    signals = {runner.EXIT_SIGINT, runner.EXIT_SIGTERM, runner.EXIT_SIGPIPE}
+    signals = {process_exit.EXIT_SIGINT, process_exit.EXIT_SIGTERM, process_exit.EXIT_SIGPIPE}
     errors = {error.exit_code for error in error_classes(CliError)}
     assert documented == set(EXIT_SEVERITY) | errors | signals
 

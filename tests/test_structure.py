@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "components": {"config", "conductor", "fanout", "backends", "jobs", "logs", "feeds"}
     | {"web", "auth", "relay", "server", "history"},
     "app": {"components", "config", "history", "server", "web"},
-    "cli": {"config", "errors", "demo", "version", "server", "auth", "client", "wire"},
+    "cli": {"config", "errors", "demo", "version", "server", "auth", "client", "wire", "common"},
     "cli/diagnostics": VALUES
     | {"cli", "config", "conductor", "backends", "feeds", "logs", "auth", "relay"},
 }

@@ -14,7 +14,7 @@ from marianne_stream.cli.commands import (
     format_program_help,
     make_parser,
 )
-from marianne_stream.client.runner import EXIT_SIGINT, EXIT_SIGPIPE, detach_stdout
+from marianne_stream.common.process_exit import EXIT_SIGINT, EXIT_SIGPIPE, detach_stdout
 from marianne_stream.errors import MarianneStreamError, SettingsError
 
 

@@ -8,12 +8,8 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, Self
 
+from marianne_stream.common.process_exit import EXIT_SIGINT, EXIT_SIGTERM, detach_stdout
 from marianne_stream.errors import CliError
-
-# 128 + the number of the signal, as shells report it.
-EXIT_SIGINT = 128 + signal.SIGINT
-EXIT_SIGTERM = 128 + signal.SIGTERM
-EXIT_SIGPIPE = 128 + signal.SIGPIPE
 
 EXIT_BY_SIGNAL: dict[int, int] = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}
 
@@ -99,10 +95,3 @@ class StopOnSignal:
 
     def _on_probe(self) -> None:
         self._is_loop_running = True
-
-
-def detach_stdout() -> None:
-    """Redirect standard output to /dev/null: Python flushes it once more at exit."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    os.close(devnull)

@@ -1,1 +1,1 @@
-"""Mechanisms that several packages share: backoff, warnings, task sets, intervals."""
+"""Mechanisms that several packages share: backoff, warnings, task sets, intervals, exit codes."""
