@@ -32,7 +32,7 @@ class RunSpan(NamedTuple):
         """Return the span of a job's present run, or of a recorded one."""
         started_s, ended_s = parse_iso_time(body.started_at), parse_iso_time(body.completed_at)
         since_s = find_wait_s(body) if isinstance(body, JobBody) else None
-        is_waiting = since_s is not None or body.status in PAUSED_STATUSES
+        is_waiting = since_s is not None or is_untold_wait(body)
         return cls(started_s, ended_s, body.waited_s or 0.0, is_waiting, since_s)
 
     def duration_s(self, status: str, now_s: float | None) -> float | None:
@@ -51,9 +51,18 @@ class RunSpan(NamedTuple):
 def find_wait_s(job: JobBody) -> float | None:
     """Return since when a job waits, in epoch seconds; None if it works, or if that is unknown."""
     since = job.waiting.since if job.waiting is not None else None
-    if since is None and job.status in PAUSED_STATUSES:
+    if since is None and is_untold_wait(job):
         since = job.last_progress_at
     return parse_iso_time(since)
+
+
+def is_untold_wait(body: JobBody | RunBody) -> bool:
+    """Return whether a job is paused, and the body cannot tell since when.
+
+    Bodies that can tell no wait while a sheet of a paused job is still at work.
+    """
+    can_tell = isinstance(body, JobBody) and body.waited_s is not None
+    return body.status in PAUSED_STATUSES and not can_tell
 
 
 def format_run_duration(body: JobBody | RunBody, now_s: float | None) -> str:

@@ -13,7 +13,13 @@ from marianne_stream.history.recorder import Recorder
 from marianne_stream.history.records import RunRecord, SheetRecord
 from marianne_stream.jobs.run_times import KnownRun, submission_time, worked_s
 from marianne_stream.jobs.waiting import find_waiting_sheet, find_waiting_status
-from marianne_stream.models import TERMINAL_STATUSES, JobState, RunTimes, Sheet
+from marianne_stream.models import (
+    ACTIVE_SHEET_STATUSES,
+    TERMINAL_STATUSES,
+    JobState,
+    RunTimes,
+    Sheet,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -99,11 +105,9 @@ def load_known_run(
 
 def make_run_times(run: RunRecord, sheets: Collection[Sheet]) -> RunTimes:
     """Return the times of a recorded run, whose waits count until its end or last change."""
-    is_waiting = (
-        run.status in TERMINAL_STATUSES
-        or find_waiting_status(run.status) is not None
-        or find_waiting_sheet(sheets) is not None
-    )
+    waits = find_waiting_status(run.status) is not None or find_waiting_sheet(sheets) is not None
+    is_at_work = any(sheet.status in ACTIVE_SHEET_STATUSES for sheet in sheets)
+    is_waiting = run.status in TERMINAL_STATUSES or (waits and not is_at_work)
     waiting_since = run.completed_at or run.changed_at
     if run.started_at is None:
         waiting_since = run.submitted_at

@@ -111,9 +111,10 @@ def update_run_times(
 def update_waits(times: RunTimes, state: JobState, until: float) -> RunTimes:
     """Return times with the waits of a state at a time: that of its read, or the end of the run.
 
-    The time since the end of a run becomes a wait when the run is resumed.
+    The time since the end of a run becomes a wait when the run is resumed. A run in which a sheet
+    is at work does not wait, also if the job is paused, or another sheet waits for a person.
     """
-    waits = state.is_terminal or find_waiting(state) is not None
+    waits = state.is_terminal or (find_waiting(state) is not None and not state.has_active_sheet)
     if times.waiting_since is not None:
         resumed_at = find_resume(state, max(times.waiting_since, times.started_at or 0.0))
         if resumed_at is None and waits and not state.is_terminal:

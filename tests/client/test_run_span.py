@@ -31,6 +31,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"status": "paused", "waiting": pause(70)}, "1m 00s"),
     ({"status": "paused", "waiting": pause(70), "waited_s": 20}, "40s"),
     ({"status": "running", "waiting": pause(70), "waited_s": 20}, "40s"),
+    # A sheet of the paused job is still at work.
+    ({"status": "paused", "waiting": pause(None), "waited_s": 20}, "1m 10s"),
     ({"status": "failed", "completed_at": at(90), "waited_s": 20}, "1m 00s"),
     ({"status": "completed", "completed_at": at(90)}, "1m 20s"),
     # A server that does not know since when.

@@ -105,6 +105,7 @@ def test_job_that_has_not_started_waits_since_its_submission() -> None:
     [
         (make_state("paused"), 10),
         (make_state("running", Sheet(1, "waiting")), 10),
+        (make_state("paused", Sheet(1, "dispatched")), 0),
         (make_state("failed", ended=20), 0),
         (make_state("running"), 0),
     ],
@@ -164,6 +165,18 @@ def test_rate_limit_is_left_out_unless_another_sheet_works() -> None:
     working = make_state("running", waiting, Sheet(2, "dispatched"))
     times = follow((0, make_state()), (10, working))
     assert worked_s(times, T + 60) == 60
+
+
+@pytest.mark.parametrize(
+    ("status", "other"), [("paused", "pending"), ("running", "fermata"), ("paused", "fermata")]
+)
+def test_run_does_not_wait_before_its_last_sheet_at_work(status: str, other: str) -> None:
+    working = make_state(status, Sheet(1, "dispatched"), Sheet(2, other))
+    times = follow((0, make_state()), (10, working))
+    assert (times.waiting_since, worked_s(times, T + 60)) == (None, 60)
+    stopped = make_state(status, Sheet(1, "completed"), Sheet(2, other))
+    times = follow((0, make_state()), (10, working), (30, stopped))
+    assert (times.waiting_since, worked_s(times, T + 60)) == (T + 30, 30)
 
 
 def completed(count: int, total: int, *others: Sheet) -> JobState:

@@ -261,6 +261,9 @@ test("duration of a job that waits stands still, and its wait grows", () => {
   const waiting = { code: "rate_limited", detail: "", since: ago(30.5) };
   const job = { status: "running", started_at: ago(65), waited_s: 10, waiting };
   assert.deepEqual(durations(job), ["24 s", "40 s"]);
+  // A sheet is still at work in a paused job.
+  const atWork = { ...job, status: "paused", waiting: { code: "paused", detail: "" } };
+  assert.deepEqual(durations({ ...atWork, last_progress_at: ago(30) }), ["55 s", "10 s"]);
   const queued = { code: "queued", detail: "", since: ago(30) };
   assert.deepEqual(durations({ status: "queued", waiting: queued }), ["", "0 s"]);
 });

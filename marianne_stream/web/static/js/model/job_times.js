@@ -47,15 +47,16 @@ export function waitedTime(job, until) {
 }
 
 /**
- * Return since when a job waits; Infinity if it does not, NaN if that is unknown. A server that does not
- * tell knows at least when a paused job last changed.
+ * Return since when a job waits; Infinity if it does not, NaN if that is unknown. A paused job does not wait
+ * while a sheet is at work. A server that tells no waits knows at least when a paused job last changed.
  *
  * @param {JobTimes} job
  */
-export function waitingSince({ status, waiting, last_progress_at: changedAt }) {
+export function waitingSince({ status, waiting, waited_s: waited, last_progress_at: changedAt }) {
   if (isTerminal(status)) return Infinity;
   if (waiting?.since) return Date.parse(waiting.since);
-  return statusTone(status) === "paused" ? Date.parse(changedAt ?? "") : Infinity;
+  const isUntold = statusTone(status) === "paused" && typeof waited !== "number";
+  return isUntold ? Date.parse(changedAt ?? "") : Infinity;
 }
 
 /**
