@@ -39,7 +39,7 @@ export class JobHead {
     eta: new Fact("Ends", { isOptional: true }),
     started: new Fact("Started"),
     atWork: new Fact("At work", { isOptional: true }),
-    changed: new Fact("Changed"),
+    changed: new Fact("Changed", { isOptional: true }),
     cost: new Fact("Estimated cost", { isOptional: true }),
     tokens: new Fact("Tokens", { isOptional: true }),
   };
@@ -176,13 +176,14 @@ export class JobHead {
     const title = "Time for which the job was paused, waited, or was over before it was resumed";
     waited.show(wait >= 1000 ? formatDuration(wait) : "", title);
     const change = lastChange(state);
-    changed.show(formatLastChange(change, clock, times), times.fullDateTime(change.at));
     const isWaiting = isQueued(state);
+    const age = isWaiting ? "" : formatLastChange(change, clock, times);
+    changed.show(age, times.fullDateTime(change.at));
     const startedAt = isWaiting ? change.at : Date.parse(state.started_at ?? "");
     started.show(times.shortDateTime(startedAt), times.fullDateTime(startedAt));
     setText(started.label, isWaiting ? change.label : "Started");
     if (!isWaiting) setText(changed.label, change.label);
-    duration.element.hidden = changed.element.hidden = isWaiting;
+    duration.element.hidden = isWaiting;
   }
 
   /** @param {Job} job */
