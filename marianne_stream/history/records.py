@@ -22,7 +22,8 @@ class RunRecord:
         total_sheets: number of its sheets.
         completed_sheets: number of those that were completed.
         error_message: reason why it failed.
-        waited_s: time in which it was paused, or all that it had to do waited, in seconds.
+        waited_s: time in which it was paused, only waited, or was over before a resume, until its
+            end or `changed_at`, in seconds.
         estimated_cost: cost in US dollars as the conductor estimates it; None if it reports none.
         input_tokens: tokens that were sent to models; None if the conductor reports none.
         output_tokens: tokens that models have generated; None if the conductor reports none.

@@ -68,7 +68,10 @@ class RunSummary(Payload):
     error_message: str | None = Field(
         default=None, exclude_if=is_none, description="In a list, the first 300 characters."
     )
-    waited_s: float = Field(description="Time in which it was paused or only waited, seconds.")
+    waited_s: float = Field(
+        description="Time in which it was paused, only waited, or was over before a resume, until "
+        "its end or last recorded change, in seconds."
+    )
     estimated_cost: float | None = Field(default=None, exclude_if=is_none)
     input_tokens: int | None = Field(default=None, exclude_if=is_none)
     output_tokens: int | None = Field(default=None, exclude_if=is_none)
