@@ -63,10 +63,7 @@ export class JobRow {
     const { duration, ends, cost, changed } = this.#cells;
     this.element = h(
       "li.job",
-      {
-        onclick: url && ((/** @type {MouseEvent} */ event) => this.#onClick(event)),
-        onauxclick: url && ((/** @type {MouseEvent} */ event) => this.#onClick(event)),
-      },
+      { onpointerenter: () => url && this.#collectTitles() },
       this.#status.element,
       h(
         "span.line",
@@ -93,23 +90,20 @@ export class JobRow {
     this.#status.show(job.status);
     setAttribute(this.#status.element, "title", job.status.replaceAll("_", " "));
     this.#strip.show(job);
-    this.#cells.cost.show(formatCost(job.estimated_cost), "Cost, estimated by the conductor");
+    this.#cells.cost.show(formatCost(job.estimated_cost));
     this.#seen.hidden = job.status !== "failed";
     this.updateTimes();
     this.tick();
   }
 
-  /**
-   * Open the job also by a click on a cell, with the middle button in a new tab: cells with a tooltip lie
-   * above the area of the link.
-   *
-   * @param {MouseEvent} event
-   */
-  #onClick(event) {
-    const isForOther = event.target instanceof Element && event.target.closest("a, button");
-    if (isForOther || getSelection()?.isCollapsed === false) return;
-    if (event.type === "click") this.link.dispatchEvent(new MouseEvent("click", event));
-    else if (event.button === 1) open(this.link.getAttribute("href") ?? "", "_blank", "noopener");
+  /** Show the tooltips of all cells as that of the link, whose area covers the row. */
+  #collectTitles() {
+    /** @type {NodeListOf<HTMLElement>} */
+    const titled = this.element.querySelectorAll("[title]:not(.seen, .notify-mark)");
+    const titles = [...titled].map((cell) =>
+      cell === this.link ? plainText(this.jobId) : cell.title,
+    );
+    setAttribute(this.link, "title", titles.join("\n"));
   }
 
   /** Update the times that change with the job and with the time zone. */
@@ -122,9 +116,10 @@ export class JobRow {
     const { label, at } = lastChange(this.#job);
     setText(changed.label, `${label} `);
     setAttribute(changed.element, "data-change", label.toLowerCase());
-    setAttribute(changed.element, "title", times.fullDateTime(at) || null);
+    const changedAt = times.fullDateTime(at);
+    setAttribute(changed.element, "title", changedAt ? `${label} ${changedAt}` : null);
     const eta = isTerminal(this.#job.status) ? "" : formatEta(this.#job.eta_at, clock, times);
-    setAttribute(ends.element, "title", eta || null);
+    setAttribute(ends.element, "title", eta ? `Ends ${eta}` : null);
   }
 
   /** Update what changes with time: durations, ages, and waits. */
@@ -165,11 +160,9 @@ class Cell {
    * Show a value; "" for none.
    *
    * @param {string} text
-   * @param {string} [title]
    */
-  show(text, title) {
+  show(text) {
     setText(this.value, text || "–");
     setAttribute(this.element, "data-empty", !text);
-    if (title) setAttribute(this.element, "title", text ? title : null);
   }
 }
