@@ -78,7 +78,7 @@ export class GanttView {
         this.#workLegend,
         this.#stalledLegend,
         makeLegend("waits", h("span.segment", { "data-kind": "wait" })),
-        makeLegend("failed attempt", h("span.segment", { "data-failed": true })),
+        makeLegend("failed", h("span.segment", { "data-failed": true })),
       ),
       this.#empty,
       this.#scroller,
