@@ -64,6 +64,22 @@ test("windows share a log with a filter, whose pages end between its lines", asy
   closeAll(first, later, newest, earlier);
 });
 
+test("window gets a part of its own if the log was cut and its line is unknown", async () => {
+  const part = "log:a?level=error";
+  const first = view(part, line(10));
+  const connection = await server.connected(1);
+  connection.send(part, "log", line(20));
+  connection.send(part, "log_rotated", "", { reason: "truncated" });
+  connection.send(part, "log", line(12));
+  await until(() => first.events.length === 3);
+  const known = view(part, line(12));
+  // Its page was read before the cut, or behind it.
+  const unknown = view(part, line(15));
+  assert.deepEqual((await server.connected(2)).parts, [part, `${part}&copy=2`]);
+  assert.deepEqual([known.ids, unknown.ids], [[], []]);
+  closeAll(first, known, unknown);
+});
+
 test("window that waits for its line goes on after the log was cut", async () => {
   const first = view("log:a", line(1));
   const connection = await server.connected(1);

@@ -60,8 +60,12 @@ export function eventsBehind(events, position) {
   });
 }
 
-/** @param {ServerSentEvent} event */
-function isCut({ event, data }) {
+/**
+ * Return true if earlier positions in the same file are invalid behind an event.
+ *
+ * @param {ServerSentEvent} event
+ */
+export function isCut({ event, data }) {
   const mayBeCut = event === "log_rotated" || event === "log_gap";
   return mayBeCut && CUT_REASONS.has(JSON.parse(data).reason);
 }

@@ -3,7 +3,7 @@
  * server would send to a new client, kept according to the kind of stream.
  */
 
-import { indexOfPosition, parseLogPosition } from "./log_position.js";
+import { indexOfPosition, isCut, parseLogPosition } from "./log_position.js";
 
 /** @typedef {import("./event_parser.js").ServerSentEvent} ServerSentEvent */
 /** @typedef {"roster" | "status" | "events" | "log"} StreamKind */
@@ -182,7 +182,8 @@ class LogReplayBuffer extends EventReplayBuffer {
     // what the stream has given.
     const position = parseLogPosition(cursor);
     const oldest = parseLogPosition(floor);
-    if (!position) return null;
+    // Behind a cut a line with the same number may be another one: only the server can tell.
+    if (!position || events.some(isCut)) return null;
     const before = indexOfPosition(events, position);
     if (before >= 0) return events.slice(before + 1);
     return oldest?.file === position.file && oldest.number <= position.number ? events : null;
