@@ -101,29 +101,45 @@ def update_run_times(
     if state.is_terminal:
         completed_at = find_end(known, state, now if sees_changes and not had_ended else None)
     times = replace(known, started_at=find_start(known, state), completed_at=completed_at)
-    times = update_waits(times, state, completed_at or now)
+    began_at = now if sees_changes and completed_at is None else completed_at
+    times = update_waits(times, state, completed_at or now, began_at)
     if sees_changes and state.completed_sheets > known.measured_sheets:
         measured_s = worked_s(times, now) or 0.0
         return replace(times, measured_sheets=state.completed_sheets, measured_s=measured_s)
     return times
 
 
-def update_waits(times: RunTimes, state: JobState, until: float) -> RunTimes:
+def update_waits(
+    times: RunTimes, state: JobState, until: float, began_at: float | None
+) -> RunTimes:
     """Return times with the waits of a state at a time: that of its read, or the end of the run.
 
-    The time since the end of a run becomes a wait when the run is resumed. A run in which a sheet
-    is at work does not wait, also if the job is paused, or another sheet waits for a person.
+    A wait that is new began at `began_at`. If that is None, nobody saw its beginning: it counts
+    from the last time that is known of a sheet. The time since the end of a run becomes a wait when
+    the run is resumed. A run in which a sheet is at work does not wait, also if the job is paused,
+    or another sheet waits for a person.
     """
     waits = state.is_terminal or (find_waiting(state) is not None and not state.has_active_sheet)
     if times.waiting_since is not None:
         resumed_at = find_resume(state, max(times.waiting_since, times.started_at or 0.0))
-        if resumed_at is None and waits and not state.is_terminal:
+        is_over = state.is_terminal and times.completed_at is not None
+        if resumed_at is None and waits and not is_over:
             return times
         ended_at = min(resumed_at or until, until)
         times = replace(times, waited_s=all_waits_s(times, ended_at), waiting_since=None)
     if not waits:
         return times
-    return replace(times, waiting_since=times.submitted_at if times.started_at is None else until)
+    if times.started_at is None:
+        return replace(times, waiting_since=times.submitted_at)
+    if began_at is None:
+        began_at = min(max(times.started_at, find_last_time(state) or until), until)
+    return replace(times, waiting_since=began_at)
+
+
+def find_last_time(state: JobState) -> float | None:
+    """Return the last start or end of a sheet; None if none is known."""
+    times = (time for sheet in state.sheets for time in (sheet.started_at, sheet.completed_at))
+    return max((time for time in times if time is not None), default=None)
 
 
 def find_start(known: RunTimes, state: JobState) -> float | None:

@@ -215,7 +215,7 @@ class JobSnapshot(Snapshot):
         cursor = str(StatusCursor("s", self.cursor))
         frames = b""
         send_sheets = bool(sheets) or known is None
-        if known is None or self.status_json != known.status_json or not send_sheets:
+        if known is None or self.status_key != known.status_key or not send_sheets:
             event_id = "" if send_sheets else cursor
             frames += sse.frame(
                 self.status_data.json_bytes(), event="job_status", event_id=event_id
@@ -224,6 +224,13 @@ class JobSnapshot(Snapshot):
             data = JobSheetsData(job_id=self.state.job_id, complete=known is None, sheets=sheets)
             frames += sse.frame(data.json_bytes(), event="job_sheets", event_id=cursor)
         return frames
+
+    @property
+    def status_key(self) -> tuple[bytes, float | None, float | None]:
+        """Value that changes if `job_status` must be sent: also if a wait begins or ends."""
+        waiting = self.status_data.waiting
+        since = waiting.since if waiting is not None else None
+        return self.status_json, self.status_data.waited_s, since
 
     def _make_end_frame(self) -> bytes:
         job_id = self.state.job_id

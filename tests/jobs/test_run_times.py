@@ -84,6 +84,22 @@ def test_present_wait_is_counted_when_it_ends() -> None:
     assert (times.waited_s, times.waiting_since, times.completed_at) == (40, T + 50, T + 50)
 
 
+def test_wait_whose_beginning_nobody_saw_counts_from_the_last_time_of_a_sheet() -> None:
+    done = Sheet(1, "completed", started_at=T, completed_at=T + 30)
+    paused = make_state("paused", done, Sheet(2, "pending"))
+    times = follow((7200, paused), (9000, paused), sees_changes=False)
+    assert (times.waited_s, times.waiting_since) == (0, T + 30)
+    assert worked_s(times, T + 9000) == 30
+
+
+def test_job_whose_end_is_unknown_waits_no_longer_at_each_read() -> None:
+    failed = make_state("failed", Sheet(1, "failed", started_at=T, completed_at=T + 5))
+    times = follow((60, failed), (3600, failed), (86400, failed), sees_changes=False)
+    assert (times.completed_at, times.waited_s) == (None, 0)
+    resumed = follow((60, failed), (3600, make_state(started=3000)), sees_changes=False)
+    assert resumed.waited_s == 2995
+
+
 def test_time_between_the_end_and_a_resume_is_a_wait() -> None:
     failed = make_state("failed", ended=3)
     resumed = make_state("running", started=7)

@@ -234,6 +234,17 @@ def test_waits_of_a_run_do_not_count_for_a_cursor() -> None:
     assert (status["waited_s"], status["waiting"]["since"]) == (4.0, "1970-01-01T00:00:08.000Z")
 
 
+def test_wait_that_begins_as_the_last_sheet_ends_is_sent_with_the_sheet() -> None:
+    paused = replace(RUNNING, status="paused", current_sheet=None)
+    before = make_snapshot(replace(paused, progress=JobProgress(RunTimes("first", 1.0, 2.0))))
+    sheets = (RUNNING.sheets[0], Sheet(2, "pending"), RUNNING.sheets[2])
+    times = RunTimes("first", 1.0, 2.0, waiting_since=9.0)
+    after = make_snapshot(replace(paused, sheets=sheets, progress=JobProgress(times)))
+    frames = after.diff_from(before).data
+    assert [name for name, _ in names(frames)] == ["job_status", "job_sheets"]
+    assert data(frames, "job_status")["waiting"]["since"] == "1970-01-01T00:00:09.000Z"
+
+
 def test_waits_of_an_entry_do_not_count_for_a_cursor() -> None:
     entry = RosterEntry("a", "paused", 1.0, 2.0)
     roster = Roster({"a": entry}, source="conductor", live=True)
