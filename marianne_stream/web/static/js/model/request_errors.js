@@ -1,18 +1,15 @@
 /** Errors of requests: those that pass, and how they are told. */
 
-/** Statuses of an overloaded or restarting server, or of a proxy in front of it; 0 for no response. */
-const TRANSIENT_STATUSES = [0, 429, 502, 503, 504];
-
 /** Reason why a page does not hold the line of a time, if the search was ended by its time limit. */
 export const SLOW_SEARCH = "No line of this time was found in the time that a search has.";
 
 /**
- * Return true if the same request may succeed later.
+ * Return true if the same request may succeed later, as for streams (`isRetryable`); 0 is no response.
  *
  * @param {any} error an `ApiError`.
  */
 export function isTransient({ status }) {
-  return TRANSIENT_STATUSES.includes(status);
+  return status === 0 || status === 429 || status >= 500;
 }
 
 /**
