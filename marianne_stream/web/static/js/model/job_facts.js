@@ -94,7 +94,7 @@ export function waitingSentence(waiting, clock, times) {
   if (Number.isNaN(until)) return waiting.detail;
   const rest =
     clock.isLive && until > clock.now() ? `, in ${formatDuration(until - clock.now())}` : "";
-  return `${waiting.detail} It goes on at ${times.timeOfDay(until)}${rest}.`;
+  return `${waiting.detail} It goes on at ${times.shortDateTime(until)}${rest}.`;
 }
 
 /**
