@@ -99,7 +99,7 @@ export class JobRow {
   /** Show the tooltips of all cells as that of the link, whose area covers the row. */
   #collectTitles() {
     /** @type {NodeListOf<HTMLElement>} */
-    const titled = this.element.querySelectorAll("[title]:not(.seen, .notify-mark)");
+    const titled = this.element.querySelectorAll("[title]:not(.seen, [hidden])");
     const titles = [...titled].map((cell) =>
       cell === this.link ? plainText(this.jobId) : cell.title,
     );

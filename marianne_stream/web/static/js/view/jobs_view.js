@@ -86,9 +86,9 @@ export class JobsView {
     this.#list.addEventListener("pointerover", ({ pointerType }) => {
       this.#isMouse = pointerType === "mouse";
     });
-    this.#list.addEventListener("pointermove", () => {
-      this.#mouseMovedAt = Date.now();
-    });
+    for (const type of ["pointermove", "wheel"]) {
+      this.#list.addEventListener(type, () => (this.#mouseMovedAt = Date.now()), { passive: true });
+    }
     this.element = this.#makeElement();
     this.shortcuts = [
       { key: "j", label: "Next job", run: () => this.#step(1) },
