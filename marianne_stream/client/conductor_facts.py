@@ -71,9 +71,7 @@ def format_limited(value: int | None, limit: int | None) -> str:
     if limit is None:
         return str(value)
     # A conductor may count jobs that wait for a place.
-    return (
-        f"{value} of at most {limit}" if value <= limit else f"{value}, all {limit} places in use"
-    )
+    return f"{value} of at most {limit}" if value < limit else f"{value}, all {limit} places in use"
 
 
 def format_memory(conductor: ConductorBody) -> str:
