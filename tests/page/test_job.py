@@ -328,8 +328,10 @@ async def test_work_of_a_sheet_that_waits_has_the_colour_of_work(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 2)
-    conductor.dispatch("moss", 1)
     page = await user.open_page("/jobs/moss")
+    await expect(page.locator(".sheet")).to_have_count(2)
+    # The server has seen the sheet before it starts, and so knows its start.
+    conductor.dispatch("moss", 1)
     work = page.locator(".sheet .segment[data-kind=work]")
     colour = "(element) => getComputedStyle(element).backgroundColor"
     await expect(work).to_have_count(1)

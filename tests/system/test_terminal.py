@@ -147,6 +147,11 @@ async def test_narrow_terminal_shows_status_sheets_and_duration(
     conductor.launch(long, 1000)
     conductor.launch("short", 1)
     conductor.pause_at_chain(long)
+    # Until the server has read the paused job, it does not know since when it waits.
+    await wait_for_value(
+        partial(run_command, tmp_path, "jobs", "--url", server.address),
+        lambda ended: all(line.endswith("s") for line in ended.lines[1:]),
+    )
     async with open_terminal(tmp_path, "jobs", "--url", server.address, columns=columns) as screen:
         await screen.wait_for_text("short")
         assert await screen.wait() == 0
