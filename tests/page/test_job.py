@@ -169,6 +169,27 @@ async def test_failed_job_opens_at_its_failed_sheet(
     await expect(page.get_by_role("button", name="Copy the command")).to_be_visible()
 
 
+async def test_chart_shows_the_sheets_at_work_until_the_reader_scrolls(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 200)
+    conductor.dispatch("moss", 100)
+    page = await user.open_page("/jobs/moss")
+    at_work = page.locator(".sheet[aria-label*=running]")
+    await expect(at_work).to_have_count(1)
+    await expect(at_work).to_be_in_viewport(ratio=1)
+    conductor.dispatch("moss", 150)
+    conductor.complete_sheet("moss", 100)
+    await expect(page.get_by_role("button", name="Sheet 150, running")).to_be_in_viewport(ratio=1)
+    await page.locator(".gantt").hover()
+    await page.mouse.wheel(0, -20_000)
+    await expect(page.get_by_role("button", name="Sheet 1, not started")).to_be_in_viewport()
+    conductor.dispatch("moss", 160)
+    conductor.complete_sheet("moss", 150)
+    await expect(page.locator(".job-header .count")).to_have_text("2 / 200")
+    await expect(page.get_by_role("button", name="Sheet 1, not started")).to_be_in_viewport()
+
+
 @pytest.mark.parametrize("size", [(1280, 800), (820, 1180), (390, 844)])
 async def test_panel_stays_in_sight_at_each_size(
     user: BrowserUser, conductor: SimulatedConductor, size: tuple[int, int]

@@ -14,6 +14,7 @@ import {
   sheetSpan,
   visibleRows,
 } from "../model/gantt.js";
+import { isAtWork } from "../model/status.js";
 import { formatDuration, formatShortDuration } from "../model/time_format.js";
 import { h, setAttribute, setChildren, setText } from "./dom.js";
 import { GanttRow } from "./gantt_row.js";
@@ -40,6 +41,10 @@ export class GanttView {
   #selected = null;
   /** @type {number | null} number of the sheet that Tab reaches. */
   #tabStop = null;
+  /** False once the reader has scrolled, or chosen or focused a sheet. */
+  #followsWork = true;
+  /** Sheets at work that were brought into view last: the first and the last one. */
+  #shownWork = "";
   #frame = 0;
   #axis = h("div.gantt-axis", { "aria-hidden": "true" });
   #nowLine = h("div.now-line", { hidden: true });
@@ -85,6 +90,9 @@ export class GanttView {
     );
     this.#scroller.addEventListener("scroll", () => this.#schedule(), { passive: true });
     this.#scroller.addEventListener("keydown", (event) => this.#onKeyDown(event));
+    for (const type of ["wheel", "touchmove", "pointerdown", "focusin"]) {
+      this.#scroller.addEventListener(type, () => (this.#followsWork = false), { passive: true });
+    }
     this.#resizeObserver.observe(this.#scroller);
   }
 
@@ -105,13 +113,28 @@ export class GanttView {
     setText(this.#empty, "No sheets yet.");
     this.#empty.hidden = numbers.length > 0;
     this.#stalledLegend.hidden = !job.status?.stalled?.length;
-    const isAtWork = (/** @type {Sheet} */ sheet) => sheet.started_at && isActive(sheet.status);
-    this.#workLegend.hidden = job.isOver || !job.sheets.some(isAtWork);
+    this.#workLegend.hidden = job.isOver || !job.sheets.some(hasBegun);
     this.#scroller.hidden = numbers.length === 0;
     if (this.#tabStop === null || !numbers.includes(this.#tabStop)) {
       this.#tabStop = numbers[0] ?? null;
     }
     this.#schedule();
+  }
+
+  /**
+   * Bring the sheets at work into view, or at least the first of them.
+   *
+   * @param {import("../model/job.js").Job} job
+   */
+  #showWork({ sheets }) {
+    const numbers = sheets.filter(hasBegun).map(({ number }) => number);
+    const [first, last] = [numbers[0], numbers[numbers.length - 1]];
+    const shown = `${first} to ${last}`;
+    if (!numbers.length || shown === this.#shownWork || !this.#scroller.clientHeight) return;
+    this.#shownWork = shown;
+    this.#reveal(last);
+    this.#reveal(first);
+    this.#tabStop = first;
   }
 
   /**
@@ -125,21 +148,11 @@ export class GanttView {
       this.#schedule();
       return;
     }
-    this.reveal(number);
+    this.#tabStop = number;
+    this.#reveal(number);
     this.#draw();
     // On a small screen the panel covers a part of the page.
     this.#drawn.get(number)?.button.scrollIntoView({ block: "nearest" });
-  }
-
-  /**
-   * Bring a sheet into view, and let Tab reach it.
-   *
-   * @param {number} number
-   */
-  reveal(number) {
-    this.#tabStop = number;
-    this.#reveal(number);
-    this.#schedule();
   }
 
   /** Focus the row that Tab reaches. */
@@ -175,6 +188,7 @@ export class GanttView {
     const job = this.#job;
     const { status, sheets } = job ?? {};
     if (!job || !status || !sheets?.length) return;
+    if (this.#followsWork && this.#selected === null && !job.isOver) this.#showWork(job);
     const span = ganttSpan(status, sheets, job.sheetsUntil(this.#page.clock), job.goesOn);
     this.#drawAxis(span);
     // A sheet of a job that does not go on ran no longer than the job.
@@ -332,6 +346,15 @@ export class GanttView {
     const rem = remInPixels();
     return row && { top: row.top * rem, bottom: (row.top + 2 * ROW_REM) * rem };
   }
+}
+
+/**
+ * Return true if a sheet is at work, or waits after it has begun.
+ *
+ * @param {Sheet} sheet
+ */
+function hasBegun({ status, started_at: startedAt }) {
+  return isAtWork(status) || (Boolean(startedAt) && isActive(status));
 }
 
 /**

@@ -41,7 +41,6 @@ export class JobView {
   /** @type {number | null} number of the chosen sheet. */
   #selected = null;
   /** True once the sheets have been shown. */
-  #isOpened = false;
   /** @type {number | null} number of the sheet that needs the reader, and has been shown. */
   #offered = null;
   /** Value of `Job.completeCount` for which the recorded transitions were requested. */
@@ -298,9 +297,6 @@ export class JobView {
     const isNew = number !== this.#offered;
     if (number !== null && isNew && this.#selected === null) this.#select(number);
     this.#offered = number;
-    if (this.#isOpened || this.#job.completeCount === 0) return;
-    this.#isOpened = true;
-    if (number === null && status.current_sheet) this.#gantt.reveal(status.current_sheet);
   }
 
   #showJob() {
