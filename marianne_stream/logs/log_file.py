@@ -129,9 +129,8 @@ class CompressedLogFile(LogFile):
 
     def __init__(self, descriptor: OwnedFd, name: str) -> None:
         super().__init__(descriptor, name)
-        self._stream = DecompressedStream(descriptor, name)
         self._lock = threading.Lock()
-        self._offset = 0
+        self._restart()
 
     def size(self) -> int:
         """Return the size of the text, which takes reading all of it. Raises as `read` does."""
@@ -155,8 +154,7 @@ class CompressedLogFile(LogFile):
         """
         with self._lock:
             if offset < self._offset:
-                self._stream = DecompressedStream(self.descriptor, self.name)
-                self._offset = 0
+                self._restart()
             self._skip_to(offset)
             return self._read_next(length) if self._offset == offset else b""
 
@@ -169,10 +167,21 @@ class CompressedLogFile(LogFile):
         """Return the next bytes of the text, or b"" at its end."""
         if self._offset >= TEXT_LIMIT_BYTES:
             raise TextLimitError(f"the text is longer than {TEXT_LIMIT_BYTES} bytes")
-        data = self._stream.read(length)
+        try:
+            data = self._stream.read(length)
+        except BaseException:
+            # Text is lost that was decompressed for a call that was stopped: the position in the
+            # stream is unknown, and other readers share it.
+            self._restart()
+            raise
         self._offset += len(data)
         consume_budget(len(data))
         return data
+
+    def _restart(self) -> None:
+        """Begin at the beginning of the text again."""
+        self._stream = DecompressedStream(self.descriptor, self.name)
+        self._offset = 0
 
 
 def make_log_file(descriptor: OwnedFd, name: str) -> LogFile:
