@@ -70,7 +70,7 @@ async def use_log(tab: Page, log: Path) -> dict[str, float]:
         answers.append(await tab.evaluate(MEASURE_KEY_SCRIPT, "kjf"[turn % 3]))
     await writing
     last = LINE_COUNT + int(LINES_PER_S * DURATION_S)
-    await tab.get_by_text(f"line {last} of many").wait_for()
+    await tab.get_by_text(f"line {last} of many", exact=True).wait_for()
     began = time.perf_counter()
     await tab.keyboard.press("g")
     await tab.get_by_text("line 1 of many", exact=True).wait_for()
