@@ -21,6 +21,9 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 ROUNDS = 3
 
+# Time that the server has after 10,000 streams were opened to finish what that takes.
+SETTLE_S = 3.0
+
 # Time for which events, and then lines, are sent without pause.
 LOAD_S = 3.0
 
@@ -146,7 +149,7 @@ async def combined(folder: Path, options: argparse.Namespace) -> dict[str, float
 async def measure_streams(folder: Path, name: str, viewer_count: int) -> dict[str, float]:
     """Measure streams of one kind: the memory of one, and the figures of their loads."""
     async with run_viewed_job(folder, PATHS[name], viewer_count) as (job, before_kib):
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(SETTLE_S)
         figures = {"kib_a_stream": (job.server.memory_kib() - before_kib) / viewer_count}
         for load in LOADS[name]:
             found = await job.run_load(load)
