@@ -149,14 +149,6 @@ class ConductorBody(msgspec.Struct, frozen=True):
     waiting: list[WaitingJobBody] = []
 
 
-class SourceBody(msgspec.Struct, frozen=True):
-    """Data of a `source` event."""
-
-    source: str = ""
-    live: bool = True
-    detail: str | None = None
-
-
 class ReadyBody(msgspec.Struct, frozen=True):
     """Response of `/ready`."""
 

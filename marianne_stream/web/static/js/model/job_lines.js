@@ -12,7 +12,7 @@ import { makeMarker, makePageRows } from "./log_rows.js";
 /** @typedef {import("./log_rows.js").LogJob} LogJob */
 
 /** Number of lines that wait on one side; more are loaded again when they are needed. */
-export const MAX_WAITING = 1000;
+const MAX_WAITING = 1000;
 
 /** Number of older lines without a time that may wait for one above them. */
 const MAX_UNTIMED_LINES = 5_000;

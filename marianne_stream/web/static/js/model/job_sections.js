@@ -48,7 +48,7 @@ const COLLATOR = new Intl.Collator("en", { numeric: true });
  * @param {IsSeen} isSeen
  * @returns {AttentionReason | null}
  */
-export function attentionReason(job, isSeen) {
+function attentionReason(job, isSeen) {
   if (job.status === "failed") return isSeen(job) ? null : "failed";
   if (isTerminal(job.status)) return null;
   if (job.status === "paused_at_chain" || job.waiting?.code === "person") return "person";
@@ -63,7 +63,7 @@ export function attentionReason(job, isSeen) {
  * @param {IsSeen} isSeen
  * @returns {SectionKey}
  */
-export function sectionOf(job, isSeen) {
+function sectionOf(job, isSeen) {
   if (attentionReason(job, isSeen)) return "attention";
   if (isTerminal(job.status)) return "done";
   return statusTone(job.status) === "waiting" ? "queued" : "running";

@@ -13,7 +13,7 @@ const MARKER_PADDING_PX = 10;
 const PROBE_CHARS = 20;
 
 /** Number of rows of text from which a line is shown in part. */
-export const MAX_TEXT_ROWS = 10;
+const MAX_TEXT_ROWS = 10;
 
 /** Number of columns of a tab, the widest character. */
 const MAX_COLUMNS = 4;
