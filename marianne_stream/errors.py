@@ -44,12 +44,7 @@
     ├── SettingsError                              (never over HTTP: the command line exits with 2)
     ├── SourceNameInUseError                       (never over HTTP: the server ends at its start)
     ├── LockLostError                              (never over HTTP: the relay stops writing)
-    └── CliError                                   (never over HTTP: a client command fails)
-        ├── CliJobNotFoundError                    (exit code 3)
-        ├── CliLogNotFoundError                    (exit code 6)
-        ├── ServerUnreachableError                 (exit code 5, after the last retry)
-        └── AccessDeniedError                      (exit code 5)
-            └── CliLogForbiddenError               (exit code 5)
+    └── CliError                                   (never over HTTP: see client/errors.py)
 
 `detail` is for the client and contains no path of the host. The message is for the log.
 """
@@ -361,40 +356,3 @@ class SourceNameInUseError(MarianneStreamError):
 
 class LockLostError(MarianneStreamError):
     """A relay's write was rejected because another relay holds the lock of its source."""
-
-
-class CliError(MarianneStreamError):
-    """A client command cannot go on because of the server's response."""
-
-
-class CliJobNotFoundError(CliError):
-    """The job does not exist on the server."""
-
-    exit_code = 3
-
-
-class CliLogNotFoundError(CliError):
-    """The job exists on the server, but has no log."""
-
-    exit_code = 6
-
-
-class ServerUnreachableError(CliError):
-    """The server cannot be reached, or asks the client to come back: a retry may succeed."""
-
-    exit_code = 5
-
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        # Delay that the server asked for; None if it named none.
-        self.retry_after_s = retry_after_s
-        super().__init__(message)
-
-
-class AccessDeniedError(CliError):
-    """The server rejects the token, asks for one, or does not answer for this host name."""
-
-    exit_code = 5
-
-
-class CliLogForbiddenError(AccessDeniedError):
-    """The server does not read the log of this job: for example, it is a link."""

@@ -7,11 +7,12 @@ import pytest
 
 from marianne_stream.cli import client_command
 from marianne_stream.cli.commands import COMMANDS, make_parser
+from marianne_stream.client.errors import CliError
 from marianne_stream.client.watched_job import EXIT_SEVERITY
 from marianne_stream.common import process_exit
 from marianne_stream.config.loading import describe_allowed, describe_default, option_name
 from marianne_stream.config.settings import ENV_PREFIX, Settings
-from marianne_stream.errors import CliError, MarianneStreamError, SettingsError
+from marianne_stream.errors import MarianneStreamError, SettingsError
 from tests.support.error_classes import error_classes
 from tests.support.markdown import REFERENCE, read_page, row, rows, rows_below, section
 

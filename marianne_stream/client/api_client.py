@@ -17,20 +17,22 @@ import msgspec
 
 from marianne_stream.client.address import ServerAddress
 from marianne_stream.client.api_models import ErrorBody
-from marianne_stream.client.messages import ConnectionStatus, StderrReporter
-from marianne_stream.client.retry import Retrier, RetryPolicy
-from marianne_stream.client.server_clock import ServerClock
-from marianne_stream.errors import (
+from marianne_stream.client.errors import (
     AccessDeniedError,
     CliError,
     CliJobNotFoundError,
     CliLogForbiddenError,
     CliLogNotFoundError,
+    ServerUnreachableError,
+)
+from marianne_stream.client.messages import ConnectionStatus, StderrReporter
+from marianne_stream.client.retry import Retrier, RetryPolicy
+from marianne_stream.client.server_clock import ServerClock
+from marianne_stream.errors import (
     JobNotFoundError,
     LogForbiddenError,
     LogNotFoundError,
     MarianneStreamError,
-    ServerUnreachableError,
     SettingsError,
 )
 from marianne_stream.version import VERSION

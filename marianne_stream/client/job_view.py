@@ -16,6 +16,7 @@ from marianne_stream.client.api_models import (
     SheetErrorBody,
     StatusBody,
 )
+from marianne_stream.client.errors import CliJobNotFoundError
 from marianne_stream.client.facts import (
     ENDED_STATUSES,
     format_amounts,
@@ -34,7 +35,6 @@ from marianne_stream.client.readiness import find_known_time
 from marianne_stream.client.run_span import format_run_duration
 from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.sheet_table import has_own_error, make_sheet_table
-from marianne_stream.errors import CliJobNotFoundError
 
 # Sheets whose error is requested because the list of sheets has cut it.
 MAX_FULL_ERRORS = 20

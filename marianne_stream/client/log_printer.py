@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import LogLineBody
+from marianne_stream.client.errors import CliLogNotFoundError
 from marianne_stream.client.line_writer import LineWriter
 from marianne_stream.client.log_notices import LogNotices
 from marianne_stream.client.log_query import LINE_EVENTS, LogQuery, read_log, resumable_cursor
 from marianne_stream.client.output import Output
 from marianne_stream.client.partial_line import PartialLineDisplay
 from marianne_stream.client.sse_client import StreamEvent, convert_data
-from marianne_stream.errors import CliLogNotFoundError
 
 
 async def print_log(client: ApiClient, output: Output, query: LogQuery, *, as_json: bool) -> int:

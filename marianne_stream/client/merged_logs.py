@@ -11,6 +11,11 @@ from typing import NamedTuple
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import JobBody, LogLineBody, RosterBody
+from marianne_stream.client.errors import (
+    AccessDeniedError,
+    CliLogNotFoundError,
+    ServerUnreachableError,
+)
 from marianne_stream.client.facts import ENDED_STATUSES
 from marianne_stream.client.job_selection import MAX_JOBS, JobSelection
 from marianne_stream.client.line_writer import LineWriter
@@ -27,12 +32,7 @@ from marianne_stream.client.partial_line import PartialLineDisplay
 from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
 from marianne_stream.client.times import parse_iso_time
 from marianne_stream.client.watched_job import worst_exit_code
-from marianne_stream.errors import (
-    AccessDeniedError,
-    CliLogNotFoundError,
-    MarianneStreamError,
-    ServerUnreachableError,
-)
+from marianne_stream.errors import MarianneStreamError
 
 # Past lines are written together, as many at most.
 MAX_LINES_PER_WRITE = 200

@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 
+from marianne_stream.client.errors import ServerUnreachableError
 from marianne_stream.client.messages import ConnectionStatus
 from marianne_stream.common.backoff import Backoff
-from marianne_stream.errors import ServerUnreachableError
 
 INITIAL_DELAY_S = 1.0
 MAX_DELAY_S = 30.0

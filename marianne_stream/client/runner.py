@@ -8,8 +8,8 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, Self
 
+from marianne_stream.client.errors import CliError
 from marianne_stream.common.process_exit import EXIT_SIGINT, EXIT_SIGTERM, detach_stdout
-from marianne_stream.errors import CliError
 
 EXIT_BY_SIGNAL: dict[int, int] = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}
 

@@ -12,6 +12,7 @@ from marianne_stream.client.api_models import (
     SheetsBody,
     StatusBody,
 )
+from marianne_stream.client.errors import CliJobNotFoundError, ServerUnreachableError
 from marianne_stream.client.messages import SourceReporter
 from marianne_stream.client.renderers import JobRenderer
 from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
@@ -21,7 +22,7 @@ from marianne_stream.client.watched_job import (
     WatchedJob,
     worst_exit_code,
 )
-from marianne_stream.errors import CliJobNotFoundError, MarianneStreamError, ServerUnreachableError
+from marianne_stream.errors import MarianneStreamError
 
 POLL_INTERVAL_S = 1.0
 

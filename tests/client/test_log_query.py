@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from marianne_stream.client.errors import CliError
 from marianne_stream.client.job_selection import JobSelection
 from marianne_stream.client.log_query import LogQuery, resolve_sheet
 from marianne_stream.client.merged_logs import print_logs
 from marianne_stream.client.output import Output
-from marianne_stream.errors import CliError
 from tests.support.scripted_server import ScriptedServer
 
 QUERY = LogQuery("nightly", 10, sheet=1)

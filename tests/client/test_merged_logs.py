@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import pytest
 from aiohttp import web
 
+from marianne_stream.client.errors import CliJobNotFoundError
 from marianne_stream.client.job_selection import JobSelection, select_jobs
 from marianne_stream.client.log_context import lines_between, print_matches
 from marianne_stream.client.log_query import LogQuery
@@ -14,7 +15,7 @@ from marianne_stream.client.merged_logs import TimedEvent, merge_by_time, print_
 from marianne_stream.client.output import Output
 from marianne_stream.client.retry import RetryPolicy
 from marianne_stream.client.sse_client import StreamEvent
-from marianne_stream.errors import CliJobNotFoundError, SettingsError
+from marianne_stream.errors import SettingsError
 from tests.support.scripted_server import (
     LOG_COMPLETE,
     ScriptedServer,

@@ -9,16 +9,15 @@ from aiohttp import web
 from marianne_stream.client import api_client as api_client_module
 from marianne_stream.client import sse_client as sse_client_module
 from marianne_stream.client.api_client import ApiClient, error_for_status
-from marianne_stream.client.retry import RetryPolicy
-from marianne_stream.client.sse_client import SSEClient, StreamEvent
-from marianne_stream.errors import (
+from marianne_stream.client.errors import (
     AccessDeniedError,
     CliError,
     CliJobNotFoundError,
-    MarianneStreamError,
     ServerUnreachableError,
-    SettingsError,
 )
+from marianne_stream.client.retry import RetryPolicy
+from marianne_stream.client.sse_client import SSEClient, StreamEvent
+from marianne_stream.errors import MarianneStreamError, SettingsError
 from tests.support.scripted_server import (
     LOG_COMPLETE,
     SHORT_RETRY,

@@ -3,6 +3,13 @@
 import pytest
 
 from marianne_stream.client.api_models import JobBody, StatusBody
+from marianne_stream.client.errors import (
+    AccessDeniedError,
+    CliError,
+    CliJobNotFoundError,
+    CliLogNotFoundError,
+    ServerUnreachableError,
+)
 from marianne_stream.client.run_span import RunSpan
 from marianne_stream.client.watched_job import (
     EXIT_CODES,
@@ -10,14 +17,7 @@ from marianne_stream.client.watched_job import (
     WatchedJob,
     worst_exit_code,
 )
-from marianne_stream.errors import (
-    AccessDeniedError,
-    CliError,
-    CliJobNotFoundError,
-    CliLogNotFoundError,
-    ServerUnreachableError,
-    SettingsError,
-)
+from marianne_stream.errors import SettingsError
 from marianne_stream.models import TERMINAL_STATUSES
 
 
