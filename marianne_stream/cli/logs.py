@@ -34,6 +34,7 @@ marianne-stream logs 'nightly*' -f --grep 'sheet (3|4)'
 marianne-stream logs nightly --grep timeout -C 3
 marianne-stream logs nightly --json | tail -n 1 | jq -r .cursor"""
 
+DEFAULT_LINES = 100
 MAX_CONTEXT_LINES = 50
 
 
@@ -46,19 +47,24 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         help="Job id, or a pattern of ids such as 'nightly*'.",
     )
+    add_line_arguments(parser)
+    client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
+
+
+def add_line_arguments(parser: ArgumentParser) -> None:
+    """Add the options that select lines of a log or file."""
     parser.add_argument(
         *("-n", "--lines"),
         metavar="N",
         type=client_command.make_int_parser(0, MAX_TAIL_LINES),
-        default=100,
-        help=f"Number of past lines to print first (0 to {MAX_TAIL_LINES}; default: 100).",
+        help=f"Number of past lines to print first (0 to {MAX_TAIL_LINES}; "
+        f"default: {DEFAULT_LINES}).",
     )
     parser.add_argument(
         *("-f", "--follow"), action="store_true", help="Print new lines as they are written."
     )
     add_start_arguments(parser)
     add_filter_arguments(parser)
-    client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
 
 
 def add_start_arguments(parser: ArgumentParser) -> None:
@@ -118,27 +124,40 @@ def run(options: Namespace) -> int:
     require_compatible(options)
     if len(names) > 1:
         require_several_allowed(options)
-    query = LogQuery(
-        names[0],
-        options.lines,
-        is_following=options.follow,
-        cursor=options.since_cursor,
-        since_s=options.since,
-        sheet=options.sheet,
-        level=options.level,
-        regex=options.grep,
-    )
+    query = make_log_query(options, names[0])
 
     async def command(client: ApiClient, output: Output) -> int:
         jobs = await select_jobs(client, names)
         if not jobs.is_one_job:
             require_several_allowed(options)
             return await print_logs(client, output, query, jobs, as_json=options.json)
-        if options.context is not None:
-            return await print_matches(client, output, query, options.context, as_json=options.json)
-        return await print_log(client, output, query, as_json=options.json)
+        return await print_lines(client, output, query, options)
 
     return client_command.run_client(options, command)
+
+
+def make_log_query(options: Namespace, job_id: str, file: str = "") -> LogQuery:
+    """Return the query of a job's log, or of a file with a percent-encoded path."""
+    return LogQuery(
+        job_id,
+        DEFAULT_LINES if options.lines is None else options.lines,
+        is_following=options.follow,
+        cursor=options.since_cursor,
+        since_s=options.since,
+        sheet=options.sheet,
+        level=options.level,
+        regex=options.grep,
+        file=file,
+    )
+
+
+async def print_lines(
+    client: ApiClient, output: Output, query: LogQuery, options: Namespace
+) -> int:
+    """Print one log or file; raises MarianneStreamError if the server does not send it."""
+    if options.context is not None:
+        return await print_matches(client, output, query, options.context, as_json=options.json)
+    return await print_log(client, output, query, as_json=options.json)
 
 
 def require_compatible(options: Namespace) -> None:

@@ -27,6 +27,7 @@ from marianne_stream.client.errors import (
 )
 from marianne_stream.client.messages import ConnectionStatus, StderrReporter
 from marianne_stream.client.retry import Retrier, RetryPolicy
+from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.server_clock import ServerClock
 from marianne_stream.errors import (
     JobNotFoundError,
@@ -53,10 +54,13 @@ PERMANENT_ERRORS: dict[int, type[MarianneStreamError]] = {
     421: AccessDeniedError,
 }
 
-# Errors that concern the log of one job, by their code.
+# Errors that concern the log or a file of one job, by their code.
 LOG_ERRORS: dict[str, type[MarianneStreamError]] = {
     LogNotFoundError.code: CliLogNotFoundError,
     LogForbiddenError.code: CliLogForbiddenError,
+    "file_not_found": CliLogNotFoundError,
+    "file_forbidden": CliLogForbiddenError,
+    "files_disabled": CliLogNotFoundError,
 }
 
 CONNECTION_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
@@ -112,7 +116,7 @@ class ApiClient:
         path: str,
         params: QueryParams,
         *,
-        last_event_id: str = "",
+        headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, and yield its response inside the context. Cancelling is safe.
@@ -126,7 +130,6 @@ class ApiClient:
         """
         if self._session is None:
             raise RuntimeError("the context is not entered")
-        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
         timeout = aiohttp.ClientTimeout(
             total=timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S
         )
@@ -141,7 +144,7 @@ class ApiClient:
                 allow_redirects=False,
             ) as response:
                 self.clock.read_headers(response.headers, sent_s, time.time())
-                if response.status not in (200, 204):
+                if response.status not in (200, 204, 206):
                     raise await self._read_error(response)
                 yield response
         except CONNECTION_ERRORS as error:
@@ -206,7 +209,11 @@ class ApiClient:
         if error.code == JobNotFoundError.code:
             # The API has the words of Marianne's dashboard.
             detail = detail.replace("Score", "Job", 1)
-        detail = detail.rstrip(".") or f"{self._address.text} answered {response.status}"
+        if response.status == 307:
+            origin = response.headers.get("Location", "").partition("/api/")[0]
+            detail = f"only {origin} has this: name that server with --url, and a token for it"
+        detail = strip_to_one_line(detail).rstrip(".")
+        detail = detail or f"{self._address.text} answered {response.status}"
         if error.code in LOG_ERRORS:
             return LOG_ERRORS[error.code](detail)
         return error_for_status(response.status, detail, response.headers.get("Retry-After", ""))

@@ -8,11 +8,7 @@ from rich.text import Text
 from marianne_stream.client.api_models import LogLineBody
 from marianne_stream.client.log_layout import lay_out
 from marianne_stream.client.output import Output, pad, truncate_middle
-from marianne_stream.client.sanitize import (
-    strip_all_but_colours,
-    strip_controls,
-    strip_to_one_line,
-)
+from marianne_stream.client.sanitize import strip_to_one_line
 
 # Separator of groups of adjacent lines, as grep prints it.
 GROUP_SEPARATOR = "--"
@@ -60,9 +56,8 @@ class LineWriter:
             if texts:
                 self._output.console.print(Text("\n").join(texts), soft_wrap=True)
             return
-        sanitize = strip_all_but_colours if self._output.has_colours else strip_controls
         prefix = "" if label is None else label.plain
-        self._output.write(prefix + sanitize(line.line) for line in lines)
+        self._output.write(prefix + self._output.sanitize(line.line) for line in lines)
 
     def write_separator(self) -> None:
         """Write the line between two groups of lines; raises as `write` does."""

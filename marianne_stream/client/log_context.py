@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import LogLineBody, LogPageBody
 from marianne_stream.client.line_writer import LineWriter
@@ -59,7 +58,7 @@ async def fetch_matches(
     while missing_count > 0:
         position = {"before": before} if before else {}
         page = await client.get_json_with_retry(
-            job_path(query.job_id, "/logs/lines"),
+            query.lines_path,
             {**params, **position, "limit": str(missing_count)},
             LogPageBody,
         )

@@ -1,4 +1,4 @@
-"""Notices about a log on standard error: its source, and missing, cut and rotated parts."""
+"""Notices about a log or file on standard error: source; missing, cut and rotated parts."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from marianne_stream.client.sse_client import StreamEvent
 CONDUCTOR_LOG_SENTENCE = "the job has no log of its own: these are its lines of the conductor's log"
 
 GAP_SENTENCES = {
-    "cursor_expired": "the position in the log has expired; its newest lines follow",
-    "truncated": "a part of the log is missing: the file was truncated, and no copy is complete",
-    "rotated_away": "a part of the log is missing: a rotated file could not be read to its end",
+    "cursor_expired": "the position has expired; the newest lines follow",
+    "truncated": "lines are missing: the file was truncated, and no copy is complete",
+    "rotated_away": "lines are missing: a rotated file could not be read to its end",
 }
 
 
@@ -40,10 +40,10 @@ class LogNotices:
             self.report(str(event.data.get("detail")))
         elif event.name == "log_gap":
             reason, lost_bytes = event.data.get("reason"), event.data.get("lost_bytes")
-            sentence = GAP_SENTENCES.get(str(reason), f"a part of the log is missing: {reason}")
+            sentence = GAP_SENTENCES.get(str(reason), f"lines are missing: {reason}")
             self.report(sentence + (f" ({lost_bytes} bytes)" if lost_bytes else ""))
         elif event.name == "log_rotated":
-            self.report(f"the log was {event.data.get('reason')}: its lines start again at 1")
+            self.report(f"the file was {event.data.get('reason')}: its lines start again at 1")
 
     def report(self, sentence: str) -> None:
         """Report a sentence about the log."""

@@ -1,4 +1,4 @@
-"""`logs`: the last lines of a job's log, and new ones."""
+"""`logs` and `files -f`: the last lines of a job's log, or of a file, and new ones."""
 
 from collections.abc import Sequence
 from contextlib import aclosing

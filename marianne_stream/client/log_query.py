@@ -1,4 +1,4 @@
-"""Queries of a job's log: past lines, and new ones."""
+"""Queries of a job's log or of a file in its workspace: past lines, and new ones."""
 
 import math
 from collections.abc import AsyncGenerator
@@ -35,7 +35,8 @@ class LogQuery:
     A `cursor` is the line to start after, and `since_s` the time to start at, by the lines'
     timestamps, both instead of `tail_lines`. With `until_s`, the query has only lines with a time
     from `since_s` to `until_s`, and ends behind them. A `sheet` stands for the time of its attempt.
-    `level` is the minimum level. "" stands for none.
+    `level` is the minimum level. `file` is the percent-encoded path of a file of the workspace, to
+    read instead of the log. "" stands for none.
     """
 
     job_id: str
@@ -47,6 +48,12 @@ class LogQuery:
     sheet: int | None = None
     level: str = ""
     regex: str = ""
+    file: str = ""
+
+    @property
+    def lines_path(self) -> str:
+        """Return the path of the endpoint of its pages."""
+        return job_path(self.job_id, f"/file-lines/{self.file}" if self.file else "/logs/lines")
 
     def filter_params(self) -> dict[str, str]:
         """Return the query parameters of the filters."""
@@ -61,7 +68,7 @@ class LogQuery:
         params |= self.filter_params()
         return SSEClient(
             client,
-            job_path(self.job_id, "/logs"),
+            job_path(self.job_id, f"/file-stream/{self.file}" if self.file else "/logs"),
             params,
             resume_params={"tail_lines": str(MAX_TAIL_LINES)},
             cursor=resumable_cursor(self.cursor),
@@ -155,14 +162,14 @@ async def resolve_since(client: ApiClient, query: LogQuery) -> tuple[LogQuery, S
     if query.since_s is None:
         return query, None
     try:
-        position = await find_since(client, query.job_id, query.filter_params(), query.since_s)
+        position = await find_since(client, query.lines_path, query.filter_params(), query.since_s)
     except CliLogNotFoundError:
         if not query.is_following:
             raise
         # The stream waits for the log, and all of its lines will be new.
         position = SincePosition()
     if not position.has_times:
-        client.reporter.report("the newest lines of this log have no time: none is found by it")
+        client.reporter.report("the newest lines have no time: none is found by it")
     return replace(query, cursor=position.cursor, tail_lines=MAX_TAIL_LINES), position.first_event
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import LogPageBody
 from marianne_stream.client.sse_client import StreamEvent
@@ -35,15 +34,16 @@ class SincePosition:
 
 
 async def find_since(
-    client: ApiClient, job_id: str, filter_params: dict[str, str], since_s: float
+    client: ApiClient, path: str, filter_params: dict[str, str], since_s: float
 ) -> SincePosition:
     """Find the position before the first line that is as new as `since_s` (epoch seconds).
+
+    `path` is that of the endpoint of pages.
 
     Raises:
         CliLogNotFoundError: the job has no log.
         MarianneStreamError: the server cannot be reached, or its response is an error.
     """
-    path = job_path(job_id, "/logs/lines")
     params = {"time": format_utc(since_s), "limit": str(LINES_AROUND)}
     page = await client.get_json_with_retry(path, params, LogPageBody)
     if page.target is None:

@@ -10,7 +10,11 @@ from rich.console import Console
 from rich.text import Text
 from rich.theme import Theme
 
-from marianne_stream.client.sanitize import encode_json_line
+from marianne_stream.client.sanitize import (
+    encode_json_line,
+    strip_all_but_colours,
+    strip_controls,
+)
 
 COLOUR_CHOICES = ("auto", "always", "never")
 
@@ -61,12 +65,14 @@ class Output:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._stream = stream
-        is_terminal = stream.isatty()
+        self.is_terminal = is_terminal = stream.isatty()
         is_smart = is_terminal and environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
         self.can_redraw = is_smart
         self.has_colours = colour == "always" or (
             colour == "auto" and is_smart and not environ.get("NO_COLOR")
         )
+        # Of untrusted lines, colours are kept if the output has colours.
+        self.sanitize = strip_all_but_colours if self.has_colours else strip_controls
         self.console = PipeAwareConsole(
             file=stream,
             theme=Theme(STYLES, inherit=False),
@@ -86,6 +92,11 @@ class Output:
             BrokenPipeError: the reader has closed the pipe.
         """
         self._stream.write("".join(line + "\n" for line in lines))
+        self._stream.flush()
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes to a pipe or file, and flush; raises as `write` does."""
+        self._stream.buffer.write(data)
         self._stream.flush()
 
     def write_text(self, text: str) -> None:

@@ -84,7 +84,8 @@ class SSEClient:
     async def _read_connection(self) -> AsyncGenerator[list[StreamEvent], None]:
         """Yield the events of one connection."""
         params = self._resume_params if self._can_resume else self._params
-        async with self._client.open(self._path, params, last_event_id=self._cursor) as response:
+        headers = {"Last-Event-ID": self._cursor} if self._cursor else {}
+        async with self._client.open(self._path, params, headers=headers) as response:
             if response.status == 204:
                 # 204 stops a client from reconnecting (WHATWG HTML section 9.2.3).
                 self._has_ended = True

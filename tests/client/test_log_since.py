@@ -23,7 +23,7 @@ def page(
 
 async def find(server: ScriptedServer, since_s: float = 60.0) -> SincePosition:
     async with server.run() as client:
-        return await find_since(client, "a", {"level": "error"}, since_s)
+        return await find_since(client, "/api/jobs/a/logs/lines", {"level": "error"}, since_s)
 
 
 async def test_first_line_of_a_time_is_found_in_one_request() -> None:
