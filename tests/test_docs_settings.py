@@ -20,7 +20,9 @@ COMMANDS_PAGE = REFERENCE / "commands.md"
 
 SERVER_VERBS = ("serve", "demo", "check", "token")
 
-TERMINAL_VERBS = (*("jobs", "show", "runs", "conductor", "watch", "logs", "events", "completion"),)
+TERMINAL_VERBS = (
+    *("jobs", "show", "runs", "conductor", "watch", "logs", "files", "events", "completion"),
+)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

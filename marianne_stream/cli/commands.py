@@ -49,6 +49,7 @@ COMMANDS = {
     ),
     "watch": LazyCommand("watch", "Show the progress of jobs until they end."),
     "logs": LazyCommand("logs", "Print or follow the logs of jobs."),
+    "files": LazyCommand("files", "List the files of a job, and print or follow one of them."),
     "events": LazyCommand("events", "Print the conductor's events as they happen."),
     "completion": LazyCommand("completion", "Print a completion script for a shell."),
 }

@@ -193,6 +193,23 @@ class LogPageBody(msgspec.Struct, frozen=True):
     source: str = ""
 
 
+class FileBody(msgspec.Struct, frozen=True):
+    """File or folder of a workspace."""
+
+    path: str
+    kind: str = ""
+    size_bytes: int | None = None
+    modified_at: str | None = None
+    sheets: list[int] = []
+
+
+class FileListBody(msgspec.Struct, frozen=True):
+    """Files of a workspace, which stay as they came, since `--json` prints them."""
+
+    entries: list[dict[str, Any]]
+    truncated: bool = False
+
+
 class ErrorBody(msgspec.Struct, frozen=True):
     """Body of an error response."""
 
