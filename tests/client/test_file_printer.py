@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
+from marianne_stream.client.errors import CliError, ServerUnreachableError
 from marianne_stream.client.file_printer import print_file
 from marianne_stream.client.output import Output
 from marianne_stream.client.retry import RetryPolicy
-from marianne_stream.errors import CliError, ServerUnreachableError
 from tests.support.screens import Screen
 from tests.support.scripted_server import ScriptedServer
 

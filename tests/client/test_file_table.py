@@ -9,9 +9,9 @@ from aiohttp import web
 from rich.console import Console
 
 from marianne_stream.client.api_models import FileBody
+from marianne_stream.client.errors import AccessDeniedError, CliError, CliLogNotFoundError
 from marianne_stream.client.file_table import make_file_table, print_files
 from marianne_stream.client.output import Output
-from marianne_stream.errors import AccessDeniedError, CliError, CliLogNotFoundError
 from tests.support.scripted_server import ScriptedServer
 
 REPORT = {
