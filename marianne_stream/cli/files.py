@@ -68,8 +68,6 @@ def run(options: Namespace) -> int:
     Raises:
         SettingsError: options exclude each other.
     """
-    # Report an invalid id before a connection is made.
-    job_path(options.job)
     logs.require_compatible(options)
     values = vars(options).items()
     # 0 is a number of lines.

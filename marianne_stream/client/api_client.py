@@ -20,9 +20,9 @@ from marianne_stream.client.api_models import ErrorBody
 from marianne_stream.client.errors import (
     AccessDeniedError,
     CliError,
+    CliFileForbiddenError,
+    CliFileNotFoundError,
     CliJobNotFoundError,
-    CliLogForbiddenError,
-    CliLogNotFoundError,
     ServerUnreachableError,
 )
 from marianne_stream.client.messages import ConnectionStatus, StderrReporter
@@ -56,11 +56,11 @@ PERMANENT_ERRORS: dict[int, type[MarianneStreamError]] = {
 
 # Errors that concern the log or a file of one job, by their code.
 LOG_ERRORS: dict[str, type[MarianneStreamError]] = {
-    LogNotFoundError.code: CliLogNotFoundError,
-    LogForbiddenError.code: CliLogForbiddenError,
-    "file_not_found": CliLogNotFoundError,
-    "file_forbidden": CliLogForbiddenError,
-    "files_disabled": CliLogNotFoundError,
+    LogNotFoundError.code: CliFileNotFoundError,
+    LogForbiddenError.code: CliFileForbiddenError,
+    "file_not_found": CliFileNotFoundError,
+    "file_forbidden": CliFileForbiddenError,
+    "files_disabled": CliFileNotFoundError,
 }
 
 CONNECTION_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)

@@ -13,8 +13,8 @@ class CliJobNotFoundError(CliError):
     exit_code = 3
 
 
-class CliLogNotFoundError(CliError):
-    """The job exists on the server, but has no log."""
+class CliFileNotFoundError(CliError):
+    """The job exists on the server, but has no log, or no file of this path."""
 
     exit_code = 6
 
@@ -36,5 +36,5 @@ class AccessDeniedError(CliError):
     exit_code = 5
 
 
-class CliLogForbiddenError(AccessDeniedError):
-    """The server does not read the log of this job: for example, it is a link."""
+class CliFileForbiddenError(AccessDeniedError):
+    """The server does not read this log or file: for example, it is a link."""

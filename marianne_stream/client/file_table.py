@@ -16,8 +16,6 @@ from marianne_stream.client.times import format_near_time, parse_iso_time
 # Numbers of sheets that a row shows.
 MAX_SHEETS = 4
 
-TRUNCATED_SENTENCE = "there are more files: choose with --glob or --depth, or raise --limit"
-
 
 async def print_files(
     client: ApiClient, output: Output, job_id: str, params: Mapping[str, str], *, as_json: bool
@@ -37,7 +35,7 @@ async def print_files(
     else:
         client.reporter.report("no such file" if "glob" in params else "no files")
     if page.truncated:
-        client.reporter.report(TRUNCATED_SENTENCE)
+        client.reporter.report("there are more files: use --glob or --depth, or raise --limit")
     return 0
 
 
@@ -63,5 +61,5 @@ def make_file_table(files: Sequence[FileBody], now_s: float | None, *, width: in
 
 def format_sheets(numbers: Sequence[int]) -> str:
     """Format the first numbers of sheets."""
-    more = [ELLIPSIS] if len(numbers) > MAX_SHEETS else []
-    return " ".join([*map(str, numbers[:MAX_SHEETS]), *more])
+    more = f" {ELLIPSIS}" if len(numbers) > MAX_SHEETS else ""
+    return " ".join(map(str, numbers[:MAX_SHEETS])) + more

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import LogLineBody
-from marianne_stream.client.errors import CliLogNotFoundError
+from marianne_stream.client.errors import CliFileNotFoundError
 from marianne_stream.client.line_writer import LineWriter
 from marianne_stream.client.log_notices import LogNotices
 from marianne_stream.client.log_query import LINE_EVENTS, LogQuery, read_log, resumable_cursor
@@ -18,7 +18,7 @@ from marianne_stream.client.sse_client import StreamEvent, convert_data
 async def print_log(client: ApiClient, output: Output, query: LogQuery, *, as_json: bool) -> int:
     """Print lines until the log ends, and return the exit code. Cancelling is safe.
 
-    The exit code is that of CliLogNotFoundError if the job has ended without a log.
+    The exit code is that of CliFileNotFoundError if the job has ended without a log.
 
     Raises:
         MarianneStreamError: the server cannot be reached, or its response is an error.
@@ -48,7 +48,7 @@ async def print_log(client: ApiClient, output: Output, query: LogQuery, *, as_js
                 for event in batch:
                     notices.on_event(event)
                     if event.name == "log_complete" and event.data.get("missing") is True:
-                        exit_code = CliLogNotFoundError.exit_code
+                        exit_code = CliFileNotFoundError.exit_code
     finally:
         partial_line.close()
     return exit_code

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import SheetTimesBody
-from marianne_stream.client.errors import CliError, CliLogNotFoundError
+from marianne_stream.client.errors import CliError, CliFileNotFoundError
 from marianne_stream.client.facts import has_begun
 from marianne_stream.client.log_since import SincePosition, find_since
 from marianne_stream.client.sse_client import SSEClient, StreamEvent
@@ -79,7 +79,7 @@ async def read_log(client: ApiClient, query: LogQuery) -> AsyncGenerator[list[St
     """Yield the events of a query in batches until it ends. Cancelling is safe.
 
     Raises:
-        CliLogNotFoundError: the job has no log, and the query does not follow it.
+        CliFileNotFoundError: the job has no log, and the query does not follow it.
         MarianneStreamError: the server cannot be reached, or its response is an error.
     """
     resolved = await resolve_sheet(client, query)
@@ -163,7 +163,7 @@ async def resolve_since(client: ApiClient, query: LogQuery) -> tuple[LogQuery, S
         return query, None
     try:
         position = await find_since(client, query.lines_path, query.filter_params(), query.since_s)
-    except CliLogNotFoundError:
+    except CliFileNotFoundError:
         if not query.is_following:
             raise
         # The stream waits for the log, and all of its lines will be new.

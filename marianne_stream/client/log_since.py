@@ -41,7 +41,7 @@ async def find_since(
     `path` is that of the endpoint of pages.
 
     Raises:
-        CliLogNotFoundError: the job has no log.
+        CliFileNotFoundError: the job has no log.
         MarianneStreamError: the server cannot be reached, or its response is an error.
     """
     params = {"time": format_utc(since_s), "limit": str(LINES_AROUND)}

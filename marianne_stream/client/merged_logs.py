@@ -13,7 +13,7 @@ from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import JobBody, LogLineBody, RosterBody
 from marianne_stream.client.errors import (
     AccessDeniedError,
-    CliLogNotFoundError,
+    CliFileNotFoundError,
     ServerUnreachableError,
 )
 from marianne_stream.client.facts import ENDED_STATUSES
@@ -145,7 +145,7 @@ class MergedLogs:
                         # The new lines include the unfinished one and the end.
                         if not (is_following and event.name in ("log_partial", "log_complete")):
                             yield TimedEvent(time_s, job_id, event)
-        except CliLogNotFoundError as error:
+        except CliFileNotFoundError as error:
             if not is_following:
                 self._on_error(job_id, error)
                 return
@@ -202,7 +202,7 @@ class MergedLogs:
                     self._print_events([TimedEvent(0.0, job_id, event) for event in batch])
                     self._cursors[job_id] = batch[-1].cursor or self._cursors[job_id]
                     if any(event.data.get("missing") is True for event in batch):
-                        self.exit_codes[job_id] = CliLogNotFoundError.exit_code
+                        self.exit_codes[job_id] = CliFileNotFoundError.exit_code
         except MarianneStreamError as error:
             self._on_error(job_id, error)
             del self._cursors[job_id]

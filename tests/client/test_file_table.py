@@ -9,7 +9,7 @@ from aiohttp import web
 from rich.console import Console
 
 from marianne_stream.client.api_models import FileBody
-from marianne_stream.client.errors import AccessDeniedError, CliError, CliLogNotFoundError
+from marianne_stream.client.errors import AccessDeniedError, CliError, CliFileNotFoundError
 from marianne_stream.client.file_table import make_file_table, print_files
 from marianne_stream.client.output import Output
 from tests.support.scripted_server import ScriptedServer
@@ -51,7 +51,7 @@ async def test_list_shows_time_size_sheets_and_path_without_control_characters()
 
 
 async def test_truncated_list_is_called_so_also_as_json() -> None:
-    sentence = "marianne-stream: there are more files: choose with --glob or --depth, or raise"
+    sentence = "marianne-stream: there are more files: use --glob or --depth, or raise"
     for as_json in (False, True):
         _, server = await list_files(FOLDER, truncated=True, as_json=as_json)
         assert server.messages == [f"{sentence} --limit"]
@@ -87,8 +87,8 @@ FILES: list[dict[str, Any]] = [REPORT, FOLDER, LONG]
 @pytest.mark.parametrize(
     ("status", "code", "error_class", "exit_code"),
     [
-        (404, "file_not_found", CliLogNotFoundError, 6),
-        (404, "files_disabled", CliLogNotFoundError, 6),
+        (404, "file_not_found", CliFileNotFoundError, 6),
+        (404, "files_disabled", CliFileNotFoundError, 6),
         (403, "file_forbidden", AccessDeniedError, 5),
     ],
 )

@@ -6,8 +6,8 @@ from marianne_stream.client.api_models import JobBody, StatusBody
 from marianne_stream.client.errors import (
     AccessDeniedError,
     CliError,
+    CliFileNotFoundError,
     CliJobNotFoundError,
-    CliLogNotFoundError,
     ServerUnreachableError,
 )
 from marianne_stream.client.run_span import RunSpan
@@ -29,7 +29,7 @@ def test_every_exit_code_has_a_severity() -> None:
     errors = (
         AccessDeniedError,
         CliJobNotFoundError,
-        CliLogNotFoundError,
+        CliFileNotFoundError,
         SettingsError,
         CliError,
         ServerUnreachableError,

@@ -66,7 +66,7 @@ async def complete_in_fish(line: str, bin_path: str, **variables: str) -> list[s
     return [line.split("\t")[0] for line in output.decode().splitlines()]
 
 
-@pytest.mark.parametrize("verb", ["watch", "show", "runs", "logs", "events"])
+@pytest.mark.parametrize("verb", ["watch", "show", "runs", "logs", "files", "events"])
 async def test_fish_completes_jobs(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, bin_path: str, verb: str
 ) -> None:
