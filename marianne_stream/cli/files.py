@@ -14,18 +14,14 @@ from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_ids import escape, unescape
 
 DESCRIPTION = """\
-List the files of a job's workspace, those that changed last first, with the
-sheets that ran meanwhile. With a PATH: write the file to standard output as it
-is; a terminal gets text only, without control characters.
-
-With --json or options that select lines, as -f or -n, the lines of the file are
-printed as 'logs' prints those of a log."""
+List the files of a job's workspace, newest change first. With a PATH: write the
+file as it is; a terminal gets text only. With --json or options that select
+lines, as -f or -n: print its lines as 'logs' prints those of a log."""
 
 EXAMPLES = """\
 marianne-stream files nightly
 marianne-stream files nightly --sort name --glob 'logs/*'
 marianne-stream files nightly report.md | less
-marianne-stream files nightly app.zip > app.zip
 marianne-stream files nightly logs/sheet-01.stdout.log -f"""
 
 DEFAULT_FILES = 100
