@@ -8,6 +8,7 @@
     ├── LogNotFoundError                           404 log_not_found
     ├── LogForbiddenError                          403 log_forbidden
     ├── LogTooLargeError                           413 log_too_large
+    ├── MarkdownTooComplexError                    413 markdown_too_complex
     ├── ReadLimitError                             422 read_limit
     ├── SheetNotFoundError                         404 sheet_not_found
     ├── RunNotFoundError                           404 run_not_found
@@ -130,6 +131,12 @@ class LogTooLargeError(MarianneStreamError, status=413, code="log_too_large"):
     """The log is larger than `max_download_bytes`."""
 
     default_detail = "Log file too large for download. Use the streaming endpoint instead."
+
+
+class MarkdownTooComplexError(MarianneStreamError, status=413, code="markdown_too_complex"):
+    """The Markdown text is larger than 512 KiB, or takes longer to render than a request may."""
+
+    default_detail = "This text is too large or too deeply nested to be rendered."
 
 
 class SheetNotFoundError(MarianneStreamError, status=404, code="sheet_not_found"):

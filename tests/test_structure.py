@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "conductor": VALUES,
     "fanout": VALUES,
     "logs": VALUES,
+    "files": VALUES | {"logs"},
     "auth": VALUES,
     "backends": VALUES | {"conductor"},
     "jobs": VALUES | {"backends", "fanout"},
@@ -73,6 +74,7 @@ FORBIDDEN_LIBRARIES = {
 
 # Libraries that are slow to import or optional, and the only part that may import each.
 RESTRICTED_LIBRARIES = {"rich": "client", "argcomplete": "cli", "redis": "relay"}
+RESTRICTED_LIBRARIES |= {"markdown_it": "files"}
 
 # Parts that write to the terminal.
 PRINTING_PARTS = {"cli", "client"}
