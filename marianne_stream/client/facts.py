@@ -9,7 +9,8 @@ from rich.text import Text
 from marianne_stream.client.api_models import SheetTimesBody, WaitingBody
 from marianne_stream.client.output import Output, pad
 from marianne_stream.client.sanitize import strip_to_lines, strip_to_one_line
-from marianne_stream.client.times import format_duration, format_near_time, parse_iso_time
+from marianne_stream.client.times import format_near_time, parse_iso_time
+from marianne_stream.common.durations import format_duration
 
 GAP_COLUMNS = 2
 # Part of a terminal's width that names get at most, if it is more than the minimum.

@@ -20,8 +20,8 @@ from marianne_stream.client.progress_bar import (
 )
 from marianne_stream.client.row_choice import choose_rows, count_statuses
 from marianne_stream.client.sanitize import strip_to_one_line
-from marianne_stream.client.times import format_duration
 from marianne_stream.client.watched_job import WatchedJob
+from marianne_stream.common.durations import format_duration
 
 GAP_COLUMNS = 2
 # Longer bars are not more readable.

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from marianne_stream.client.api_models import JobBody, RunBody
 from marianne_stream.client.facts import find_end_s
-from marianne_stream.client.times import format_duration, parse_iso_time
+from marianne_stream.client.times import parse_iso_time
+from marianne_stream.common.durations import format_duration
 
 PAUSED_STATUSES = frozenset({"paused", "paused_at_chain"})
 

@@ -8,18 +8,10 @@ import json
 import re
 from itertools import islice
 
+from marianne_stream.wire.control_characters import BIDI_CONTROLS, CONTROL_RE, SEQUENCE_RE
 from marianne_stream.wire.log_lines import render_lines
 
 RESET = "\x1b[0m"
-
-# CSI: parameters, intermediates, a final byte. In UTF-8 it may be U+009B as well.
-CONTROL_SEQUENCE = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-# OSC, DCS, SOS, PM, APC: text up to BEL or ST, or to the end of the line.
-CONTROL_STRING = r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c|$)?"
-# Other sequences have two or three characters.
-ESCAPE = r"\x1b[ -/]*[0-~]"
-
-SEQUENCE_RE = re.compile(f"{CONTROL_SEQUENCE}|{CONTROL_STRING}|{ESCAPE}")
 
 # Select Graphic Rendition: colours and other attributes. They are reset at the end of the line.
 SGR_RE = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]{,64})m")
@@ -29,10 +21,6 @@ SGR_RE = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]{,64})m")
 SGR_CONCEAL = 8
 SGR_EXTENDED_COLOURS = frozenset({38, 48, 58})
 EXTENDED_COLOUR_LENGTHS = {"5": 1, "2": 3}
-
-# Single control characters, and those that change the direction of text (UAX #9).
-BIDI_CONTROLS = r"\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-CONTROL_RE = re.compile(rf"[\x00-\x08\x0a-\x1f\x7f-\x9f{BIDI_CONTROLS}]")
 
 # Characters that JSON allows unescaped, but terminals or UTF-8 decoders do not handle.
 UNSAFE_IN_JSON_RE = re.compile(rf"[\x7f-\x9f{BIDI_CONTROLS}\ud800-\udfff]")

@@ -7,7 +7,8 @@ from marianne_stream.client.facts import find_end_s
 from marianne_stream.client.fitted_table import BarSpan, FittedRow, FittedTable, TableColumn
 from marianne_stream.client.output import ELLIPSIS, status_style
 from marianne_stream.client.sanitize import strip_to_one_line
-from marianne_stream.client.times import format_duration, format_near_time, parse_iso_time
+from marianne_stream.client.times import format_near_time, parse_iso_time
+from marianne_stream.common.durations import format_duration
 
 # Statuses of sheets in the styles of jobs.
 SHEET_STYLES = {

@@ -22,7 +22,7 @@ from marianne_stream.client.output import Output
 from marianne_stream.client.readiness import find_known_time
 from marianne_stream.client.sanitize import strip_to_lines
 from marianne_stream.client.sheet_table import sheet_style
-from marianne_stream.client.times import format_duration
+from marianne_stream.common.durations import format_duration
 
 # Names of fields whose own name does not say enough, or has words that need an explanation.
 NAMES = {

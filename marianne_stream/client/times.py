@@ -1,11 +1,9 @@
-"""Parsing and formatting of times and durations, in local time."""
+"""Parsing and formatting of times, in local time."""
 
 import re
 from datetime import datetime, tzinfo
 
-MINUTE_S = 60
-HOUR_S = 60 * MINUTE_S
-DAY_S = 24 * HOUR_S
+from marianne_stream.common.durations import DAY_S, HOUR_S, MINUTE_S
 
 
 def parse_iso_time(text: str | None, zone: tzinfo | None = None) -> float | None:
@@ -79,15 +77,3 @@ def format_local_time(epoch_s: float, form: str) -> str:
         return datetime.fromtimestamp(epoch_s).astimezone().strftime(form)
     except (ValueError, OverflowError, OSError):
         return ""
-
-
-def format_duration(seconds: float) -> str:
-    """Format a duration in its two largest units."""
-    whole = max(0, int(seconds))
-    if whole < MINUTE_S:
-        return f"{whole}s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S}m {whole % MINUTE_S:02}s"
-    if whole < DAY_S:
-        return f"{whole // HOUR_S}h {whole % HOUR_S // MINUTE_S:02}m"
-    return f"{whole // DAY_S}d {whole % DAY_S // HOUR_S:02}h"

@@ -6,12 +6,12 @@ import pytest
 
 from marianne_stream.client.times import (
     format_date_time,
-    format_duration,
     format_near_time,
     format_time,
     parse_iso_time,
     parse_since,
 )
+from marianne_stream.common.durations import format_duration
 
 
 @pytest.mark.parametrize(
