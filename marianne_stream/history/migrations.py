@@ -77,6 +77,26 @@ MIGRATIONS = (
     );
     CREATE INDEX transitions_by_run ON transitions (job_id, run, number);
     """,
+    """
+    CREATE TABLE notifications (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        job_id TEXT,
+        rule TEXT NOT NULL,
+        target TEXT NOT NULL,
+        title TEXT NOT NULL,
+        body TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        due_at REAL NOT NULL,
+        attempts INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        UNIQUE (key, rule, target)
+    );
+    CREATE INDEX notifications_by_rule ON notifications (rule, created_at);
+    CREATE INDEX waiting_notifications ON notifications (target, due_at) WHERE state = 'waiting';
+    CREATE INDEX held_notifications ON notifications (rule) WHERE state = 'held';
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -56,6 +56,9 @@ DELETE FROM epochs WHERE started_at < ? AND EXISTS (
     WHERE later.first_seq > epochs.first_seq AND later.first_seq <= ? + 1
 )
 """
+# Messages that wait are kept, also of jobs that were removed.
+NOTIFICATION_AGE_S = 2 * 24 * 3600.0
+DELETE_NOTIFICATIONS = "DELETE FROM notifications WHERE created_at < ? AND state != 'waiting'"
 OLD_RUNS = "SELECT job_id, run FROM runs WHERE changed_at < ?"
 OLDEST_RUNS = """
 SELECT job_id, run, :row_bytes * (1 + (
@@ -100,6 +103,7 @@ def prune(database: sqlite3.Connection, limits: Limits, open_runs: Container[Job
         for job_id, run in removed:
             delete_run(database, job_id, run)
         forget_removed(database, oldest)
+        database.execute(DELETE_NOTIFICATIONS, (time.time() - NOTIFICATION_AGE_S,))
     if used_bytes(database) > limits.max_bytes:
         with transaction(database):
             removed += drop_large_jobs(database, int(limits.max_bytes * MAX_JOB_SHARE), open_runs)

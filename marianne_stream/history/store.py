@@ -52,12 +52,14 @@ class HistoryStore:
         path: the same.
         is_writable: True if this process holds the lock.
         size_bytes: size of the records at the last check.
+        on_write: hook that adds to each batch that is written; None for none.
     """
 
     def __init__(self, path: Path, *, max_age_s: float, max_bytes: int) -> None:
         self.path = path
         self.is_writable = False
         self.size_bytes = 0
+        self.on_write: writes.WriteHook | None = None
         self._limits = retention.Limits(max_age_s, max_bytes)
         self._reader = HistoryReader(path)
         self._writer: DatabaseThread | None = None
@@ -104,7 +106,13 @@ class HistoryStore:
             HistoryBusyError: another program has locked the database.
             HistoryUnavailableError: it cannot be written.
         """
-        return await self._write(lambda database: writes.write_batch(database, batch, epoch))
+        return await self._write(
+            lambda database: writes.write_batch(database, batch, epoch, self.on_write)
+        )
+
+    async def execute(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function that may write, in one transaction; raises as `write` does."""
+        return await self._write(lambda database: writes.execute(database, function))
 
     async def begin_epoch(self, epoch: str, last_number: int) -> Epoch:
         """Store the epoch of a process that has sent events; raises as `write` does.

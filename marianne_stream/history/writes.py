@@ -1,17 +1,27 @@
 """Statements that write the history. Each function is one transaction."""
 
+import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from typing import TypeVar
 
 from marianne_stream.fanout.epochs import Epoch
 from marianne_stream.fanout.replay_buffer import LOST_DATA
 from marianne_stream.history import queries
 from marianne_stream.history.queries import StoredEvent
-from marianne_stream.history.records import RunRecord, SheetRecord, WriteBatch
+from marianne_stream.history.records import EventRecord, RunRecord, SheetRecord, WriteBatch
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Called in the transaction that has written a batch, with the row of the last transition before,
+# and the events of the batch. It may write, too.
+WriteHook = Callable[[sqlite3.Connection, int, Sequence[EventRecord]], None]
 
 # A number is never given twice, also after all events were removed.
 NEXT_SEQ = """
@@ -20,6 +30,7 @@ SELECT 1 + max(
     (SELECT coalesce(max(last_seq), 0) FROM dropped_events)
 )
 """
+LAST_TRANSITION = "SELECT coalesce(max(rowid), 0) FROM transitions"
 INSERT_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)"
 SELECT_EPOCH = "SELECT first_seq - first_number FROM epochs WHERE epoch = ?"
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
@@ -141,13 +152,25 @@ def insert_epoch(database: sqlite3.Connection, epoch: str, last_number: int | No
     return Epoch(epoch, first_number, first_seq, first_seq - (not has_earlier), is_restored)
 
 
-def write_batch(database: sqlite3.Connection, batch: WriteBatch, epoch: str) -> int:
+def execute(database: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+    """Return the result of a function that is called in a transaction."""
+    with transaction(database):
+        return function(database)
+
+
+def write_batch(
+    database: sqlite3.Connection,
+    batch: WriteBatch,
+    epoch: str,
+    hook: WriteHook | None = None,
+) -> int:
     """Write a batch, and return the number of records that were new or have changed.
 
     Transitions that are stored already are left out.
     """
     before = database.total_changes
     with transaction(database):
+        (last_rowid,) = database.execute(LAST_TRANSITION).fetchone()
         database.executemany(INSERT_TRANSITION, (each._asdict() for each in batch.transitions))
         database.executemany(UPSERT_RUN, map(attrgetter(*RUN_COLUMNS), batch.runs))
         database.executemany(UPSERT_SHEET, map(attrgetter(*SHEET_COLUMNS), batch.sheets))
@@ -160,4 +183,23 @@ def write_batch(database: sqlite3.Connection, batch: WriteBatch, epoch: str) -> 
                     for event in batch.events
                 ),
             )
-    return database.total_changes - before
+        changed = database.total_changes - before
+        if hook is not None:
+            call_hook(database, hook, last_rowid, batch.events)
+    return changed
+
+
+def call_hook(
+    database: sqlite3.Connection, hook: WriteHook, last_rowid: int, events: Sequence[EventRecord]
+) -> None:
+    """Call a hook; if it fails, undo what it has written, and nothing else."""
+    database.execute("SAVEPOINT hook")
+    try:
+        hook(database, last_rowid, events)
+    except Exception:
+        # Some errors of the disk end the transaction.
+        if not database.in_transaction:
+            raise
+        logger.exception("notifications not stored")
+        database.execute("ROLLBACK TO hook")
+    database.execute("RELEASE hook")
