@@ -10,11 +10,18 @@ from marianne_stream.cli.commands import COMMANDS, make_parser
 from marianne_stream.client.errors import CliError
 from marianne_stream.client.watched_job import EXIT_SEVERITY
 from marianne_stream.common import process_exit
-from marianne_stream.config.loading import describe_allowed, describe_default, option_name
+from marianne_stream.config.loading import (
+    FILE_SETTINGS,
+    describe_allowed,
+    describe_default,
+    option_name,
+)
 from marianne_stream.config.settings import ENV_PREFIX, Settings
 from marianne_stream.errors import MarianneStreamError, SettingsError
 from tests.support.error_classes import error_classes
 from tests.support.markdown import REFERENCE, read_page, row, rows, rows_below, section
+
+OPTIONS = set(Settings.model_fields) - FILE_SETTINGS
 
 COMMANDS_PAGE = REFERENCE / "commands.md"
 
@@ -30,14 +37,15 @@ def test_every_setting_is_in_the_reference(name: str) -> None:
     default = describe_default(name)
     written = default if default == "none" or " " in default else f"`{default}`"
     cells = row(read_page(REFERENCE / "settings.md"), f"`{name}`")
-    assert cells[1:4] == [f"`{option_name(name)}`", f"`{ENV_PREFIX}{name.upper()}`", written]
+    names = [f"`{option_name(name)}`", f"`{ENV_PREFIX}{name.upper()}`"]
+    assert cells[1:4] == [*(names if name in OPTIONS else ["none"] * 2), written]
     assert cells[4] == describe_allowed(name)
     assert cells[5]
 
 
 def test_reference_names_only_existing_settings() -> None:
     documented = re.findall(rf"`{ENV_PREFIX}(\w+)`", read_page(REFERENCE / "settings.md"))
-    assert {name.lower() for name in documented} == set(Settings.model_fields)
+    assert {name.lower() for name in documented} == OPTIONS
 
 
 def test_reference_names_exactly_the_commands() -> None:
@@ -59,7 +67,7 @@ def test_every_server_option_is_in_the_reference(verb: str) -> None:
     sentence = re.search(r"Takes the settings ([^.]+)\.", prose)
     if sentence is None:
         assert "Takes all settings." in prose
-        assert taken == set(Settings.model_fields)
+        assert taken == OPTIONS
     else:
         assert set(re.findall(r"`(\w+)`", sentence[1])) == taken
 

@@ -35,17 +35,19 @@ MAY_IMPORT = {
     "backends": VALUES | {"conductor"},
     "jobs": VALUES | {"backends", "fanout"},
     "history": VALUES | {"jobs", "fanout"},
+    "notify": VALUES | {"jobs", "history"},
+    "notify/rules": {"wire"},
     "feeds": VALUES | {"jobs", "logs", "fanout", "history"},
     "relay": VALUES | {"jobs", "feeds", "logs", "fanout"},
     "relay/setup": {"auth", "relay", "errors", "jobs", "logs"},
     "web": VALUES | {"jobs", "logs", "fanout", "feeds", "auth", "history"},
     "client": {"common", "errors", "wire", "version"},
-    "config": {"auth", "errors", "wire"},
+    "config": {"auth", "errors", "wire", "notify"},
     "demo": VALUES,
     "server": {"common", "config", "errors", "wire"},
     "server/run": {"app", "config", "errors", "version", "web", "server"},
     "components": {"config", "conductor", "fanout", "backends", "jobs", "logs", "feeds"}
-    | {"web", "auth", "relay", "server", "history"},
+    | {"web", "auth", "relay", "server", "history", "notify"},
     "app": {"components", "config", "history", "server", "web"},
     "cli": {"config", "errors", "demo", "version", "server", "auth", "client", "wire", "common"},
     "cli/diagnostics": VALUES
@@ -64,6 +66,7 @@ FORBIDDEN_LIBRARIES = {
     "backends": {"aiohttp"},
     "jobs": {"aiohttp", "socket", "aiosqlite"},
     "history": {"aiohttp", "socket", "aiosqlite"},
+    "notify": {"aiohttp", "socket", "aiosqlite"},
     "feeds": {"aiohttp", "socket", "aiosqlite"},
     "relay": {"aiohttp", "socket", "aiosqlite", "pydantic"},
     "auth": {"aiohttp", "socket", "pydantic"},
@@ -121,6 +124,8 @@ def test_module_imports_only_allowed_parts(path: Path) -> None:
             may = MAY_IMPORT[part] | {part.partition("/")[0]}
             assert rest[0] in may, f"{path} imports {name}"
             assert rest[:2] != ["server", "run"] or part == "cli", f"{path} imports {name}"
+            # The settings have rules, and nothing of how messages are made and sent.
+            assert (part, *rest[:1]) != ("config", "notify") or rest[1:2] == ["rules"], name
         else:
             assert top not in FORBIDDEN_LIBRARIES.get(part, set()), f"{path} imports {name}"
             assert RESTRICTED_LIBRARIES.get(top, part) == part, f"{path} imports {name}"

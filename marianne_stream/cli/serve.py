@@ -1,6 +1,7 @@
 """`serve`: serve the jobs of a conductor."""
 
 import asyncio
+import logging
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping
@@ -8,13 +9,15 @@ from collections.abc import Mapping
 from marianne_stream.auth.token_source import ensure_token_source
 from marianne_stream.cli.commands import PROGRAM
 from marianne_stream.cli.settings_options import add_settings_options, make_settings, print_line
-from marianne_stream.config.loading import negated_option, option_name
+from marianne_stream.config.loading import is_readable_by_others, negated_option, option_name
 from marianne_stream.config.logging_config import configure_logging
 from marianne_stream.config.settings import ENV_PREFIX, Settings
 from marianne_stream.server.run import serve
 from marianne_stream.server.sockets import is_worker
 from marianne_stream.server.workers import run_workers
 from marianne_stream.version import VERSION
+
+logger = logging.getLogger(__name__)
 
 EPILOG = f"""\
 Settings are also read from the environment ({ENV_PREFIX}PORT and so on)
@@ -42,6 +45,9 @@ def run(options: Namespace) -> int:
     options_by_name = vars(options)
     settings = make_settings(options_by_name)
     configure_logging(settings.log_level, settings.log_format)
+    config = options_by_name["config"]
+    if settings.notifications and config is not None and is_readable_by_others(config):
+        logger.warning("settings file may be read by others path=%s: use chmod 600", config)
     if settings.workers > 1 and not is_worker():
         if not settings.no_auth:
             # Generate the token here, or each worker would generate one.
@@ -59,7 +65,7 @@ def run(options: Namespace) -> int:
             settings,
             announce=print_line,
             load_settings=lambda: make_settings(options_by_name),
-            settings_file=options_by_name["config"],
+            settings_file=config,
         )
     )
 

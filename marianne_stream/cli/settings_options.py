@@ -7,6 +7,7 @@ from typing import Any
 
 from marianne_stream.cli.commands import RenamedOption
 from marianne_stream.config.loading import (
+    FILE_SETTINGS,
     RENAMED,
     describe_allowed,
     describe_default,
@@ -19,8 +20,11 @@ from marianne_stream.config.settings import Settings
 
 def add_settings_options(parser: ArgumentParser, names: Collection[str]) -> None:
     """Add `--config`, and an option for each of the named settings."""
-    parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file of settings.")
+    config_help = "TOML file of settings; rules of notifications are only there."
+    parser.add_argument("--config", metavar="FILE", type=Path, help=config_help)
     for name in names:
+        if name in FILE_SETTINGS:
+            continue
         field = Settings.model_fields[name]
         default = describe_default(name)
         common: dict[str, Any] = {

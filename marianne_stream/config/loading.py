@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
+from marianne_stream.auth.token_source import is_credential
 from marianne_stream.config.settings import ENV_PREFIX, Settings
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.redis_urls import redact_url
@@ -46,6 +47,9 @@ RENAMED = {
     "insecure": "no_auth",
 }
 
+# Settings that only the TOML file may have.
+FILE_SETTINGS = frozenset({"notifications"})
+
 SECRET_URLS = {"publish_url", "redis_url"}
 
 REDIS_URL_TEXT = (
@@ -64,6 +68,7 @@ ALLOWED_TEXT = {
     "source_name": "1 to 64 letters, digits, dots, dashes or underscores",
     "public_url": "a URL that begins with http:// or https://",
     "redis_prefix": "1 to 64 letters, digits, colons, dots, dashes or underscores",
+    "notifications": "tables `[[notifications]]`",
     "trusted_proxies": "addresses, networks or unix, separated by commas",
 }
 
@@ -84,6 +89,8 @@ def load_settings(arguments: dict[str, Any], config_path: Path | None = None) ->
     except ValidationError as error:
         details = error.errors()[0]
         name = str(details["loc"][0]) if details["loc"] else ""
+        if name in FILE_SETTINGS:
+            raise SettingsError(format_rule_error(details, config_path)) from error
         if name in arguments:
             source = option_name(name)
         elif name in environment:
@@ -123,6 +130,10 @@ def check_environment(environment: Mapping[str, str]) -> None:
         if old in RENAMED and name.upper().startswith(ENV_PREFIX):
             new = ENV_PREFIX + RENAMED[old].upper()
             raise SettingsError(f"the environment variable {name} was renamed: use {new}")
+        if old in FILE_SETTINGS and name.upper().startswith(ENV_PREFIX):
+            raise SettingsError(
+                f"the environment variable {name} is not read: put {old} into the settings file"
+            )
 
 
 def option_name(name: str) -> str:
@@ -143,6 +154,24 @@ def format_error(source: str, name: str, error: ErrorDetails) -> str:
     if name in SECRET_URLS:
         got = redact_url(str(got))
     return f"{source} must be {describe_allowed(name)}, got {got!r}"
+
+
+def format_rule_error(error: ErrorDetails, path: Path | None) -> str:
+    """Return the error message for an invalid rule; it has no text of a target."""
+    if len(error["loc"]) < 3:
+        return f"notifications in {path} must be {ALLOWED_TEXT['notifications']}"
+    _, index, field, *_ = error["loc"]
+    is_shown = field == "on" or isinstance(error["input"], int | float)
+    got = f", got {error['input']!r}" if is_shown and error["type"] != "missing" else ""
+    return f"rule {int(index) + 1} of notifications in {path}: {field}: {error['msg']}{got}"
+
+
+def is_readable_by_others(path: Path) -> bool:
+    """Return whether others than its owner may read a file, if it exists."""
+    try:
+        return bool(path.stat().st_mode & 0o077) and not is_credential(path)
+    except OSError:
+        return False
 
 
 def describe_default(name: str) -> str:

@@ -26,6 +26,7 @@ from marianne_stream.config.setting_types import (
     reject_bool,
     reject_int,
 )
+from marianne_stream.notify.rules import Rule, rules_by_name
 
 ENV_PREFIX = "MARIANNE_STREAM_"
 
@@ -46,11 +47,16 @@ class Settings(BaseSettings):
     """Settings of the server.
 
     A new field becomes an option of `serve` and `check`, an environment variable and a key of the
-    TOML file. Its description is its help. `demo` and `token` name the fields that they take.
+    TOML file, unless `loading.FILE_SETTINGS` names it. Its description is its help. `demo` and
+    `token` name the fields that they take.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+        env_prefix=ENV_PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
@@ -209,7 +215,8 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s/]\S*$",
-        description="Base URL of this server, to which edges redirect log downloads.",
+        description="Base URL at which users reach this server, prefix included; for links in "
+        "notifications, and for edges, which redirect to it.",
     )
     redis_url: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
         None, repr=False, description="Redis to read jobs from, for state_backend redis."
@@ -247,6 +254,9 @@ class Settings(BaseSettings):
         ge=60,
         le=366 * 24 * 3600,
         description="Time that Redis keeps a log that is no longer published, in seconds.",
+    )
+    notifications: tuple[Rule, ...] = Field(
+        (), description="Rules of notifications; in the settings file only."
     )
     log_level: LogLevel = Field(
         "info", description="Minimum level of messages in the server's log."
@@ -289,4 +299,15 @@ class Settings(BaseSettings):
             )
         if self.publish_url is not None and self.source_name is None:
             raise ValueError("publish_url needs source_name, the name of this conductor in Redis")
+        return self
+
+    @model_validator(mode="after")
+    def _check_notifications(self) -> Self:
+        """Check that there is a history for messages to wait in, and that rules can be told."""
+        if self.notifications and self.state_backend == "redis":
+            raise ValueError("state_backend redis excludes notifications: set them on the origin")
+        if self.notifications and self.history == "none":
+            raise ValueError("notifications need the history, in which they wait: set history auto")
+        if len(rules_by_name(self.notifications)) < len(self.notifications):
+            raise ValueError("rules of notifications must have different names")
         return self
