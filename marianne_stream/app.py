@@ -92,6 +92,7 @@ def set_app_keys(app: web.Application, components: Components, settings: Setting
     app[app_keys.OPENAPI] = openapi.load_openapi_document
     app[app_keys.SOURCE_NAMES] = edge.public_names if edge is not None else ()
     app[app_keys.STREAM_REGISTRY] = components.stream_registry
+    app[app_keys.WORKSPACES] = components.workspaces
     app[TASKS] = components.tasks
 
 

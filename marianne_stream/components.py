@@ -1,27 +1,37 @@
 """Components of a server: built from its settings, joined, started and closed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.auth.session_store import SessionStore
-from marianne_stream.auth.token_source import ensure_token_source
+from marianne_stream.auth.token_source import ensure_token_source, find_credentials_dir
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
 from marianne_stream.backends.conductor import ConductorBackend
 from marianne_stream.backends.fallback import FallbackBackend
 from marianne_stream.backends.registry import RegistryBackend
-from marianne_stream.backends.registry_path import JobPathResolver, RegistryPath, find_clone_name
+from marianne_stream.backends.registry_path import (
+    JobPathResolver,
+    RegistryPath,
+    expand_home,
+    find_clone_name,
+)
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.config.settings import Settings
+from marianne_stream.errors import StateUnreadableError
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.feeds.log_feeds import FileLogFeeds, LogFeedProvider
 from marianne_stream.feeds.log_follower import LogFollowers
 from marianne_stream.feeds.log_locator import FileLogLocator, LogLocator
 from marianne_stream.feeds.log_mtime import make_log_mtime_reader
+from marianne_stream.files.file_rules import FileRules
+from marianne_stream.files.workspaces import Workspaces
 from marianne_stream.history.history import History
 from marianne_stream.history.store import history_path
 from marianne_stream.jobs.hub import JobHub
@@ -51,6 +61,7 @@ class Components:
     Raises SettingsError if a component cannot be built from these settings.
 
     Attributes:
+        workspaces: files of the jobs; None if the settings turn them off.
         edge: reader of other servers' jobs from Redis; None unless this server is an edge.
         conductor: backend of the conductor; None if the settings do not use it.
         history: records of the jobs; None on an edge, or if the settings turn it off.
@@ -86,6 +97,9 @@ class Components:
             self.log_locator, self.log_feeds = make_edge_logs(
                 self.edge, self.job_hub, self.log_threads
             )
+        rules = FileRules(settings.files_exclude, make_protected_finder(settings, config, registry))
+        workspaces = Workspaces(self.log_locator, self.log_threads, self.followers, rules)
+        self.workspaces = workspaces if settings.files else None
         self.publisher = make_publisher(settings, self.job_hub, file_locator, self.followers)
         self.stream_registry = StreamRegistry(
             max_streams=settings.max_streams,
@@ -220,6 +234,24 @@ def make_outbox(settings: Settings, history: History | None) -> Outbox | None:
     if history is None or not settings.notifications:
         return None
     return Outbox(history.store, settings.notifications, public_url=settings.public_url)
+
+
+def make_protected_finder(
+    settings: Settings, config: DaemonConfigCache | None, registry: RegistryBackend
+) -> Callable[[], Iterator[Path]]:
+    """Return the function that yields the files and folders that no job may make readable."""
+
+    def find() -> Iterator[Path]:
+        yield from filter(None, (settings.data_dir, *settings.private_files))
+        credentials = find_credentials_dir()
+        if credentials is not None:
+            yield credentials
+        if config is not None and config.value is not None and config.value.log_file is not None:
+            yield expand_home(config.value.log_file)
+        with suppress(StateUnreadableError):
+            yield registry.find_path()
+
+    return find
 
 
 def make_conductor_backend(settings: Settings) -> ConductorBackend | None:

@@ -6,7 +6,10 @@
     │       └── PatternTooComplexError             400 pattern_too_complex
     ├── JobNotFoundError                           404 job_not_found
     ├── LogNotFoundError                           404 log_not_found
+    │   └── JobFileNotFoundError                   404 file_not_found
     ├── LogForbiddenError                          403 log_forbidden
+    │   └── JobFileForbiddenError                  403 file_forbidden
+    ├── FilesDisabledError                         404 files_disabled
     ├── LogTooLargeError                           413 log_too_large
     ├── MarkdownTooComplexError                    413 markdown_too_complex
     ├── ReadLimitError                             422 read_limit
@@ -45,7 +48,7 @@
     ├── SettingsError                              (never over HTTP: the command line exits with 2)
     ├── SourceNameInUseError                       (never over HTTP: the server ends at its start)
     ├── LockLostError                              (never over HTTP: the relay stops writing)
-    └── CliError                                   (never over HTTP: see client/errors.py)
+    └── CliError                                   (never over HTTP: see client/cli_errors.py)
 
 `detail` is for the client and contains no path of the host. The message is for the log.
 """
@@ -125,6 +128,24 @@ class LogForbiddenError(MarianneStreamError, status=403, code="log_forbidden"):
     """The log must not be read: for example, it is a link or outside of the job's folder."""
 
     default_detail = "The log may not be read: it is not a regular file inside the job's folder."
+
+
+class JobFileNotFoundError(LogNotFoundError, code="file_not_found"):
+    """The job has no workspace, or no file with this path in it."""
+
+    default_detail = "This job has no such file."
+
+
+class JobFileForbiddenError(LogForbiddenError, code="file_forbidden"):
+    """The file must not be read: it is a link or excluded, or the token has no right to files."""
+
+    default_detail = "The file may not be read: it is not a regular file inside the workspace."
+
+
+class FilesDisabledError(MarianneStreamError, status=404, code="files_disabled"):
+    """The setting `files` is false."""
+
+    default_detail = "This server serves no files of jobs: files is false in its settings."
 
 
 class LogTooLargeError(MarianneStreamError, status=413, code="log_too_large"):
@@ -231,7 +252,7 @@ class LoginRateLimitError(MarianneStreamError, status=429, code="login_rate_limi
 class TooManyDownloadsError(MarianneStreamError, status=429, code="too_many_downloads"):
     """The limit of simultaneous downloads is reached."""
 
-    default_detail = "Too many logs are being downloaded at once. Try again in a moment."
+    default_detail = "Too many files are being downloaded at once. Try again in a moment."
 
 
 class TooManyDownloadsPerClientError(
@@ -239,7 +260,7 @@ class TooManyDownloadsPerClientError(
 ):
     """The limit of simultaneous downloads by one address is reached."""
 
-    default_detail = "Too many logs are being downloaded by your address. Try again in a moment."
+    default_detail = "Too many files are being downloaded by your address. Try again in a moment."
 
 
 class TooManyStreamsPerClientError(

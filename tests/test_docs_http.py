@@ -19,6 +19,7 @@ from marianne_stream.config.settings import (
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.models import Sheet
 from marianne_stream.schemas.event_schemas import GapReason, TimelineEventData
+from marianne_stream.schemas.file_schemas import FileEntry, FileListData
 from marianne_stream.schemas.job_schemas import JobDetail, JobPage, JobStatusData, JobSummary
 from marianne_stream.schemas.log_schemas import (
     LogGapData,
@@ -63,7 +64,8 @@ def test_every_endpoint_is_in_the_table(route: Route) -> None:
     table = read_page(REFERENCE / "endpoints.md")
     anchor = slug(f"GET {route.path}")
     cells = row(table, f"[`{route.path}`](#{anchor})")
-    form = "text" if route.content_type == "text/plain" else "JSON"
+    forms = {"text/plain": "text", "application/json": "JSON", "application/octet-stream": "file"}
+    form = forms[route.content_type]
     assert cells[2] == (form if route.events is None else "stream")
 
 
@@ -137,6 +139,7 @@ ANSWERS: dict[str, list[str]] = {
     ],
     "/api/jobs/{job_id}/logs/info": list(LogInfo.model_fields),
     "/api/jobs/{job_id}/logs/lines": [*LogPage.model_fields, *LogPageLine.model_fields],
+    "/api/jobs/{job_id}/files": [*FileListData.model_fields, *FileEntry.model_fields],
     "/ready": list(ReadyData.model_fields),
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 from marianne_stream.cli import client_command
 from marianne_stream.cli.commands import COMMANDS, make_parser
-from marianne_stream.client.errors import CliError
+from marianne_stream.client.cli_errors import CliError
 from marianne_stream.client.watched_job import EXIT_SEVERITY
 from marianne_stream.common import process_exit
 from marianne_stream.config.loading import (

@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from marianne_stream.auth.session_store import SessionStore
 from marianne_stream.auth.token_source import TokenSource
-from marianne_stream.auth.tokens import Token, digest_secret, match_token
+from marianne_stream.auth.tokens import RIGHTS, Token, digest_secret, match_token
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 
 logger = logging.getLogger(__name__)
@@ -27,13 +27,23 @@ REVOKE_INTERVAL_S = 1.0
 
 
 class Grant:
-    """The right to see the jobs in `job_scope`, until `revoked` is set."""
+    """The right to see the jobs in `job_scope`, until `revoked` is set.
 
-    __slots__ = ("__weakref__", "job_scope", "revoked")
+    `rights` are those of `tokens.RIGHTS` besides.
+    """
 
-    def __init__(self, job_scope: JobPatterns = ALL_JOBS) -> None:
+    __slots__ = ("__weakref__", "job_scope", "revoked", "rights")
+
+    def __init__(
+        self, job_scope: JobPatterns = ALL_JOBS, rights: AbstractSet[str] = frozenset(RIGHTS)
+    ) -> None:
         self.job_scope = job_scope
+        self.rights = rights
         self.revoked = False
+
+    def matches(self, token: Token) -> bool:
+        """Return whether this is what a token grants."""
+        return self.job_scope == token.job_scope and self.rights == token.rights
 
 
 # The grant of every client if no token is required, and for public paths.
@@ -155,19 +165,16 @@ class Authenticator:
     def _get_grant(self, token: Token, session_digest: str) -> Grant:
         """Return the grant of a token and a session; the same one as long as it is valid."""
         grant = self._grants.get((token.digest, session_digest))
-        if grant is None or grant.job_scope != token.job_scope:
-            grant = self._grants[token.digest, session_digest] = Grant(token.job_scope)
+        if grant is None or not grant.matches(token):
+            grant = Grant(token.job_scope, token.rights)
+            self._grants[token.digest, session_digest] = grant
         return grant
 
     def _revoke_grants(self, ended_sessions: AbstractSet[str] = frozenset()) -> None:
         """Revoke the grants of some sessions, and of tokens that are not valid any more."""
         for (token_digest, session_digest), grant in list(self._grants.items()):
             token = self._get_valid_token(token_digest)
-            if (
-                token is None
-                or token.job_scope != grant.job_scope
-                or session_digest in ended_sessions
-            ):
+            if token is None or not grant.matches(token) or session_digest in ended_sessions:
                 grant.revoked = True
                 del self._grants[token_digest, session_digest]
 

@@ -2,7 +2,7 @@
 
 Each line of a token file has a token, the jobs that it may see, and options:
 
-    TOKEN [PATTERN ...] [name=NAME] [rights=RIGHT[,RIGHT ...]] [expires=TIME]
+    TOKEN [PATTERN ...] [name=NAME] [rights=RIGHT[,RIGHT ...]|none] [expires=TIME]
 
 No error message contains a token, or a word that might be one.
 """
@@ -35,8 +35,10 @@ NAME_RE = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 OPTION_NAMES = ("name", "rights", "expires")
 
-# Rights besides reading the jobs.
+# Rights besides reading the state, the events and the logs of the jobs. A token for all jobs has
+# all of them unless its line says otherwise.
 RIGHTS = ("files",)
+NO_RIGHTS = "none"
 
 # Option names that an error message may repeat: a token in their place has other characters, or
 # more of them.
@@ -49,7 +51,7 @@ class Token:
 
     Attributes:
         digest: SHA-256 of its text, in hexadecimal.
-        rights: rights besides reading the jobs.
+        rights: those of `RIGHTS` that it has.
         expires_at_s: time from which it is refused, in epoch seconds; None for never.
     """
 
@@ -88,12 +90,14 @@ def parse_token_line(line: str, *, line_number: int, path: object) -> tuple[str,
             f"{len(text)} characters"
         )
     options = parse_options([word for word in words if "=" in word], where)
+    job_scope = JobPatterns(tuple(word for word in words if "=" not in word))
+    default_rights = ",".join(RIGHTS) if job_scope.matches_all else NO_RIGHTS
     try:
         return text, Token(
             digest_secret(text),
-            JobPatterns(tuple(word for word in words if "=" not in word)),
+            job_scope,
             name=parse_name(options["name"]) if "name" in options else f"line-{line_number}",
-            rights=parse_rights(options["rights"]) if "rights" in options else frozenset(),
+            rights=parse_rights(options.get("rights", default_rights)),
             expires_at_s=parse_expiry(options["expires"]) if "expires" in options else None,
         )
     except ValueError as error:
@@ -129,9 +133,12 @@ def parse_name(text: str) -> str:
 
 def parse_rights(text: str) -> frozenset[str]:
     """Return the comma-separated rights; raise ValueError if one is unknown."""
+    if text == NO_RIGHTS:
+        return frozenset()
     rights = frozenset(text.split(","))
     if not rights.issubset(RIGHTS):
-        raise ValueError(f"rights= must be one or more of {', '.join(RIGHTS)}, divided by commas")
+        known = ", ".join(RIGHTS)
+        raise ValueError(f"rights= must be {NO_RIGHTS}, or of {known}, divided by commas")
     return rights
 
 

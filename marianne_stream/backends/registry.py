@@ -74,7 +74,7 @@ class RegistryBackend:
     """
 
     def __init__(self, find_path: Callable[[], Path], *, busy_timeout_s: float = 0.5) -> None:
-        self._find_path = find_path
+        self.find_path = find_path
         self._busy_timeout_s = busy_timeout_s
         self._thread = ReaderThread("registry", "the registry", queue_timeout_s=QUEUE_TIMEOUT_S)
         # Used in the thread only. Digests of checkpoints, each valid until its row changes.
@@ -133,7 +133,7 @@ class RegistryBackend:
 
     def _read(self, query: Query[T], abandoned: threading.Event) -> T:
         """Run a query until the file stays the same before and after it."""
-        path = self._find_path()
+        path = self.find_path()
         self._thread.subject = f"the registry {path}"
         for _ in range(MAX_ATTEMPTS):
             seen = read_stamp(path)

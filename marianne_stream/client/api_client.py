@@ -17,7 +17,7 @@ import msgspec
 
 from marianne_stream.client.address import ServerAddress
 from marianne_stream.client.api_models import ErrorBody
-from marianne_stream.client.errors import (
+from marianne_stream.client.cli_errors import (
     AccessDeniedError,
     CliError,
     CliFileForbiddenError,

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.errors import CliError, ServerUnreachableError
+from marianne_stream.client.cli_errors import CliError, ServerUnreachableError
 from marianne_stream.client.output import Output
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, render_line
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.errors import CliJobNotFoundError
+from marianne_stream.client.cli_errors import CliJobNotFoundError
 from marianne_stream.client.job_table import JobQuery, fetch_pages
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_patterns import WILDCARD, JobPatterns

@@ -16,7 +16,7 @@ from marianne_stream.client.api_models import (
     SheetErrorBody,
     StatusBody,
 )
-from marianne_stream.client.errors import CliJobNotFoundError
+from marianne_stream.client.cli_errors import CliJobNotFoundError
 from marianne_stream.client.facts import (
     ENDED_STATUSES,
     format_amounts,

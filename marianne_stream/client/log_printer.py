@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import LogLineBody
-from marianne_stream.client.errors import CliFileNotFoundError
+from marianne_stream.client.cli_errors import CliFileNotFoundError
 from marianne_stream.client.line_writer import LineWriter
 from marianne_stream.client.log_notices import LogNotices
 from marianne_stream.client.log_query import LINE_EVENTS, LogQuery, read_log, resumable_cursor

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import SheetTimesBody
-from marianne_stream.client.errors import CliError, CliFileNotFoundError
+from marianne_stream.client.cli_errors import CliError, CliFileNotFoundError
 from marianne_stream.client.facts import has_begun
 from marianne_stream.client.log_since import SincePosition, find_since
 from marianne_stream.client.sse_client import SSEClient, StreamEvent

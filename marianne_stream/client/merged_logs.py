@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import JobBody, LogLineBody, RosterBody
-from marianne_stream.client.errors import (
+from marianne_stream.client.cli_errors import (
     AccessDeniedError,
     CliFileNotFoundError,
     ServerUnreachableError,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.api_models import ReadyBody
-from marianne_stream.client.errors import ServerUnreachableError
+from marianne_stream.client.cli_errors import ServerUnreachableError
 from marianne_stream.client.facts import ENDED_STATUSES
 from marianne_stream.client.messages import describe_source
 

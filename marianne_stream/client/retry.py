@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from marianne_stream.client.errors import ServerUnreachableError
+from marianne_stream.client.cli_errors import ServerUnreachableError
 from marianne_stream.client.messages import ConnectionStatus
 from marianne_stream.common.backoff import Backoff
 

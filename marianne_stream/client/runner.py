@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, Self
 
-from marianne_stream.client.errors import CliError
+from marianne_stream.client.cli_errors import CliError
 from marianne_stream.common.process_exit import EXIT_SIGINT, EXIT_SIGTERM, detach_stdout
 
 EXIT_BY_SIGNAL: dict[int, int] = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from marianne_stream.client.api_client import ApiClient, QueryParams
-from marianne_stream.client.errors import CliError, ServerUnreachableError
+from marianne_stream.client.cli_errors import CliError, ServerUnreachableError
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 
 EVENT_STREAM_TYPE = "text/event-stream"

@@ -12,7 +12,7 @@ from marianne_stream.client.api_models import (
     SheetsBody,
     StatusBody,
 )
-from marianne_stream.client.errors import CliJobNotFoundError, ServerUnreachableError
+from marianne_stream.client.cli_errors import CliJobNotFoundError, ServerUnreachableError
 from marianne_stream.client.messages import SourceReporter
 from marianne_stream.client.renderers import JobRenderer
 from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data

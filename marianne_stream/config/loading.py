@@ -64,6 +64,7 @@ ALLOWED_TEXT = {
     "cors_origins": "origins, separated by commas",
     "publish_url": REDIS_URL_TEXT,
     "redis_url": REDIS_URL_TEXT,
+    "files_exclude": "names with * and ?, without /, separated by commas",
     "sources": "names of sources, separated by commas",
     "source_name": "1 to 64 letters, digits, dots, dashes or underscores",
     "public_url": "a URL that begins with http:// or https://",
@@ -85,7 +86,7 @@ def load_settings(arguments: dict[str, Any], config_path: Path | None = None) ->
     file_values = read_settings_file(config_path) if config_path is not None else {}
     values = {**file_values, **environment, **arguments}
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         details = error.errors()[0]
         name = str(details["loc"][0]) if details["loc"] else ""
@@ -98,6 +99,8 @@ def load_settings(arguments: dict[str, Any], config_path: Path | None = None) ->
         else:
             source = f"{name} in {config_path}"
         raise SettingsError(format_error(source, name, details)) from error
+    settings.set_file(config_path)
+    return settings
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
@@ -181,6 +184,8 @@ def describe_default(name: str) -> str:
         return "the state directory of the user"
     if field.default in (None, ()):
         return "none"
+    if isinstance(field.default, tuple):
+        return ",".join(field.default)
     return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
 
 

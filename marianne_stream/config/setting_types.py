@@ -40,6 +40,14 @@ def check_networks(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def check_names(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept patterns of names, which have no slash."""
+    for pattern in patterns:
+        if "/" in pattern:
+            raise ValueError(f"not a name: {pattern!r}")
+    return patterns
+
+
 def check_redis_url(url: str) -> str:
     """Accept a Redis URL."""
     if not REDIS_URL.fullmatch(url):

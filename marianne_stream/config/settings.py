@@ -7,7 +7,7 @@ arguments.
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from marianne_stream.auth.token_source import default_data_dir
@@ -19,6 +19,7 @@ from marianne_stream.config.setting_types import (
     Integer,
     Number,
     UserPath,
+    check_names,
     check_networks,
     check_redis_url,
     match_all,
@@ -106,6 +107,14 @@ class Settings(BaseSettings):
         le=60,
         allow_inf_nan=False,
         description="Poll interval of logs that inotify does not cover, in seconds.",
+    )
+    files: bool = Field(
+        default=True,
+        description="Serve the files of jobs' workspaces to tokens with the right to files.",
+    )
+    files_exclude: Annotated[CsvTuple, AfterValidator(check_names)] = Field(
+        (".env*", "*.pem", "*.key", ".git"),
+        description="Names of files and folders in a workspace that are never served.",
     )
     max_download_bytes: Integer = Field(
         50 * 1024 * 1024,
@@ -266,6 +275,24 @@ class Settings(BaseSettings):
         default=False,
         description="Serve without a token; allowed on loopback addresses and Unix sockets only.",
     )
+
+    # The file that the settings were loaded from.
+    _settings_file: Path | None = PrivateAttr(None)
+
+    def set_file(self, path: Path | None) -> None:
+        """Set the file that the settings were loaded from."""
+        self._settings_file = path
+
+    @property
+    def private_files(self) -> tuple[Path | None, ...]:
+        """Files of this server and its conductor that no job may make readable."""
+        return (
+            self._settings_file,
+            self.token_file,
+            self.redis_password_file,
+            self.registry_path,
+            self.conductor_log,
+        )
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

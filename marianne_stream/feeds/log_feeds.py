@@ -12,7 +12,7 @@ from marianne_stream.feeds.log_feed import (
     open_log_snapshot_feed,
 )
 from marianne_stream.feeds.log_follower import LogFollowers
-from marianne_stream.feeds.log_locator import FileLogLocator
+from marianne_stream.feeds.log_locator import LogLocator
 from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.feeds.pending_log_feed import PendingLogFeed
 
@@ -40,7 +40,7 @@ class LogFeedProvider(Protocol):
 class FileLogFeeds:
     """Provider of log feeds from files."""
 
-    def __init__(self, locator: FileLogLocator, followers: LogFollowers) -> None:
+    def __init__(self, locator: LogLocator, followers: LogFollowers) -> None:
         self._locator = locator
         self._followers = followers
 

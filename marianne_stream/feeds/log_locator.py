@@ -14,7 +14,7 @@ from marianne_stream.logs.filters import JobFilter
 from marianne_stream.logs.line_index import LineIndexCache
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_threads import LogThreads
-from marianne_stream.logs.safe_open import LogPath, open_directory, open_regular_file
+from marianne_stream.logs.safe_open import LogPath, open_log_file
 from marianne_stream.models import TERMINAL_STATUSES, JobState, RosterEntry
 
 # A file of the job only, or the conductor's log only.
@@ -210,4 +210,4 @@ def describe_searched(names: list[str]) -> str:
 
 def check_readable(log_path: LogPath) -> None:
     """Open a file and close it again."""
-    open_regular_file(open_directory(log_path), log_path.name)
+    open_log_file(log_path)

@@ -1,1 +1,1 @@
-"""Files of a job's workspace."""
+"""Files of a job's workspace: rules, list, and the paths that the log engine reads."""

@@ -16,7 +16,7 @@ from marianne_stream.errors import LogForbiddenError, LogNotFoundError
 from marianne_stream.logs.decompression import DamagedFileError
 from marianne_stream.logs.log_file import LogFile, TextLimitError, make_log_file
 from marianne_stream.logs.positions import Position
-from marianne_stream.logs.safe_open import LogPath, OwnedFd, open_directory, open_regular_file
+from marianne_stream.logs.safe_open import LogPath, OwnedFd, open_directory, open_log_file
 from marianne_stream.wire.cursors import LogCursor
 
 # Behind the name: `.1`, `.2.gz`, `-20261124` (logrotate's dateext) and `.2026-11-28_05` (Python's
@@ -73,9 +73,7 @@ class LogFileSet:
             LogNotFoundError: the file does not exist.
             LogForbiddenError: the file may not be read.
         """
-        return make_log_file(
-            open_regular_file(open_directory(self.path), self.path.name), self.path.name
-        )
+        return make_log_file(open_log_file(self.path), self.path.name)
 
     def open_current_or_none(self) -> LogFile | None:
         """Open the file that is written now; return None if it is missing or may not be read."""
@@ -277,9 +275,7 @@ class LogFileSet:
             FileMovedError: the name leads to another file, or to none.
         """
         try:
-            file = make_log_file(
-                open_regular_file(open_directory(self.path), rotated.name), rotated.name
-            )
+            file = make_log_file(open_log_file(self.path, rotated.name), rotated.name)
         except (LogNotFoundError, LogForbiddenError) as error:
             raise FileMovedError from error
         if file.key != rotated.key:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import ClassVar
 
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
 
@@ -34,7 +35,12 @@ class LogPath:
         name: name of the file.
         subdirectories: names of folders below the directory, outermost first.
         is_conductor_log: whether it is the conductor's own log, which holds lines of all jobs.
+        not_found: class of the error if there is no such file.
+        forbidden: class of the error if it may not be read.
     """
+
+    not_found: ClassVar[type[LogNotFoundError]] = LogNotFoundError
+    forbidden: ClassVar[type[LogForbiddenError]] = LogForbiddenError
 
     directory: str
     name: str
@@ -45,6 +51,13 @@ class LogPath:
     def display_path(self) -> str:
         """Path below the directory, as clients see it."""
         return "/".join((*self.subdirectories, self.name))
+
+    def check(self, file: "OwnedFd") -> None:
+        """Check an open file of the log: the newest, or a rotated one. Blocks.
+
+        Raises:
+            LogForbiddenError: it may not be read.
+        """
 
 
 class OwnedFd:
@@ -64,16 +77,16 @@ class OwnedFd:
 
 
 @contextmanager
-def translate_os_errors(subject: str) -> Iterator[None]:
-    """Turn errors of the operating system about a path into those for clients."""
+def translate_os_errors(log_path: LogPath, subject: str) -> Iterator[None]:
+    """Turn errors of the operating system about a part of a path into those for clients."""
     try:
         yield
     except OSError as error:
         if error.errno in NOT_FOUND_ERRNOS and not is_symlink(error):
-            raise LogNotFoundError(f"{subject}: {error.strerror}") from error
+            raise log_path.not_found(f"{subject}: {error.strerror}") from error
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE):
             raise
-        raise LogForbiddenError(f"{subject} may not be read: {error.strerror}") from error
+        raise log_path.forbidden(f"{subject} may not be read: {error.strerror}") from error
 
 
 def is_symlink(error: OSError) -> bool:
@@ -95,13 +108,13 @@ def open_directory(log_path: LogPath) -> OwnedFd:
     """
     path = PurePath(log_path.directory)
     if not path.is_absolute() or ".." in path.parts or "\0" in log_path.directory:
-        raise LogForbiddenError(
+        raise log_path.forbidden(
             f"expected an absolute path without '..', got {log_path.directory!r}"
         )
-    with translate_os_errors(log_path.directory):
+    with translate_os_errors(log_path, log_path.directory):
         folder = OwnedFd(os.open(log_path.directory, DIRECTORY_FLAGS))
     for name in log_path.subdirectories:
-        with translate_os_errors(f"{log_path.directory}: {name}"):
+        with translate_os_errors(log_path, f"{log_path.directory}: {name}"):
             folder = OwnedFd(open_at(name, DIRECTORY_FLAGS, folder))
     return folder
 
@@ -116,15 +129,22 @@ def open_at(name: str, flags: int, directory: OwnedFd) -> int:
         raise
 
 
-def open_regular_file(directory: OwnedFd, name: str) -> OwnedFd:
-    """Open a regular file in an open folder; refuse a symbolic link.
+def open_log_file(log_path: LogPath, rotated_name: str = "") -> OwnedFd:
+    """Open the file that is written now, or a rotated one; refuse a symbolic link.
 
     Raises:
         LogNotFoundError: the file does not exist.
         LogForbiddenError: the name is a link or not a regular file, or may not be read.
     """
-    with translate_os_errors(name):
+    return open_regular_file(open_directory(log_path), log_path, rotated_name)
+
+
+def open_regular_file(directory: OwnedFd, log_path: LogPath, rotated_name: str = "") -> OwnedFd:
+    """Open a file of a log in its open folder; raises as `open_log_file` does."""
+    name = rotated_name or log_path.name
+    with translate_os_errors(log_path, name):
         file = OwnedFd(open_at(name, FILE_FLAGS, directory))
     if not stat.S_ISREG(os.fstat(file.fd).st_mode):
-        raise LogForbiddenError(f"{name} is not a regular file")
+        raise log_path.forbidden(f"{name} is not a regular file")
+    log_path.check(file)
     return file

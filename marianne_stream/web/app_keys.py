@@ -7,6 +7,7 @@ from aiohttp import web
 from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.feeds.log_feeds import LogFeedProvider
 from marianne_stream.feeds.log_locator import LogLocator
+from marianne_stream.files.workspaces import Workspaces
 from marianne_stream.history.history import History
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.web.limits import DownloadLimiter
@@ -30,4 +31,6 @@ NOT_SERVED: web.AppKey[Callable[[], list[str]]] = web.AppKey("NOT_SERVED")
 OPENAPI: web.AppKey[Callable[[], Awaitable[bytes]]] = web.AppKey("OPENAPI")
 # Names of an edge's sources, if there are several.
 SOURCE_NAMES: web.AppKey[tuple[str, ...]] = web.AppKey("SOURCE_NAMES")
+# None if the settings turn files off.
+WORKSPACES: web.AppKey[Workspaces | None] = web.AppKey("WORKSPACES")
 STREAM_REGISTRY = web.AppKey("STREAM_REGISTRY", StreamRegistry)

@@ -8,6 +8,7 @@ from functools import partial
 from aiohttp import web
 
 from marianne_stream.errors import BadParameterError
+from marianne_stream.feeds.log_locator import LogLocator
 from marianne_stream.logs.filters import make_line_filter
 from marianne_stream.logs.line_finder import LineTime
 from marianne_stream.logs.log_pager import LogPager
@@ -75,6 +76,8 @@ CONTEXT = NumberParameter(
     is_integer=True,
 )
 
+PAGE_PARAMETERS = (BEFORE, AFTER, AROUND, LINE, CHECK, TIME, FROM, LIMIT, CONTEXT)
+
 # What a page can be read around or from; only one is given.
 PLACES = (BEFORE, AFTER, AROUND, LINE, TIME, FROM)
 
@@ -90,6 +93,11 @@ PageReader = Callable[[LogPager], Awaitable[PageResult]]
 
 async def get_log_page(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/logs/lines`: a page of the log, or of the lines that match."""
+    return await send_log_page(request, request.app[LOG_LOCATOR])
+
+
+async def send_log_page(request: web.Request, locator: LogLocator) -> web.Response:
+    """Return the requested page of the log that a locator finds."""
     job_id, source, limit = read_job_id(request), read_log_source(request), int(LIMIT.read(request))
     if "edge" in request.query:
         raise BadParameterError(detail=EDGE_RENAMED)
@@ -98,7 +106,6 @@ async def get_log_page(request: web.Request) -> web.Response:
     line_filter = make_line_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
-    locator = request.app[LOG_LOCATOR]
     dirs = await locator.find_dirs(job_id)
     log = await locator.find_log(job_id, dirs, source)
     pager = LogPager(

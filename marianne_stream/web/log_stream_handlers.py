@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from marianne_stream.feeds.log_feeds import LogFeedProvider
 from marianne_stream.feeds.log_locator import LogSource
 from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.logs.filters import make_line_filter
@@ -36,16 +37,22 @@ REGEX = TextParameter(
     max_chars=PATTERN_LIMIT_CHARS,
 )
 LEVEL = ChoiceParameter("level", "Only lines of this level, or a graver one.", LEVELS)
+STREAM_PARAMETERS = (TAIL_LINES, FOLLOW, WAIT)
 FILTER_PARAMETERS = (CONTAINS, REGEX, LEVEL)
 
 
 async def stream_log(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs`: the log as it is written, until the job ends."""
+    return await open_log_stream(request, request.app[LOG_FEEDS])
+
+
+async def open_log_stream(request: web.Request, feeds: LogFeedProvider) -> web.StreamResponse:
+    """Return the requested stream of the log that a provider has feeds of."""
     job_id, cursor = read_job_id(request), read_last_event_id(request)
     shows_paths = request[GRANT].job_scope.matches_all
     log_request = read_log_request(request, cursor, shows_paths=shows_paths)
     request.app[STREAM_REGISTRY].require_capacity(request)
-    feed = await request.app[LOG_FEEDS].open_feed(job_id, log_request)
+    feed = await feeds.open_feed(job_id, log_request)
     return request.app[STREAM_REGISTRY].open(request, feed)
 
 

@@ -34,6 +34,13 @@ PATH_PARAMETERS = {
         "description": "Name of the run, or `latest`.",
         "schema": {"type": "string", "pattern": "^[^/]+$"},
     },
+    "path": {
+        "name": "path",
+        "in": "path",
+        "required": True,
+        "description": "Path below the workspace, percent-encoded; slashes may be as they are.",
+        "schema": {"type": "string", "minLength": 1},
+    },
     "number": {
         "name": "number",
         "in": "path",

@@ -1,5 +1,6 @@
 """Table of routes: the router and `/openapi.json` are both made from it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from marianne_stream.schemas.event_schemas import (
     SourceData,
     StreamErrorData,
 )
+from marianne_stream.schemas.file_schemas import FileListData
 from marianne_stream.schemas.history_schemas import EventPage, RunData, RunPage, SummaryData
 from marianne_stream.schemas.job_schemas import (
     JobDeletedData,
@@ -41,6 +43,7 @@ from marianne_stream.schemas.sheet_schemas import SheetDetail
 from marianne_stream.web import (
     combined_handlers,
     conductor_handlers,
+    file_handlers,
     history_handlers,
     job_handlers,
     log_download_handlers,
@@ -127,6 +130,17 @@ LOG_ERRORS = {
     400: "A parameter or the job id is not valid.",
     403: "The log may not be read: it is not a regular file, or its permissions forbid it.",
     404: "There is no such job, or it has no log.",
+    **UNAVAILABLE,
+}
+PAGE_ERRORS = {
+    410: "No file has the line of the cursor, or so many lines.",
+    422: "The request would have to read too much of the log.",
+    429: "Too many searches are running.",
+}
+FILE_ERRORS = {
+    400: "A parameter, the job id or the path is not valid.",
+    403: "The file may not be read, or the token has no right to files.",
+    404: "There is no such job or file, or this server serves no files.",
     **UNAVAILABLE,
 }
 JOB_ERRORS = {400: "A parameter or the job id is not valid.", **NOT_FOUND, **UNAVAILABLE}
@@ -267,9 +281,7 @@ ROUTES = (
         "Stream of a job's log, until the job ends.",
         events=LOG_EVENTS,
         parameters=(
-            log_stream_handlers.TAIL_LINES,
-            log_stream_handlers.FOLLOW,
-            log_stream_handlers.WAIT,
+            *log_stream_handlers.STREAM_PARAMETERS,
             log_stream_handlers.SOURCE,
             *log_stream_handlers.FILTER_PARAMETERS,
             LAST_EVENT_ID,
@@ -306,24 +318,53 @@ ROUTES = (
         "Lines of a job's log in pages, or the matches of a search.",
         model=LogPage,
         parameters=(
-            log_page_handlers.BEFORE,
-            log_page_handlers.AFTER,
-            log_page_handlers.AROUND,
-            log_page_handlers.LINE,
-            log_page_handlers.CHECK,
-            log_page_handlers.TIME,
-            log_page_handlers.FROM,
-            log_page_handlers.LIMIT,
-            log_page_handlers.CONTEXT,
+            *log_page_handlers.PAGE_PARAMETERS,
             log_stream_handlers.SOURCE,
             *log_stream_handlers.FILTER_PARAMETERS,
         ),
-        errors={
-            **LOG_ERRORS,
-            410: "No file has the line of the cursor, or so many lines.",
-            422: "The request would have to read too much of the log.",
-            429: "Too many searches are running.",
-        },
+        errors={**LOG_ERRORS, **PAGE_ERRORS},
+    ),
+    Route(
+        "/api/jobs/{job_id}/files",
+        file_handlers.list_files,
+        "Files of a job's workspace, what changed last first or by name.",
+        model=FileListData,
+        parameters=(
+            file_handlers.SORT,
+            file_handlers.DEPTH,
+            file_handlers.GLOB,
+            file_handlers.HIDDEN,
+            file_handlers.LIMIT,
+        ),
+        errors=FILE_ERRORS,
+    ),
+    Route(
+        "/api/jobs/{job_id}/files/{path}",
+        file_handlers.get_file,
+        "A file of a job's workspace.",
+        content_type="application/octet-stream",
+        parameters=(file_handlers.INLINE, file_handlers.RENDER),
+        errors={**FILE_ERRORS, 413: "The Markdown file is too large to be rendered."},
+    ),
+    Route(
+        "/api/jobs/{job_id}/file-stream/{path}",
+        file_handlers.stream_file,
+        "Stream of a text file of a job's workspace, until the job ends.",
+        events=LOG_EVENTS,
+        parameters=(
+            *log_stream_handlers.STREAM_PARAMETERS,
+            *log_stream_handlers.FILTER_PARAMETERS,
+            LAST_EVENT_ID,
+        ),
+        errors=FILE_ERRORS,
+    ),
+    Route(
+        "/api/jobs/{job_id}/file-lines/{path}",
+        file_handlers.get_file_page,
+        "Lines of a text file of a job's workspace in pages, or the matches of a search.",
+        model=LogPage,
+        parameters=(*log_page_handlers.PAGE_PARAMETERS, *log_stream_handlers.FILTER_PARAMETERS),
+        errors={**FILE_ERRORS, **PAGE_ERRORS},
     ),
     Route(
         "/health",
@@ -352,5 +393,6 @@ def add_routes(router: web.UrlDispatcher) -> None:
     """Add the routes to a router. HEAD is allowed unless the response is a stream."""
     for route in ROUTES:
         # The router's default pattern excludes braces, which a job id may contain.
-        path = route.path.replace("}", ":[^/]+}")
+        path = route.path.replace("{path}", r"{path:[\s\S]+}")
+        path = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
         router.add_get(path, route.handler, allow_head=route.events is None)

@@ -102,7 +102,7 @@ def test_token_options_among_patterns_are_parsed(tmp_path: Path) -> None:
         tmp_path, f"{WHOLE}\n{NARROW} a-* name=night rights=files expires=2026-12-31T18:00Z b\n"
     )
     whole, narrow = read_tokens(path).values()
-    assert (whole.name, whole.rights, whole.expires_at_s) == ("line-1", frozenset(), None)
+    assert (whole.name, whole.rights, whole.expires_at_s) == ("line-1", frozenset({"files"}), None)
     assert (narrow.name, narrow.rights) == ("night", frozenset({"files"}))
     assert narrow.expires_at_s == 1798740000
     assert narrow.job_scope.patterns == ("a-*", "b")
@@ -116,7 +116,7 @@ def test_token_options_among_patterns_are_parsed(tmp_path: Path) -> None:
         (f"{NARROW}=", "got one of 24 characters; in a pattern, . stands for ="),
         ("expires=soon", "expires= must be a date or a time in ISO 8601"),
         ("expires=", "expires= must be a date"),
-        ("rights=all", "rights= must be one or more of files"),
+        ("rights=all", "rights= must be none, or of files"),
         ("name=a/b", "name= must have 1 to 64"),
         ("name=a name=b", "has name= twice"),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
-from marianne_stream.client.errors import CliError, ServerUnreachableError
+from marianne_stream.client.cli_errors import CliError, ServerUnreachableError
 from marianne_stream.client.file_printer import print_file
 from marianne_stream.client.output import Output
 from marianne_stream.client.retry import RetryPolicy

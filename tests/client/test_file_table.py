@@ -9,7 +9,7 @@ from aiohttp import web
 from rich.console import Console
 
 from marianne_stream.client.api_models import FileBody
-from marianne_stream.client.errors import AccessDeniedError, CliError, CliFileNotFoundError
+from marianne_stream.client.cli_errors import AccessDeniedError, CliError, CliFileNotFoundError
 from marianne_stream.client.file_table import make_file_table, print_files
 from marianne_stream.client.output import Output
 from tests.support.scripted_server import ScriptedServer

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from marianne_stream.client.errors import CliError
+from marianne_stream.client.cli_errors import CliError
 from marianne_stream.client.job_selection import JobSelection
 from marianne_stream.client.log_query import LogQuery, resolve_sheet
 from marianne_stream.client.merged_logs import print_logs

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import pytest
 from aiohttp import web
 
-from marianne_stream.client.errors import CliJobNotFoundError
+from marianne_stream.client.cli_errors import CliJobNotFoundError
 from marianne_stream.client.job_selection import JobSelection, select_jobs
 from marianne_stream.client.log_context import lines_between, print_matches
 from marianne_stream.client.log_query import LogQuery

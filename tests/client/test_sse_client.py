@@ -9,7 +9,7 @@ from aiohttp import web
 from marianne_stream.client import api_client as api_client_module
 from marianne_stream.client import sse_client as sse_client_module
 from marianne_stream.client.api_client import ApiClient, error_for_status
-from marianne_stream.client.errors import (
+from marianne_stream.client.cli_errors import (
     AccessDeniedError,
     CliError,
     CliJobNotFoundError,

@@ -3,7 +3,7 @@
 import pytest
 
 from marianne_stream.client.api_models import JobBody, StatusBody
-from marianne_stream.client.errors import (
+from marianne_stream.client.cli_errors import (
     AccessDeniedError,
     CliError,
     CliFileNotFoundError,

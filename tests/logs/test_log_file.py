@@ -9,7 +9,7 @@ import pytest
 from marianne_stream.errors import ReadLimitError
 from marianne_stream.logs.log_file import make_log_file
 from marianne_stream.logs.read_budget import CallCancelledError, ReadBudget, use_budget
-from marianne_stream.logs.safe_open import LogPath, open_directory, open_regular_file
+from marianne_stream.logs.safe_open import LogPath, open_log_file
 
 
 @pytest.mark.parametrize("stop", ["cancelled", "over its limit"])
@@ -18,8 +18,8 @@ def test_reader_of_a_compressed_file_loses_nothing_if_another_is_stopped(
 ) -> None:
     text = random.Random(1).randbytes(200_000).hex().encode()
     (tmp_path / "a.log.1.gz").write_bytes(gzip.compress(text))
-    folder = open_directory(LogPath(str(tmp_path), "a.log.1.gz"))
-    file = make_log_file(open_regular_file(folder, "a.log.1.gz"), "a.log.1.gz")
+    path = LogPath(str(tmp_path), "a.log.1.gz")
+    file = make_log_file(open_log_file(path), path.name)
     assert file.read(0, 1000) == text[:1000]
     budget = ReadBudget(max_bytes=1000)
     if stop == "cancelled":

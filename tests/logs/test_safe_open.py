@@ -30,7 +30,7 @@ def test_open_folder_replaced_by_link_still_reads_opened_folder(
     opened = open_directory(make_log_path(folder))
     folder.rename(tmp_path / "old")
     folder.symlink_to(secret)
-    file = open_regular_file(opened, "marianne.log")
+    file = open_regular_file(opened, make_log_path(tmp_path))
     assert os.pread(file.fd, 100, 0) == b"own\n"
     with pytest.raises(LogForbiddenError):
         open_directory(make_log_path(folder))
@@ -43,7 +43,7 @@ def test_open_file_replaced_by_link_is_forbidden(
     opened = open_directory(make_log_path(tmp_path))
     (tmp_path / "marianne.log").symlink_to(tmp_path / "secret")
     with pytest.raises(LogForbiddenError):
-        open_regular_file(opened, "marianne.log")
+        open_regular_file(opened, make_log_path(tmp_path))
 
 
 @pytest.mark.parametrize("subdirectories", [(), ("logs",)])
@@ -80,5 +80,5 @@ def test_open_directory_of_unsafe_path_is_forbidden_before_open(
     ],
 )
 def test_os_error_is_translated_for_clients(error_number: int, error: type[Exception]) -> None:
-    with pytest.raises(error), translate_os_errors("marianne.log"):
+    with pytest.raises(error), translate_os_errors(make_log_path(Path("/ws")), "marianne.log"):
         raise OSError(error_number, os.strerror(error_number))
