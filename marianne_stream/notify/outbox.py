@@ -94,7 +94,14 @@ class Outbox:
                 for name, rule in self._rules.items()
                 if change.kind in rule.on and self._jobs[name](change.job_id)
             ]
-            if names and (found := describe_change(database, change, self._public_url)):
+            for name in names:
+                if name not in left:
+                    left[name] = self._summarize(database, name, now)
+            # Of a message that is held back, only its kind is told.
+            found: Notification | None = Notification(change.key, *change[:4], title="", body="")
+            if any(left[name] > 0 for name in names):
+                found = describe_change(database, change, self._public_url)
+            if found is not None:
                 self._add(database, names, found, now, left)
         if left:
             # The loop may have been closed while the disk was slow.
@@ -117,9 +124,12 @@ class Outbox:
             for name, rule in self._rules.items()
             if notification.kind in rule.on and rule.away_after_s <= away_s
         ]
-        await self._store.execute(
-            lambda database: self._add(database, names, notification, now, {})
-        )
+
+        def put(database: sqlite3.Connection) -> None:
+            left = {name: self._summarize(database, name, now) for name in names}
+            self._add(database, names, notification, now, left)
+
+        await self._store.execute(put)
         self.has_new.set()
 
     async def take_due(self, now: float, limit_per_target: int) -> list[OutboxMessage]:
@@ -183,10 +193,8 @@ class Outbox:
         now: float,
         left: dict[str, int],
     ) -> None:
-        """Insert a message of rules; `left` has the numbers that they may still send, if known."""
+        """Insert a message of rules, each of which may still send `left` messages."""
         for name in names:
-            if name not in left:
-                left[name] = self._summarize(database, name, now)
             state = "waiting" if left[name] > 0 else "held"
             self._insert(database, name, notification, now, state)
             left[name] -= 1
@@ -195,8 +203,8 @@ class Outbox:
         """Sum up the held messages of a rule if its limit allows; return how many it may send."""
         (recent,) = database.execute(COUNT_RECENT, (name, now - HOUR_S)).fetchone()
         left = self._rules[name].max_per_hour - int(recent)
-        counts = dict(database.execute(COUNT_HELD, (name,)).fetchall())
-        if not counts or left <= 0:
+        counts = dict(database.execute(COUNT_HELD, (name,)).fetchall()) if left > 0 else {}
+        if not counts:
             return left
         database.execute("DELETE FROM notifications WHERE rule = ? AND state = 'held'", (name,))
         key = f"{name}@{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%HZ}:summary"
@@ -209,8 +217,6 @@ class Outbox:
         self, database: sqlite3.Connection, name: str, sent: Notification, now: float, state: str
     ) -> None:
         values = {"rule": name, "now": now, "state": state, "key": sent.key, "kind": sent.kind}
-        # Of a message that is held only its kind is told.
-        values |= {"job_id": sent.job_id, "title": sent.title}
-        values["body"] = sent.body if state == "waiting" else ""
-        targets = self._rules[name].targets
+        values |= {"job_id": sent.job_id, "title": sent.title, "body": sent.body}
+        targets = self._rules[name].targets[: None if state == "waiting" else 1]
         database.executemany(INSERT, ({**values, "target": target_digest(url)} for url in targets))

@@ -234,6 +234,21 @@ async def test_messages_above_the_limit_are_summed_up_once_the_hour_allows(
     assert await take_all(outbox, now + HOUR_S + 2) == summaries
 
 
+async def test_message_that_is_stored_is_not_held_back_later(store: HistoryStore) -> None:
+    outbox = make_outbox(store, replace(ALL, max_per_hour=1))
+    message = make_away_notification(1000.0, None)
+    for _ in range(2):
+        await outbox.put(message, time.time())
+    assert read_rows(store.path, "kind, state") == [("conductor_away", "waiting")]
+
+
+async def test_limit_of_a_rule_holds_back_no_message_of_another(store: HistoryStore) -> None:
+    outbox = make_outbox(store, replace(ALL, max_per_hour=1), replace(ALL, name="other"))
+    await write(store, RUNNING, make_batch("paused", "running", "failed"))
+    found = [(each.rule, each.kind, bool(each.body)) for each in await take_all(outbox)]
+    assert found == [("1", "paused", True), ("other", "paused", True), ("other", "failed", True)]
+
+
 async def test_summary_goes_before_a_new_message(store: HistoryStore) -> None:
     outbox = make_outbox(store, replace(ALL, max_per_hour=1))
     await write(store, RUNNING, make_batch("paused", "running", "paused", "running"))
