@@ -1,7 +1,10 @@
 """Rules of notifications in the settings file."""
 
+import dataclasses
 import logging
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,7 +13,8 @@ from marianne_stream.cli.commands import make_parser
 from marianne_stream.config.loading import load_settings
 from marianne_stream.config.settings import Settings
 from marianne_stream.errors import SettingsError
-from marianne_stream.notify.rules import Rule, rules_by_name, target_digest
+from marianne_stream.notify.rules import Kind, Rule, rules_by_name, target_digest
+from tests.support.markdown import REFERENCE, rows_below, section
 
 TARGET = "json://user:hunter2@127.0.0.1:8080/"
 RULE = f'[[notifications]]\non = ["failed"]\ntargets = ["{TARGET}"]\n'
@@ -32,6 +36,17 @@ def test_rules_are_read_from_the_settings_file(tmp_path: Path) -> None:
     assert (first.jobs, first.max_per_hour, first.away_after_s) == ((), 1000, 300.0)
     assert (second.jobs, second.max_per_hour, second.away_after_s) == (("nightly-*",), 5, 60.0)
     assert rules_by_name(settings.notifications) == {"1": first, "night": second}
+
+
+def test_reference_has_every_key_and_kind_and_an_example_that_is_valid(tmp_path: Path) -> None:
+    text = section(REFERENCE / "settings.md", "Notifications")
+    keys = [cells[0] for cells in rows_below(text, "key of a rule")]
+    assert keys == [f"`{field.name}`" for field in dataclasses.fields(Rule)]
+    kinds = " ".join(cells[0] for cells in rows_below(text, "kind"))
+    assert sorted(re.findall(r"`(\w+)`", kinds)) == sorted(get_args(Kind))
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (rule,) = load(tmp_path, example).notifications
+    assert rule.jobs == ("nightly-*",)
 
 
 def test_settings_and_digests_do_not_show_targets(tmp_path: Path) -> None:
