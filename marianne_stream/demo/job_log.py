@@ -29,7 +29,7 @@ JSON_LINE_INTERVAL = 9
 
 
 class JobLogWriter:
-    """Appends lines to the `marianne.log` of one job."""
+    """Appends lines to the `marianne.log` of one job, and to the output of the sheet."""
 
     def __init__(self, workspace: Path, rng: random.Random) -> None:
         self.path = workspace / "marianne.log"
@@ -39,7 +39,7 @@ class JobLogWriter:
     async def write(self, sheet: int) -> None:
         """Append the next line, in a thread. A cancelled call may still append it."""
         self._line_count += 1
-        await asyncio.to_thread(self._append, self._make_line(sheet))
+        await asyncio.to_thread(self._append, sheet, self._make_line(sheet))
 
     def _make_line(self, sheet: int) -> str:
         now_ns = time.time_ns()
@@ -56,7 +56,9 @@ class JobLogWriter:
         moment = f"{format_time(now_s)[:19]}.{now_ns % 10**9:09d}"
         return f"{moment} [{level}] sheet {sheet} line {self._line_count} {phrase}\n"
 
-    def _append(self, line: str) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as log:
-            log.write(line)
+    def _append(self, sheet: int, line: str) -> None:
+        output = self.path.parent / "logs" / f"sheet-{sheet:02}.stdout.log"
+        output.parent.mkdir(parents=True, exist_ok=True)
+        for path in (self.path, output):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line)

@@ -120,9 +120,17 @@ class LogTortureResult:
 
 
 async def run_log_torture(
-    folder: Path, *, line_count: int, seed: int, timeout_s: float = TORTURE_TIMEOUT_S
+    folder: Path,
+    *,
+    line_count: int,
+    seed: int,
+    timeout_s: float = TORTURE_TIMEOUT_S,
+    address: str = "logs",
 ) -> LogTortureResult:
-    """Write and rotate a log while it is streamed and the server is killed."""
+    """Write and rotate a log while it is streamed and the server is killed.
+
+    `address` is that of the stream below the job's.
+    """
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", shutdown_grace_s=0
     )
@@ -131,7 +139,7 @@ async def run_log_torture(
     (log := workspace / "marianne.log").touch()
     conductor.launch("tortured", 2, workspace=str(workspace))
     port = free_port()
-    url = f"http://127.0.0.1:{port}/api/jobs/tortured/logs"
+    url = f"http://127.0.0.1:{port}/api/jobs/tortured/{address}"
     viewers = [LogViewer([url], seed * VIEWER_COUNT + place) for place in range(VIEWER_COUNT)]
     written, done = asyncio.Event(), asyncio.Event()
     try:

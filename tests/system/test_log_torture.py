@@ -13,8 +13,9 @@ SEED = 7
 pytestmark = pytest.mark.slow
 
 
-async def test_viewer_gets_every_line_once_and_in_order(tmp_path: Path) -> None:
-    outcome = await run_log_torture(tmp_path, line_count=LINES, seed=SEED)
+@pytest.mark.parametrize("address", ["logs", "file-stream/marianne.log"])
+async def test_viewer_gets_every_line_once_and_in_order(tmp_path: Path, address: str) -> None:
+    outcome = await run_log_torture(tmp_path, line_count=LINES, seed=SEED, address=address)
     assert set(outcome.rotations) == {"gzip", "rename", "copytruncate"}
     assert outcome.kills >= 1
     for viewer in outcome.viewers:
