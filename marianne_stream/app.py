@@ -123,7 +123,7 @@ async def shutdown(app: web.Application, *, drain_timeout_s: float, force: async
     app[app_keys.JOB_HUB].begin_shutdown()
     # The relay's goodbye comes first: edges then report that the origin is gone.
     await tasks.cancel("relay")
-    await tasks.cancel("conductor", "jobs", "history")
+    await tasks.cancel("notifications", "conductor", "jobs", "history")
     if (history := app[app_keys.HISTORY]) is not None:
         await history.close()
     await stream_registry.drain(force)

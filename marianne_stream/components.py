@@ -38,7 +38,7 @@ from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.stall_monitor import StallMonitor
 from marianne_stream.logs.file_watcher import FileWatcher
 from marianne_stream.logs.log_threads import LogThreads
-from marianne_stream.notify.outbox import Outbox
+from marianne_stream.notify.notifications import NotificationCollector, Notifications
 from marianne_stream.relay.collectors import RelayCollector
 from marianne_stream.relay.publish.config import PublishConfig
 from marianne_stream.relay.setup import load_with_redis, make_edge_logs, read_redis_password
@@ -65,7 +65,7 @@ class Components:
         edge: reader of other servers' jobs from Redis; None unless this server is an edge.
         conductor: backend of the conductor; None if the settings do not use it.
         history: records of the jobs; None on an edge, or if the settings turn it off.
-        outbox: messages of notifications; None without rules.
+        notifications: rules and delivery of notifications; None without rules.
         publisher: publisher to Redis; None unless this server is an origin.
         authenticator: tokens and sessions; None with `no_auth`.
     """
@@ -78,7 +78,7 @@ class Components:
         self.backend = self.edge or select_backend(settings, self.conductor, registry)
         self.job_hub = make_job_hub(settings, self.backend, self.edge, self.conductor)
         self.history = make_history(settings, self.job_hub) if self.edge is None else None
-        self.outbox = make_outbox(settings, self.history)
+        self.notifications = make_notifications(settings, self.history, self.job_hub)
         self.file_watcher = FileWatcher(
             mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s
         )
@@ -122,6 +122,8 @@ class Components:
             # Before the first event is published or sent.
             await self.history.open()
             start("history", self.history.run())
+        if self.notifications is not None:
+            start("notifications", self.notifications.run())
         if self.publisher is not None:
             start("relay", self.publisher.run())
         start("streams", monitor_streams(self.stream_registry))
@@ -229,11 +231,15 @@ def make_history(settings: Settings, job_hub: JobHub) -> History | None:
     )
 
 
-def make_outbox(settings: Settings, history: History | None) -> Outbox | None:
-    """Return the outbox of notifications, or None unless the settings have rules."""
+def make_notifications(
+    settings: Settings, history: History | None, job_hub: JobHub
+) -> Notifications | None:
+    """Return the notifications, or None unless the settings have rules."""
     if history is None or not settings.notifications:
         return None
-    return Outbox(history.store, settings.notifications, public_url=settings.public_url)
+    return Notifications(
+        settings.notifications, history.store, job_hub, public_url=settings.public_url
+    )
 
 
 def make_protected_finder(
@@ -303,6 +309,7 @@ def make_metrics(components: Components) -> Metrics:
             JobCollector(hub),
             ConductorCollector(hub),
             HistoryCollector(components.history),
+            NotificationCollector(components.notifications),
             RelayCollector(components.publisher, components.edge),
         ]
     )

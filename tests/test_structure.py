@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "value_limits": set(),
     "schemas": {"models", "conductor_models", "value_limits", "wire"},
     "wire": set(),
-    "common": set(),
+    "common": {"errors"},
     "conductor": VALUES,
     "fanout": VALUES,
     "logs": VALUES,
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "feeds": VALUES | {"jobs", "logs", "fanout", "history"},
     "files": VALUES | {"logs", "feeds"},
     "relay": VALUES | {"jobs", "feeds", "logs", "fanout"},
-    "relay/setup": {"auth", "relay", "errors", "jobs", "logs"},
+    "relay/setup": {"auth", "common", "relay", "errors", "jobs", "logs"},
     "web": VALUES | {"jobs", "logs", "fanout", "feeds", "files", "auth", "history"},
     "client": {"common", "errors", "wire", "version"},
     "config": {"auth", "errors", "wire", "notify"},
@@ -49,9 +49,10 @@ MAY_IMPORT = {
     "components": {"config", "conductor", "errors", "fanout", "backends", "jobs", "logs", "feeds"}
     | {"web", "auth", "relay", "server", "history", "files", "notify"},
     "app": {"components", "config", "history", "server", "web"},
-    "cli": {"config", "errors", "demo", "version", "server", "auth", "client", "wire", "common"},
+    "cli": {"config", "errors", "demo", "version", "server", "auth", "client", "wire", "common"}
+    | {"notify"},
     "cli/diagnostics": VALUES
-    | {"cli", "config", "conductor", "backends", "feeds", "logs", "auth", "relay"},
+    | {"cli", "config", "conductor", "backends", "feeds", "logs", "auth", "relay", "notify"},
 }
 
 # Libraries that a part must not import, so that it can be tested without them.
@@ -77,7 +78,12 @@ FORBIDDEN_LIBRARIES = {
 }
 
 # Libraries that are slow to import or optional, and the only part that may import each.
-RESTRICTED_LIBRARIES = {"rich": "client", "argcomplete": "cli", "redis": "relay"}
+RESTRICTED_LIBRARIES = {
+    "rich": "client",
+    "argcomplete": "cli",
+    "redis": "relay",
+    "apprise": "notify",
+}
 RESTRICTED_LIBRARIES |= {"markdown_it": "files"}
 
 # Parts that write to the terminal.

@@ -40,6 +40,7 @@ COMMANDS = {
     "serve": LazyCommand("serve", "Serve the jobs of a conductor."),
     "demo": LazyCommand("demo", "Serve a simulated conductor whose jobs run in a loop."),
     "check": LazyCommand("check", "Check whether a server with these settings would work."),
+    "notify-test": LazyCommand("notify_test", "Send a test message to the targets of the rules."),
     "token": LazyCommand("token", "Print the server's token."),
     "jobs": LazyCommand("jobs", "List the jobs."),
     "show": LazyCommand("show", "Show a job with its sheets, or one sheet in full."),

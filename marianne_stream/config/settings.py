@@ -335,6 +335,11 @@ class Settings(BaseSettings):
             raise ValueError("state_backend redis excludes notifications: set them on the origin")
         if self.notifications and self.history == "none":
             raise ValueError("notifications need the history, in which they wait: set history auto")
+        is_told_away = any("conductor_away" in rule.on for rule in self.notifications)
+        if is_told_away and self.state_backend not in ("auto", "conductor"):
+            raise ValueError(
+                "conductor_away needs state_backend auto or conductor: the others ask no conductor"
+            )
         if len(rules_by_name(self.notifications)) < len(self.notifications):
             raise ValueError("rules of notifications must have different names")
         return self

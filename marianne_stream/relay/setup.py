@@ -1,12 +1,11 @@
 """Loader of the relay's classes. They need redis-py, an optional dependency."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marianne_stream.auth.token_source import is_credential
 from marianne_stream.auth.tokens import read_private_file
-from marianne_stream.errors import SettingsError
+from marianne_stream.common.optional_imports import load_with_extra
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.logs.log_threads import LogThreads
 
@@ -20,14 +19,8 @@ def load_with_redis(module_name: str, name: str) -> Any:
 
     Raises SettingsError if redis-py is not installed.
     """
-    try:
-        return getattr(import_module(f"marianne_stream.relay.{module_name}"), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "redis":
-            raise
-        raise SettingsError(
-            "the relay needs redis-py, which is not installed: pip install 'marianne-stream[redis]'"
-        ) from error
+    module = f"marianne_stream.relay.{module_name}"
+    return load_with_extra(module, name, extra="redis", library="redis")
 
 
 def make_edge_logs(

@@ -1,7 +1,7 @@
 """Sequence of all checks, depending on the settings."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from marianne_stream.cli.diagnostics import (
@@ -11,10 +11,12 @@ from marianne_stream.cli.diagnostics import (
     log_checks,
 )
 from marianne_stream.cli.diagnostics.conductor_checks import ConductorReport
-from marianne_stream.cli.diagnostics.finding import Finding
+from marianne_stream.cli.diagnostics.finding import Finding, pluralize
 from marianne_stream.config.settings import Settings
-from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError
+from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError, SettingsError
 from marianne_stream.models import Roster
+from marianne_stream.notify.notifications import open_targets
+from marianne_stream.notify.rules import Rule
 from marianne_stream.relay.setup import load_with_redis, read_redis_password
 from marianne_stream.wire.redis_urls import redact_url
 
@@ -42,6 +44,8 @@ async def run_checks(settings: Settings, config: Path | None) -> AsyncGenerator[
     for name, url in (("publish_url", settings.publish_url), ("redis_url", settings.redis_url)):
         if url is not None:
             yield await check_redis(name, url, settings)
+    if settings.notifications:
+        yield await asyncio.to_thread(check_notifications, settings.notifications)
 
 
 async def check_sources(settings: Settings) -> AsyncGenerator[Finding, None]:
@@ -99,3 +103,13 @@ async def check_redis(name: str, url: str, settings: Settings) -> Finding:
         advice = f"start Redis, or correct {name} and its password"
         return Finding("error", name, str(error), advice)
     return Finding("ok", name, f"{redact_url(url)} answers")
+
+
+def check_notifications(rules: Sequence[Rule]) -> Finding:
+    """Check that Apprise knows the targets of the rules. Sends nothing, and blocks."""
+    try:
+        targets = open_targets(rules)
+    except SettingsError as error:
+        return Finding("error", "notifications", str(error), "correct the rule")
+    text = f"{pluralize(len(rules), 'rule')}, {pluralize(len(targets), 'target')}"
+    return Finding("ok", "notifications", text)
