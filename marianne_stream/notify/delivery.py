@@ -199,10 +199,20 @@ class Deliverer:
             )
             await wait_for_store(partial(self._outbox.give_up, message.id))
             return
-        # 2 to the power of 12 seconds is more than an hour.
-        first_s = self._first_retry_s * 2 ** min(message.attempts, 12)
-        due_at = now + Backoff(first_s=first_s, cap_s=MAX_RETRY_S).next_delay_s()
+        due_at = now + choose_retry_delay_s(message.attempts, self._first_retry_s)
         await wait_for_store(partial(self._outbox.retry, message.id, due_at))
+
+
+def choose_retry_delay_s(attempts: int, first_retry_s: float = FIRST_RETRY_S) -> float:
+    """Return the delay before a message is tried again, which the store keeps, in seconds.
+
+    Args:
+        attempts: number of attempts that have failed before the last one.
+        first_retry_s: mean delay after the first attempt.
+    """
+    # Twice two seconds to the power of 11 is more than an hour.
+    first_s = first_retry_s * 2 ** min(attempts, 11)
+    return Backoff(first_s=first_s, cap_s=MAX_RETRY_S).next_delay_s()
 
 
 async def wait_for_store(call: Callable[[], Awaitable[T]]) -> T:
