@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--sort", choices=("change", "name"), help="Order of the list (default: change)."
     )
     parser.add_argument(
-        "--glob", help="List only paths, or names if this has no /, that match: *, ?, [...], **."
+        "--glob", help="List only paths, or names if this has no /, that match: *, ?, [...]."
     )
     parser.add_argument(
         "--hidden", action="store_const", const="true", help="List names with a leading dot too."
