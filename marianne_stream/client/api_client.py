@@ -30,6 +30,9 @@ from marianne_stream.client.retry import Retrier, RetryPolicy
 from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.server_clock import ServerClock
 from marianne_stream.errors import (
+    FilesDisabledError,
+    JobFileForbiddenError,
+    JobFileNotFoundError,
     JobNotFoundError,
     LogForbiddenError,
     LogNotFoundError,
@@ -58,9 +61,9 @@ PERMANENT_ERRORS: dict[int, type[MarianneStreamError]] = {
 LOG_ERRORS: dict[str, type[MarianneStreamError]] = {
     LogNotFoundError.code: CliFileNotFoundError,
     LogForbiddenError.code: CliFileForbiddenError,
-    "file_not_found": CliFileNotFoundError,
-    "file_forbidden": CliFileForbiddenError,
-    "files_disabled": CliFileNotFoundError,
+    JobFileNotFoundError.code: CliFileNotFoundError,
+    JobFileForbiddenError.code: CliFileForbiddenError,
+    FilesDisabledError.code: CliFileNotFoundError,
 }
 
 CONNECTION_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
