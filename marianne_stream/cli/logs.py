@@ -57,8 +57,7 @@ def add_line_arguments(parser: ArgumentParser) -> None:
         *("-n", "--lines"),
         metavar="N",
         type=client_command.make_int_parser(0, MAX_TAIL_LINES),
-        help=f"Number of past lines to print first (0 to {MAX_TAIL_LINES}; "
-        f"default: {DEFAULT_LINES}).",
+        help=f"Past lines to print first (0 to {MAX_TAIL_LINES}; default: {DEFAULT_LINES}).",
     )
     parser.add_argument(
         *("-f", "--follow"), action="store_true", help="Print new lines as they are written."

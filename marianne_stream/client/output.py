@@ -54,7 +54,8 @@ class Output:
     """Standard output.
 
     `colour` is `always`, `never`, or `auto` for a terminal with colours. The environment has
-    NO_COLOR (no-color.org) and TERM. A terminal `can_redraw` if it can overwrite lines.
+    NO_COLOR (no-color.org) and TERM. A terminal `can_redraw` if it can overwrite lines. Untrusted
+    lines go through `sanitize`, which keeps colours if the output has colours.
     """
 
     def __init__(
@@ -71,7 +72,6 @@ class Output:
         self.has_colours = colour == "always" or (
             colour == "auto" and is_smart and not environ.get("NO_COLOR")
         )
-        # Of untrusted lines, colours are kept if the output has colours.
         self.sanitize = strip_all_but_colours if self.has_colours else strip_controls
         self.console = PipeAwareConsole(
             file=stream,
