@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.combined_case import combined
+from benchmarks.files_case import files
 from benchmarks.freshness_case import freshness
 from benchmarks.history_cases import estimate, recorder
 from benchmarks.hostile_case import hostile
@@ -186,7 +187,7 @@ CASES: tuple[BenchmarkCase, ...] = (
 # Run only when named.
 NAMED_CASES: tuple[BenchmarkCase, ...] = (
     *(relay, relay_lines, relay_many, redis_reads),
-    *(edge_sources, workers, nginx_cost, estimate, recorder),
+    *(edge_sources, workers, nginx_cost, estimate, recorder, files),
 )
 
 # Run only when named: they take long and end with pass or fail.

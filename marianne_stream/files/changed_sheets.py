@@ -26,6 +26,8 @@ def find_changed_sheets(times: Sequence[float], sheets: Iterable[Sheet]) -> list
         if sheet.started_at is not None
     )
     found: list[list[int]] = [[] for _ in times]
+    if not spans:
+        return found
     # Sheets that have begun, the one that ends first on top.
     running: list[tuple[float, int]] = []
     started = 0

@@ -1,6 +1,5 @@
 """Kinds of files by the endings of their names, and the media types under which they are sent."""
 
-from pathlib import PurePath
 from typing import Literal
 
 FileKind = Literal["folder", "text", "markdown", "json", "image", "other"]
@@ -29,9 +28,14 @@ BINARY_ENDINGS = frozenset(
 )
 
 
+def find_ending(name: str) -> str:
+    """Return the part of a name from its last dot on, in lower case; all of it without a dot."""
+    return f".{name.rpartition('.')[2]}".lower()
+
+
 def find_kind(name: str) -> FileKind:
     """Return the kind of a file with a name."""
-    ending = PurePath(name).suffix.lower()
+    ending = find_ending(name)
     if ending in (".md", ".markdown"):
         return "markdown"
     if ending == ".json":
@@ -45,5 +49,5 @@ def find_media_type(name: str) -> str:
     """Return the media type of a file with a name; nothing that a browser would execute."""
     kind = find_kind(name)
     if kind == "image":
-        return IMAGE_TYPES[PurePath(name).suffix.lower()]
+        return IMAGE_TYPES[find_ending(name)]
     return BINARY_TYPE if kind == "other" else TEXT_TYPE

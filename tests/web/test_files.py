@@ -9,6 +9,7 @@ import pytest
 from yarl import URL
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.schemas.file_schemas import FileListData
 from tests.web.conftest import NARROWED, Client, OpenStream, read_error_code
 
 FILES = "/api/jobs/lantern/files"
@@ -43,6 +44,7 @@ async def test_list_has_last_change_first(workspace: Path, client: Client) -> No
     write(workspace / "logs" / "sheet-01.stdout.log", "12345", modified_s=1_800_000_000.25)
     response = await client.get(FILES)
     listed = await response.json()
+    FileListData.model_validate(listed)
     assert listed["job_id"] == "lantern"
     assert listed["truncated"] is False
     first, second = listed["entries"]
