@@ -1,4 +1,4 @@
-"""Log of a simulated job, in the form of a real job's.
+"""Log of a simulated job, in the form of a real job's, and the other files that it writes.
 
 Most lines are `time [level] text`, some are JSON objects, and some are not ASCII.
 """
@@ -29,17 +29,29 @@ JSON_LINE_INTERVAL = 9
 
 
 class JobLogWriter:
-    """Appends lines to the `marianne.log` of one job, and to the output of the sheet."""
+    """Writes the `marianne.log` of one job, the outputs of its sheets, and their results."""
 
     def __init__(self, workspace: Path, rng: random.Random) -> None:
-        self.path = workspace / "marianne.log"
+        self._workspace = workspace
         self._rng = rng
         self._line_count = 0
 
-    async def write(self, sheet: int) -> None:
-        """Append the next line, in a thread. A cancelled call may still append it."""
+    async def write(self, sheet: int, *, is_running: bool) -> None:
+        """Append the next line, in a thread. A cancelled call may still append it.
+
+        The output of the sheet gets the line as well while the sheet is running.
+        """
         self._line_count += 1
-        await asyncio.to_thread(self._append, sheet, self._make_line(sheet))
+        names = ("marianne.log", f"logs/sheet-{sheet:02}.stdout.log")
+        await asyncio.to_thread(
+            self._append, self._make_line(sheet), names if is_running else names[:1]
+        )
+
+    async def write_result(self, sheet: int) -> None:
+        """Write the result of a sheet, and append it to the report, in a thread."""
+        text = f"The tide of page {sheet} is *written*.\n"
+        await asyncio.to_thread(self._append, text, (f"out-{sheet}.txt",))
+        await asyncio.to_thread(self._append, f"## Sheet {sheet}\n\n{text}\n", ("report.md",))
 
     def _make_line(self, sheet: int) -> str:
         now_ns = time.time_ns()
@@ -56,9 +68,9 @@ class JobLogWriter:
         moment = f"{format_time(now_s)[:19]}.{now_ns % 10**9:09d}"
         return f"{moment} [{level}] sheet {sheet} line {self._line_count} {phrase}\n"
 
-    def _append(self, sheet: int, line: str) -> None:
-        output = self.path.parent / "logs" / f"sheet-{sheet:02}.stdout.log"
-        output.parent.mkdir(parents=True, exist_ok=True)
-        for path in (self.path, output):
+    def _append(self, text: str, names: tuple[str, ...]) -> None:
+        for name in names:
+            path = self._workspace / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
-                file.write(line)
+                file.write(text)

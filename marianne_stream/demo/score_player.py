@@ -85,6 +85,7 @@ class ScorePlayer:
             if sheet == self.score.failing_sheet:
                 self._fail_job(sheet)
                 return True
+            await self._log_writer.write_result(sheet)
             self._conductor.complete_sheet(job_id, sheet, self._make_output(sheet))
         return False
 
@@ -167,7 +168,8 @@ class ScorePlayer:
     async def _write_log(self) -> None:
         while True:
             if self._shows_life:
-                await self._log_writer.write(self._current_sheet)
+                job, sheet = self._conductor.jobs[self.score.job_id], self._current_sheet
+                await self._log_writer.write(sheet, is_running=sheet in job.dispatched_at)
             await self.sleep(LOG_LINE_INTERVAL_S)
 
 

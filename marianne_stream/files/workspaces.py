@@ -119,7 +119,11 @@ class Workspaces:
         """Return the handle of a file; raises as `WorkspaceFileLocator.find_log` does."""
         file = self._make_path(dirs, path)
         threads = self.threads_for(job_id)
-        await threads.read(open_log_file, file)
+        try:
+            await threads.read(open_log_file, file)
+        except JobFileNotFoundError as error:
+            detail = f"This job has no file {file.display_path[:200]!r}."
+            raise JobFileNotFoundError(str(error), detail=detail) from error
         return LogHandle(file, job_filter=None, index_cache=self._index_cache, threads=threads)
 
     def make_feeds(self, locator: WorkspaceFileLocator) -> FileLogFeeds:
