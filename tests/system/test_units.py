@@ -12,7 +12,7 @@ from tests.support.nginx_server import EXAMPLES, fill_example
 
 SERVICE, SOCKET = "marianne-stream.service", "marianne-stream.socket"
 RELAY, EDGE = "marianne-stream-relay.service", "marianne-stream-edge.service"
-DROP_IN = "marianne-stream-publish.conf"
+DROP_INS = ("marianne-stream-publish.conf", "marianne-stream-notify.conf")
 
 RUN = {"PYTHON": sys.executable, "CONFIG": "/etc/marianne-stream.toml"}
 OWNER = {"USER": "root", "SOCKET_GROUP": "root"}
@@ -26,21 +26,22 @@ PLACES: dict[str, dict[str, object]] = {
     SOCKET: {"USER": "root", "NGINX_GROUP": "root"},
     RELAY: {**RUN, **OWNER, **REDIS},
     EDGE: {**RUN, **REDIS, "PORT": 8765, "TOKENS": "/etc/marianne-stream/tokens"},
-    DROP_IN: REDIS,
+    DROP_INS[0]: REDIS,
+    DROP_INS[1]: {"ADDRESSES": "any"},
 }
 
 # The highest exposure allowed for each, as `systemd-analyze security` rates it from 0 to 10.
 LIMITS = {SERVICE: 2.0, RELAY: 2.5, EDGE: 2.5}
 
 
-@pytest.fixture(params=[False, True], ids=["alone", "with the drop-in"])
+@pytest.fixture(params=[None, *DROP_INS])
 def units(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """Write the units with their placeholders filled."""
     for name in (SERVICE, SOCKET, RELAY, EDGE):
         (tmp_path / name).write_text(fill_example(name, **PLACES[name]))
-    if request.param:
+    if request.param is not None:
         (folder := tmp_path / f"{SERVICE}.d").mkdir()
-        (folder / "publish.conf").write_text(fill_example(DROP_IN, **PLACES[DROP_IN]))
+        (folder / request.param).write_text(fill_example(request.param, **PLACES[request.param]))
     return tmp_path
 
 
@@ -69,7 +70,7 @@ def test_every_placeholder_is_known(name: str) -> None:
 
 
 def test_drop_in_is_read_by_systemd(tmp_path: Path) -> None:
-    """Without this, the tests above would not cover the drop-in."""
+    """Without this, the tests above would not cover the drop-ins."""
     (tmp_path / SERVICE).write_text(fill_example(SERVICE, **PLACES[SERVICE]))
     (folder := tmp_path / f"{SERVICE}.d").mkdir()
     (folder / "publish.conf").write_text("[Service]\nNoSuchKey=1\n")
