@@ -61,9 +61,20 @@ class TargetThread:
     """The thread that sends to one target, one message at a time.
 
     A send that hangs is not followed by another one until it has ended.
+
+    Attributes:
+        pauses: delays after messages that the target has refused.
+        warning: log of its refusals.
     """
 
-    def __init__(self, target: Target, timeout_s: float = SEND_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        target: Target,
+        timeout_s: float = SEND_TIMEOUT_S,
+        first_retry_s: float = FIRST_RETRY_S,
+    ) -> None:
+        self.pauses = Backoff(first_s=first_retry_s, cap_s=MAX_PAUSE_S)
+        self.warning = WarnOnce(logger)
         self._target = target
         self._timeout_s = timeout_s
         self._thread = DaemonThread(f"notify {target.schema}")
@@ -129,16 +140,12 @@ class Deliverer:
         self._send_timeout_s = send_timeout_s
         self._first_retry_s = first_retry_s
         self._threads: dict[str, TargetThread] = {}
-        self._backoffs = {
-            digest: Backoff(first_s=first_retry_s, cap_s=MAX_PAUSE_S) for digest in targets
-        }
-        self._warnings = {digest: WarnOnce(logger) for digest in targets}
         self._deliveries = KeyedTasks[str]()
 
     async def run(self) -> None:
         """Deliver until cancelled. While the history is not recorded, nothing is sent."""
         self._threads = {
-            digest: TargetThread(target, self._send_timeout_s)
+            digest: TargetThread(target, self._send_timeout_s, self._first_retry_s)
             for digest, target in self._targets.items()
         }
         try:
@@ -178,16 +185,16 @@ class Deliverer:
             elif await thread.send(message.id, message.title, message.body):
                 await wait_for_store(partial(self._outbox.mark_sent, message.id))
                 self.sent_count += 1
-                self._backoffs[digest].reset()
-                self._warnings[digest].recover("notifications accepted again target=%s", digest)
+                thread.pauses.reset()
+                thread.warning.recover("notifications accepted again target=%s", digest)
             else:
                 self.failed_count += 1
                 schema = self._targets[digest].schema
-                self._warnings[digest].warn(
+                thread.warning.warn(
                     "notifications not accepted target=%s schema=%s", digest, schema
                 )
                 await self._put_off(message)
-                await asyncio.sleep(self._backoffs[digest].next_delay_s())
+                await asyncio.sleep(thread.pauses.next_delay_s())
 
     async def _put_off(self, message: OutboxMessage) -> None:
         """Let a message wait for its next attempt, or give it up if it is too old."""

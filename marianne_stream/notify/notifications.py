@@ -120,18 +120,9 @@ class NotificationCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics, as they are now."""
         found = self._deliverer
-        yield make_counter(
-            "notifications_sent",
-            "Messages that a target has accepted.",
-            found.sent_count if found is not None else 0,
-        )
-        yield make_counter(
-            "notifications_failed",
-            "Attempts to send a message that have failed.",
-            found.failed_count if found is not None else 0,
-        )
-        yield make_gauge(
-            "notifications_waiting",
-            "Messages that wait, for each of their targets.",
-            found.waiting_count if found is not None else 0,
-        )
+        counts = (0, 0, 0)
+        if found is not None:
+            counts = (found.sent_count, found.failed_count, found.waiting_count)
+        yield make_counter("notifications_sent", "Messages that targets have accepted.", counts[0])
+        yield make_counter("notifications_failed", "Attempts that have failed.", counts[1])
+        yield make_gauge("notifications_waiting", "Messages that wait for a target.", counts[2])
