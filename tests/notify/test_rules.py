@@ -86,6 +86,10 @@ def test_settings_and_digests_do_not_show_targets(tmp_path: Path) -> None:
             f'state_backend = "redis"\nredis_url = "redis://x"\nsources = ["a"]\n{RULE}',
             "state_backend redis excludes notifications",
         ),
+        (
+            f'state_backend = "registry"\n{RULE}'.replace("failed", "conductor_away"),
+            "conductor_away needs state_backend auto or conductor",
+        ),
     ],
 )
 def test_invalid_rule_error_names_its_field_and_no_target(

@@ -258,5 +258,9 @@ async def test_check_names_the_rules_and_sends_nothing(tmp_path: Path) -> None:
     settings = write_rule(tmp_path, '["failed"]', target)
     async with target.run():
         ended = await run_command(tmp_path, "check", "--config", settings, "--data-dir", tmp_path)
+        settings.chmod(0o644)
+        warned = await run_command(tmp_path, "check", "--config", settings, "--data-dir", tmp_path)
     assert "ok       notifications: 1 rule, 1 target" in ended.lines
+    text = f"others may read {settings}, whose targets hold passwords. To do: chmod 600 {settings}"
+    assert f"warning  notifications: {text}" in warned.lines
     assert target.attempts == 0

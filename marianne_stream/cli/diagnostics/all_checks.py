@@ -12,6 +12,7 @@ from marianne_stream.cli.diagnostics import (
 )
 from marianne_stream.cli.diagnostics.conductor_checks import ConductorReport
 from marianne_stream.cli.diagnostics.finding import Finding, pluralize
+from marianne_stream.config.loading import is_readable_by_others
 from marianne_stream.config.settings import Settings
 from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError, SettingsError
 from marianne_stream.models import Roster
@@ -45,7 +46,7 @@ async def run_checks(settings: Settings, config: Path | None) -> AsyncGenerator[
         if url is not None:
             yield await check_redis(name, url, settings)
     if settings.notifications:
-        yield await asyncio.to_thread(check_notifications, settings.notifications)
+        yield await asyncio.to_thread(check_notifications, settings.notifications, config)
 
 
 async def check_sources(settings: Settings) -> AsyncGenerator[Finding, None]:
@@ -105,11 +106,14 @@ async def check_redis(name: str, url: str, settings: Settings) -> Finding:
     return Finding("ok", name, f"{redact_url(url)} answers")
 
 
-def check_notifications(rules: Sequence[Rule]) -> Finding:
-    """Check that Apprise knows the targets of the rules. Sends nothing, and blocks."""
+def check_notifications(rules: Sequence[Rule], config: Path | None) -> Finding:
+    """Check the targets of the rules, and who may read them. Sends nothing, and blocks."""
     try:
         targets = open_targets(rules)
     except SettingsError as error:
         return Finding("error", "notifications", str(error), "correct the rule")
+    if config is not None and is_readable_by_others(config):
+        text = f"others may read {config}, whose targets hold passwords"
+        return Finding("warning", "notifications", text, f"chmod 600 {config}")
     text = f"{pluralize(len(rules), 'rule')}, {pluralize(len(targets), 'target')}"
     return Finding("ok", "notifications", text)
