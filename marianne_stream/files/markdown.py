@@ -51,6 +51,9 @@ def _check_deadline(state: Any, *_place: object) -> bool:
 
 
 def _replace_links(state: Any) -> None:
+    for cell in (block for block in state.tokens if "style" in block.attrs):
+        # The page allows no inline styles.
+        cell.attrs = {"align": cell.attrs["style"].removeprefix("text-align:")}
     tag = "a"
     for token in (child for block in state.tokens for child in block.children or ()):
         if token.type == "link_open":

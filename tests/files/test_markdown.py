@@ -17,7 +17,7 @@ def test_text_has_headings_lists_code_and_tables() -> None:
     assert "<h1>A &amp; B</h1>" in html
     assert "<li><em>one</em></li>" in html
     assert '<pre><code class="language-py">x &lt; 1\n</code></pre>' in html
-    assert '<td style="text-align:center">2</td>' in html
+    assert '<td align="center">2</td>' in html
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ export class FileView {
   log = null;
   /** Time of the change that is shown. */
   #shownChange = "";
-  #isPaused = false;
+  /** True while the file is out of sight: nothing is asked, and what is shown is not followed. */
+  #isPaused = true;
   /** @type {AbortController | null} */
   #request = null;
   #facts = h("span.file-facts");
@@ -87,8 +88,7 @@ export class FileView {
     return jobPath(this.#jobId, "files", this.urlPath);
   }
 
-  /** Show the content; the element is in the page. */
-  open() {
+  #open() {
     this.#shownChange = this.#entry?.modified_at ?? "";
     const isRendered = RENDERED.has(this.#kind) && !this.#isSource;
     this.#sourceToggle.hidden = !RENDERED.has(this.#kind);
@@ -104,16 +104,18 @@ export class FileView {
     this.#closeLog();
   }
 
-  /** Stop to follow the file while it is out of sight. */
+  /** Ask nothing while the file is out of sight. */
   pause() {
     this.#isPaused = true;
     this.log?.pause();
   }
 
+  /** Show the content, or follow it again; the element is in the page. */
   resume() {
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    this.log?.resume();
+    if (this.log) this.log.resume();
+    else this.#open();
   }
 
   /** Show the lines that the address names. */
@@ -128,16 +130,16 @@ export class FileView {
 
   /** @param {FileEntry | undefined} entry as it is now. */
   update(entry) {
-    if (!entry) return;
+    if (!entry || this.#isPaused) return;
     const isNew = !this.#entry;
     this.#entry = entry;
     this.#showFacts();
     if (isNew) {
       const isOtherKind = entry.kind !== this.#kind;
       this.#kind = entry.kind;
-      if (isOtherKind) this.open();
+      if (isOtherKind) this.#open();
       else this.#shownChange = entry.modified_at;
-    } else if (entry.modified_at !== this.#shownChange && !this.log) this.open();
+    } else if (entry.modified_at !== this.#shownChange && !this.log) this.#open();
   }
 
   #showFacts() {
@@ -151,7 +153,7 @@ export class FileView {
 
   #toggleSource() {
     this.#isSource = !this.#isSource;
-    this.open();
+    this.#open();
   }
 
   /** @param {string} sentence "" for none. */
@@ -181,7 +183,6 @@ export class FileView {
     this.#show(log.element);
     this.log = log;
     log.open();
-    if (this.#isPaused) log.pause();
   }
 
   #showImage() {
@@ -197,7 +198,7 @@ export class FileView {
   #showOther() {
     const onclick = () => {
       this.#kind = "text";
-      this.open();
+      this.#open();
     };
     this.#show(
       h(

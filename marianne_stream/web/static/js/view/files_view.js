@@ -211,8 +211,7 @@ export class FilesView {
       ? new FileView(this.#page, this.#jobId, urlPath, this.#find(urlPath), this.#onSheet)
       : null;
     this.element.replaceChildren(this.#file?.element ?? this.#listElement);
-    if (!this.#isActive) this.#file?.pause();
-    this.#file?.open();
+    if (this.#isActive) this.#file?.resume();
     if (!this.#file && before) this.#focusFile(before.urlPath);
   }
 

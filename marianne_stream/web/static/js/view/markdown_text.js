@@ -30,6 +30,7 @@ export function makeMarkdown(html, resolve) {
 /**
  * @param {Element} parent
  * @param {(href: string) => string} resolve
+ * @returns {(Node | string)[]}
  */
 function copyChildren(parent, resolve) {
   return [...parent.childNodes].map((node) =>
@@ -40,6 +41,7 @@ function copyChildren(parent, resolve) {
 /**
  * @param {Element} element
  * @param {(href: string) => string} resolve
+ * @returns {Node | string}
  */
 function copyElement(element, resolve) {
   const tag = element.localName;
