@@ -13,6 +13,7 @@ const MAX_SHEETS = 3;
  */
 export function makeFileFacts({ size_bytes: size, modified_at, sheets }, times, onSheet) {
   const at = Date.parse(modified_at);
+  const time = times.isToday(at) ? times.timeOfDay(at) : times.shortDateTime(at);
   const shown = sheets.slice(-MAX_SHEETS);
   return [
     h(
@@ -28,6 +29,6 @@ export function makeFileFacts({ size_bytes: size, modified_at, sheets }, times, 
       ),
     ),
     h("span.file-size", {}, size === null ? "" : formatBytes(size)),
-    h("time", { title: times.fullDateTime(at) || null }, times.dateTime(at)),
+    h("time", { title: times.fullDateTime(at) || null }, time),
   ];
 }

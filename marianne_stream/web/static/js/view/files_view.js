@@ -40,6 +40,8 @@ export class FilesView {
   #isStale = true;
   #requestedAt = -Infinity;
   #maxRows = MORE_ROWS;
+  /** Day for which the times are shown. */
+  #today = "";
   /** @type {AbortController | null} */
   #request = null;
   /** @type {ReturnType<typeof setTimeout> | null} */
@@ -133,6 +135,7 @@ export class FilesView {
   }
 
   onTimeZoneChange() {
+    this.#today = this.#page.times.today;
     this.#rows.clear();
     this.#draw();
     this.#file?.onTimeZoneChange();
@@ -165,6 +168,8 @@ export class FilesView {
     this.#unsubscribe = this.#page.follow({
       part: jobPart("events", this.#jobId, { event: FILE_EVENTS, limit: 0 }),
       onEvents: (events) => this.#onEvents(events),
+      // Rows of today have no date, once the server's clock is known.
+      onState: () => this.#today !== this.#page.times.today && this.onTimeZoneChange(),
     });
     this.#file?.resume();
     this.refreshSoon();
