@@ -1,4 +1,4 @@
-/** One file of a workspace: text as a log is shown, rendered Markdown, indented JSON, or an image. */
+/** File of a workspace: text as a log is shown, rendered Markdown, indented JSON, or an image. */
 
 import { plainText } from "../model/ansi.js";
 import {
