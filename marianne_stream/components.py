@@ -98,8 +98,7 @@ class Components:
                 self.edge, self.job_hub, self.log_threads
             )
         rules = FileRules(settings.files_exclude, make_protected_finder(settings, config, registry))
-        workspaces = Workspaces(self.log_locator, self.log_threads, self.followers, rules)
-        self.workspaces = workspaces if settings.files else None
+        self.workspaces = make_workspaces(self, rules) if settings.files else None
         self.publisher = make_publisher(settings, self.job_hub, file_locator, self.followers)
         self.stream_registry = StreamRegistry(
             max_streams=settings.max_streams,
@@ -242,6 +241,17 @@ def make_notifications(
     )
 
 
+def make_workspaces(components: Components, rules: FileRules) -> Workspaces:
+    """Return the workspaces of the jobs."""
+    return Workspaces(
+        components.job_hub,
+        components.log_locator,
+        components.log_threads,
+        components.followers,
+        rules,
+    )
+
+
 def make_protected_finder(
     settings: Settings, config: DaemonConfigCache | None, registry: RegistryBackend
 ) -> Callable[[], Iterator[Path]]:
@@ -255,7 +265,9 @@ def make_protected_finder(
         if config is not None and config.value is not None and config.value.log_file is not None:
             yield expand_home(config.value.log_file)
         with suppress(StateUnreadableError):
-            yield registry.find_path()
+            path = registry.find_path()
+            # With its write-ahead log.
+            yield from (path, Path(f"{path}-wal"), Path(f"{path}-shm"))
 
     return find
 

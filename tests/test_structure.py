@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "notify": VALUES | {"jobs", "history"},
     "notify/rules": {"wire"},
     "feeds": VALUES | {"jobs", "logs", "fanout", "history"},
-    "files": VALUES | {"logs", "feeds"},
+    "files": VALUES | {"logs", "feeds", "jobs"},
     "relay": VALUES | {"jobs", "feeds", "logs", "fanout"},
     "relay/setup": {"auth", "common", "relay", "errors", "jobs", "logs"},
     "web": VALUES | {"jobs", "logs", "fanout", "feeds", "files", "auth", "history"},

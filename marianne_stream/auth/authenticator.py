@@ -29,7 +29,7 @@ REVOKE_INTERVAL_S = 1.0
 class Grant:
     """The right to see the jobs in `job_scope`, until `revoked` is set.
 
-    `rights` are those of `tokens.RIGHTS` besides.
+    `rights` is a subset of `tokens.RIGHTS`.
     """
 
     __slots__ = ("__weakref__", "job_scope", "revoked", "rights")

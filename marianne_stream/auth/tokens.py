@@ -138,7 +138,7 @@ def parse_rights(text: str) -> frozenset[str]:
     rights = frozenset(text.split(","))
     if not rights.issubset(RIGHTS):
         known = ", ".join(RIGHTS)
-        raise ValueError(f"rights= must be {NO_RIGHTS}, or of {known}, divided by commas")
+        raise ValueError(f"rights= must be {NO_RIGHTS} or a comma-separated list of: {known}")
     return rights
 
 

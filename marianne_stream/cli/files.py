@@ -70,9 +70,9 @@ def run(options: Namespace) -> int:
     given = {
         name: str(value) for name, value in values if value not in (None, "") and value is not False
     }
-    excluded = LINE_OPTIONS if options.path is None else LIST_OPTIONS
+    excluded = LIST_OPTIONS if options.path else LINE_OPTIONS
     if names := [name for name in excluded if name in given]:
-        rule = "needs a PATH" if options.path is None else "cannot be given with a PATH"
+        rule = "cannot be given with a PATH" if options.path else "needs a PATH"
         raise SettingsError(f"--{names[0].replace('_', '-')} {rule}")
     file = quote(unescape(options.path or "").encode("utf-8", "surrogateescape"))
 

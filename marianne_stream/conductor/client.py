@@ -326,6 +326,9 @@ class ConductorClient:
         Raises:
             ConductorUnavailableError: `daemon.health` was answered with an invalid result.
         """
+        if not connection.health.done():
+            # Its answer came with this one, and is taken in with the next callback.
+            return
         health = connection.health.result()
         self.pid = health.pid
         self._last_answered_at = asyncio.get_running_loop().time()

@@ -9,9 +9,10 @@ import fnmatch
 import os
 import pwd
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 
 from marianne_stream.errors import JobFileForbiddenError
@@ -19,6 +20,12 @@ from marianne_stream.logs.safe_open import OwnedFd
 
 # Secrets of users: never served, whatever the setting `files_exclude` is.
 SECRET_NAMES = (".ssh", ".gnupg", ".aws", ".netrc")
+
+# They show processes, with their memory and passwords, and the kernel.
+KERNEL_FOLDERS = ("/proc", "/sys")
+
+# Limit of the names in a protected folder that are compared with a file that has several names.
+MAX_PROTECTED_NAMES = 10_000
 
 # Name of a removed file that is still open (proc(5)).
 REMOVED_SUFFIX = " (deleted)"
@@ -77,7 +84,7 @@ class FileRules:
         """Raise JobFileForbiddenError unless the files of a folder may be served."""
         if workspace == "/" or workspace in self._homes:
             raise make_workspace_error("is a home folder or /")
-        if any(part.casefold() in SECRET_NAMES for part in workspace.split("/")):
+        if any(map(self.excludes, workspace.split("/"))):
             raise make_workspace_error("lies in a folder that is never served")
         for path in self._protected_paths():
             if path == workspace or path.startswith(f"{workspace}/"):
@@ -86,6 +93,7 @@ class FileRules:
                 raise make_workspace_error("lies in a folder that is never served")
 
     def _protected_paths(self) -> Iterator[str]:
+        yield from KERNEL_FOLDERS
         for path in self._find_protected():
             yield os.path.realpath(path)
         for home in self._homes:
@@ -95,7 +103,10 @@ class FileRules:
     def _find_protected_files(self) -> frozenset[tuple[int, int]]:
         """Return devices and inodes of the protected files, and of those in protected folders."""
         return frozenset(
-            key for path in self._protected_paths() for key in iter_file_keys(Path(path))
+            key
+            for path in self._protected_paths()
+            if path not in KERNEL_FOLDERS
+            for key in islice(iter_file_keys(path), MAX_PROTECTED_NAMES)
         )
 
     @cached_property
@@ -115,23 +126,31 @@ def resolve_path(file: OwnedFd) -> str:
         path = os.readlink(file.proc_path)  # noqa: PTH115 - the target may be no path
     except OSError as error:
         raise JobFileForbiddenError(f"{file.proc_path}: {error}") from error
-    return path.removesuffix(REMOVED_SUFFIX) if not os.fstat(file.fd).st_nlink else path
+    return path.removesuffix(REMOVED_SUFFIX)
 
 
-def iter_file_keys(path: Path) -> Iterator[tuple[int, int]]:
-    """Yield device and inode of a file, or of the files in a folder; nothing if it is missing."""
-    try:
-        status = path.stat()
-        if not stat.S_ISDIR(status.st_mode):
+def iter_file_keys(path: str) -> Iterator[tuple[int, int]]:
+    """Yield device and inode of a file, or of the files below a folder; nothing if it is missing.
+
+    What this server may not read is left out: it does not serve it.
+    """
+    below = (Path(folder) / name for folder, _, files in os.walk(path) for name in files)
+    for name in chain([Path(path)], below):
+        with suppress(OSError):
+            status = name.stat()
             yield status.st_dev, status.st_ino
-            return
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    yield status.st_dev, entry.inode()
-    except OSError:
-        # What this server cannot read, it does not serve.
-        return
+
+
+def check_no_overlap(workspace: str, others: Iterable[str]) -> None:
+    """Check that a workspace neither contains nor lies in one of others. Blocks.
+
+    Raises:
+        JobFileForbiddenError: it does, or is the same.
+    """
+    path = os.path.realpath(workspace)
+    for other in map(os.path.realpath, others):
+        if os.path.commonpath((path, other)) in (path, other):
+            raise make_workspace_error("is shared with a job that this token may not see")
 
 
 def make_workspace_error(reason: str) -> JobFileForbiddenError:

@@ -6,13 +6,13 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from marianne_stream.errors import JobFileNotFoundError
+from marianne_stream.errors import JobFileForbiddenError, JobFileNotFoundError
 from marianne_stream.files.file_rules import FileRules
 from marianne_stream.logs.read_budget import consume_budget
 from marianne_stream.logs.safe_open import (
@@ -25,10 +25,16 @@ from marianne_stream.logs.safe_open import (
 
 NO_WORKSPACE = "This job has no workspace, or it does not exist any more."
 
+LINKED_WORKSPACE = "The workspace is a link, or this server may not read it."
+
 Sort = Literal["change", "name"]
 
 MAX_ENTRIES = 20_000
 MAX_DEPTH = 32
+
+# Limit of a path (PATH_MAX of Linux), and of all paths of a list, in characters.
+MAX_PATH_CHARS = 4096
+MAX_LIST_CHARS = 4 * 1024 * 1024
 
 # Time after which a list ends with what it has.
 TIME_LIMIT_S = 1.0
@@ -38,12 +44,12 @@ NAMES_PER_CHECK = 256
 
 
 class ListedFile(NamedTuple):
-    """File, or folder whose content is not listed. `size_bytes` is None for a folder.
+    """File, or folder whose content is not listed.
 
     Attributes:
         modified_ns: time of the last change in nanoseconds of the epoch.
         path: path below the workspace; bytes that are not UTF-8 are lone surrogates.
-        size_bytes: size.
+        size_bytes: its size; None for a folder.
     """
 
     modified_ns: int
@@ -89,7 +95,6 @@ class Walk:
         self.is_stopped = False
         self._rules = rules
         self._query = query
-        self._is_sorted = query.sort == "name"
         self._has_path_glob = query.glob is not None and "/" in query.glob
         # Its stars are atomic groups: no name makes it slow.
         self._matches = re.compile(fnmatch.translate(query.glob or "*")).match
@@ -98,26 +103,24 @@ class Walk:
 
     def iter_files(self, folder: OwnedFd, prefix: str = "", level: int = 1) -> Iterator[ListedFile]:
         """Yield what is in an open folder and below it. `prefix` is its path with a slash."""
-        for entry in self._read_folder(folder):
+        entries = self._scan(folder, prefix, level)
+        if self._query.sort == "name":
+            # One more than is wanted shows that there are more.
+            entries = iter(heapq.nsmallest(self._query.limit + 1, entries, key=attrgetter("name")))
+        for entry in entries:
             path = prefix + entry.name
-            if level < self._query.depth and entry.is_dir(follow_symlinks=False):
+            if not self._is_entered(entry, level):
+                yield from self._list(entry, path)
+            elif not self.is_stopped:
                 try:
                     subfolder = OwnedFd(open_at(entry.name, DIRECTORY_FLAGS, folder))
                 except OSError:
                     # It was removed or replaced meanwhile, or may not be read.
                     continue
                 yield from self.iter_files(subfolder, f"{path}/", level + 1)
-            elif self._matches(path if self._has_path_glob else entry.name):
-                yield from make_listed_files(entry, path)
-            if self.is_stopped:
-                return
 
-    def _read_folder(self, folder: OwnedFd) -> Iterable["os.DirEntry[str]"]:
-        """Return the entries of a folder that are not excluded, in order if that is wanted."""
-        names = self._scan(folder)
-        return sorted(names, key=attrgetter("name")) if self._is_sorted else names
-
-    def _scan(self, folder: OwnedFd) -> Iterator["os.DirEntry[str]"]:
+    def _scan(self, folder: OwnedFd, prefix: str, level: int) -> Iterator["os.DirEntry[str]"]:
+        """Yield the folders to enter, and the files and folders to list."""
         hidden, excludes = self._query.hidden, self._rules.excludes
         with os.scandir(folder.fd) as entries:
             for entry in entries:
@@ -125,19 +128,38 @@ class Walk:
                 if self._name_count % NAMES_PER_CHECK == 0:
                     # Ends a call whose client has left.
                     consume_budget(0)
-                    if time.monotonic() > self._deadline_s:
-                        self.is_stopped = True
-                        return
+                    self.is_stopped |= time.monotonic() > self._deadline_s
+                if self.is_stopped:
+                    return
                 name = entry.name
-                if (hidden or not name.startswith(".")) and not excludes(name):
+                if (name.startswith(".") and not hidden) or excludes(name):
+                    continue
+                if len(prefix) + len(name) <= MAX_PATH_CHARS and (
+                    self._is_entered(entry, level)
+                    or self._matches(prefix + name if self._has_path_glob else name)
+                ):
                     yield entry
+
+    def _is_entered(self, entry: "os.DirEntry[str]", level: int) -> bool:
+        return level < self._query.depth and entry.is_dir(follow_symlinks=False)
+
+    def _list(self, entry: "os.DirEntry[str]", path: str) -> tuple[ListedFile, ...]:
+        """Return a regular file or a folder; nothing if it is neither, or is gone."""
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            return ()
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if not is_folder and not stat.S_ISREG(status.st_mode):
+            return ()
+        return (ListedFile(status.st_mtime_ns, path, None if is_folder else status.st_size),)
 
 
 def list_files(workspace: LogPath, rules: FileRules, query: ListQuery) -> FileList:
     """Return the files of a workspace; a folder only if its content is too deep to be listed.
 
     Args:
-        workspace: path of any file of the workspace, whose folder it is.
+        workspace: path whose directory is the workspace.
         rules: rules for its files.
         query: what to list.
 
@@ -149,31 +171,29 @@ def list_files(workspace: LogPath, rules: FileRules, query: ListQuery) -> FileLi
         folder = open_directory(workspace)
     except JobFileNotFoundError as error:
         raise JobFileNotFoundError(detail=NO_WORKSPACE) from error
+    except JobFileForbiddenError as error:
+        raise JobFileForbiddenError(str(error), detail=LINKED_WORKSPACE) from error
     rules.check_folder(folder)
     walk = Walk(rules, query)
     files = walk.iter_files(folder)
     if query.sort == "name":
         found = list(islice(files, query.limit))
         has_more = next(files, None) is not None
-        return FileList(found, has_more or walk.is_stopped)
+    else:
+        found, has_more = select_newest(files, query.limit)
+    sizes = accumulate(len(file.path) for file in found)
+    count = sum(size <= MAX_LIST_CHARS for size in sizes)
+    return FileList(found[:count], has_more or walk.is_stopped or count < len(found))
+
+
+def select_newest(files: Iterator[ListedFile], limit: int) -> tuple[list[ListedFile], bool]:
+    """Return the files that changed last, and whether there are more; holds no more of them."""
     newest: list[ListedFile] = []
     has_more = False
     for file in files:
-        if len(newest) < query.limit:
+        if len(newest) < limit:
             heapq.heappush(newest, file)
         else:
             has_more = True
             heapq.heappushpop(newest, file)
-    newest.sort(key=lambda file: (-file.modified_ns, file.path))
-    return FileList(newest, has_more or walk.is_stopped)
-
-
-def make_listed_files(entry: "os.DirEntry[str]", path: str) -> tuple[ListedFile, ...]:
-    """Return a regular file or a folder; nothing if it is neither, or is gone."""
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except OSError:
-        return ()
-    if stat.S_ISREG(status.st_mode):
-        return (ListedFile(status.st_mtime_ns, path, status.st_size),)
-    return (ListedFile(status.st_mtime_ns, path, None),) if stat.S_ISDIR(status.st_mode) else ()
+    return sorted(newest, key=lambda file: (-file.modified_ns, file.path)), has_more

@@ -14,13 +14,18 @@ from marianne_stream.errors import (
 from marianne_stream.feeds.log_feeds import FileLogFeeds
 from marianne_stream.feeds.log_follower import LogFollowers
 from marianne_stream.feeds.log_locator import JobDirs, LogLocator, LogSource
-from marianne_stream.files.file_rules import FileRules
+from marianne_stream.files.file_rules import FileRules, check_no_overlap
 from marianne_stream.files.listing import NO_WORKSPACE, FileList, ListQuery, list_files
+from marianne_stream.jobs.hub import JobHub
 from marianne_stream.logs.line_index import LineIndexCache
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_threads import JobThreads, LogThreads
 from marianne_stream.logs.safe_open import LogPath, OwnedFd, open_log_file
 from marianne_stream.wire import job_ids
+from marianne_stream.wire.job_patterns import JobPatterns
+
+# Files of other names are complete by themselves: `report` has nothing to do with `report.1`.
+LOG_ENDINGS = (".log", ".out", ".err")
 
 # Limit of a path (PATH_MAX of Linux), in bytes.
 MAX_PATH_BYTES = 4096
@@ -40,6 +45,11 @@ class WorkspaceFile(LogPath):
         r"""Path below the workspace; a byte that is not UTF-8 is `\xff`."""
         return job_ids.escape("/".join((*self.subdirectories, self.name)))
 
+    @property
+    def is_rotated(self) -> bool:
+        """True if files of like names, such as `x.log.1`, belong to it: its name is a log's."""
+        return self.name.endswith(LOG_ENDINGS)
+
     def check(self, file: OwnedFd) -> None:
         """Check an open file; raises as `FileRules.check_file` does."""
         if self.rules is not None:
@@ -52,15 +62,19 @@ class WorkspaceFileLocator:
     Args:
         workspaces: the workspaces.
         path: names of the folders and of the file.
+        job_scope: jobs that the client may see.
     """
 
-    def __init__(self, workspaces: "Workspaces", path: tuple[str, ...]) -> None:
+    def __init__(
+        self, workspaces: "Workspaces", path: tuple[str, ...], job_scope: JobPatterns
+    ) -> None:
         self._workspaces = workspaces
         self._path = path
+        self._job_scope = job_scope
 
     async def find_dirs(self, job_id: str) -> JobDirs:
-        """Return the folders of a job; raises as `LogLocator.find_dirs` does."""
-        return await self._workspaces.find_dirs(job_id)
+        """Return the folders of a job; raises as `Workspaces.find_dirs` does."""
+        return await self._workspaces.find_dirs(job_id, self._job_scope)
 
     async def find_log(
         self, job_id: str, dirs: JobDirs, source: LogSource | None = None
@@ -79,6 +93,7 @@ class Workspaces:
     """Workspaces of all jobs.
 
     Args:
+        hub: source of the jobs.
         locator: finds the folders of jobs.
         threads: threads for reading, which jobs share fairly.
         followers: followers of logs.
@@ -86,8 +101,14 @@ class Workspaces:
     """
 
     def __init__(
-        self, locator: LogLocator, threads: LogThreads, followers: LogFollowers, rules: FileRules
+        self,
+        hub: JobHub,
+        locator: LogLocator,
+        threads: LogThreads,
+        followers: LogFollowers,
+        rules: FileRules,
     ) -> None:
+        self._hub = hub
         self._locator = locator
         self._threads = threads
         self._followers = followers
@@ -98,11 +119,26 @@ class Workspaces:
         """Return a job's share of the threads."""
         return self._threads.for_job(job_id)
 
-    async def find_dirs(self, job_id: str) -> JobDirs:
-        """Return the folders of a job; raises as `LogLocator.find_dirs` does."""
-        return await self._locator.find_dirs(job_id)
+    async def find_dirs(self, job_id: str, job_scope: JobPatterns) -> JobDirs:
+        """Return the folders of a job.
 
-    async def list_files(self, job_id: str, query: ListQuery) -> FileList:
+        Raises:
+            JobNotFoundError: the job does not exist.
+            JobFileForbiddenError: the workspace is shared with a job outside of the scope.
+            StateUnavailableError: no backend could be read.
+        """
+        dirs = await self._locator.find_dirs(job_id)
+        if dirs.workspace is not None and not job_scope.matches_all:
+            entries = (await self._hub.roster.get()).entries.values()
+            others = [
+                entry.workspace
+                for entry in entries
+                if entry.workspace and not job_scope(entry.job_id)
+            ]
+            await self.threads_for(job_id).read(check_no_overlap, dirs.workspace, others)
+        return dirs
+
+    async def list_files(self, job_id: str, query: ListQuery, job_scope: JobPatterns) -> FileList:
         """Return the files of a job's workspace. Cancelling stops the walk.
 
         Raises:
@@ -111,9 +147,11 @@ class Workspaces:
             JobFileForbiddenError: the files of its workspace are not served.
             StateUnavailableError: no backend could be read.
         """
-        dirs = await self.find_dirs(job_id)
+        dirs = await self.find_dirs(job_id, job_scope)
         workspace = self._make_path(dirs, ("",))
-        return await self.threads_for(job_id).find(list_files, workspace, self._rules, query)
+        return await self.threads_for(job_id).work_on_files(
+            list_files, workspace, self._rules, query
+        )
 
     async def open_file(self, job_id: str, dirs: JobDirs, path: tuple[str, ...]) -> LogHandle:
         """Return the handle of a file; raises as `WorkspaceFileLocator.find_log` does."""

@@ -1,4 +1,4 @@
-"""Threads for reading logs: five pools, so that quick calls do not wait for slow ones."""
+"""Threads for reading logs and files: six pools, so that quick calls do not wait for slow ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +25,7 @@ class LogThreads:
         self.finders = FairThreadPool("log-finder", max_threads=2, max_per_job=1)
         self.searchers = FairThreadPool("log-searcher", max_threads=3, max_per_job=2)
         self.matchers = FairThreadPool("log-matcher", max_threads=2, max_per_job=1)
+        self.file_workers = FairThreadPool("file-worker", max_threads=2, max_per_job=1)
         self._by_job: WeakValueDictionary[str, JobThreads] = WeakValueDictionary()
 
     def for_job(self, job_id: str) -> "JobThreads":
@@ -36,8 +37,8 @@ class LogThreads:
 
     def close(self) -> None:
         """Refuse new calls and stop those that run. May be called twice."""
-        pools = (self.readers, self.indexers, self.finders, self.searchers, self.matchers)
-        for pool in pools:
+        logs = (self.readers, self.indexers, self.finders, self.searchers, self.matchers)
+        for pool in (*logs, self.file_workers):
             pool.close()
 
 
@@ -64,6 +65,10 @@ class JobThreads:
     async def find(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a call that may read many files."""
         return await self._threads.finders.run(self.job_id, partial(work, *arguments))
+
+    async def work_on_files(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run a call of up to seconds that no viewer of a log waits for, such as a list."""
+        return await self._threads.file_workers.run(self.job_id, partial(work, *arguments))
 
     async def search(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a part of a search. If there are several, call it inside `search_slot`."""

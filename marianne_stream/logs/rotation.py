@@ -234,6 +234,8 @@ class LogFileSet:
 
     def _list_rotated(self) -> list[RotatedFile]:
         """Return the rotated files, newest first."""
+        if not self.path.is_rotated:
+            return []
         try:
             folder = open_directory(self.path)
             listed = list(self._scan_directory(folder))

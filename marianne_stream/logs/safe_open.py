@@ -52,6 +52,11 @@ class LogPath:
         """Path below the directory, as clients see it."""
         return "/".join((*self.subdirectories, self.name))
 
+    @property
+    def is_rotated(self) -> bool:
+        """True if rotated files, which have like names, belong to the log."""
+        return True
+
     def check(self, file: "OwnedFd") -> None:
         """Check an open file of the log: the newest, or a rotated one. Blocks.
 
@@ -112,7 +117,7 @@ def open_directory(log_path: LogPath) -> OwnedFd:
             f"expected an absolute path without '..', got {log_path.directory!r}"
         )
     with translate_os_errors(log_path, log_path.directory):
-        folder = OwnedFd(os.open(log_path.directory, DIRECTORY_FLAGS))
+        folder = OwnedFd(os.open(path, DIRECTORY_FLAGS))
     for name in log_path.subdirectories:
         with translate_os_errors(log_path, f"{log_path.directory}: {name}"):
             folder = OwnedFd(open_at(name, DIRECTORY_FLAGS, folder))

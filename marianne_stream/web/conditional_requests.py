@@ -9,6 +9,9 @@ from aiohttp import ETag, web
 
 RANGE_RE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
 
+# The end of the year 9999: a file may have any time.
+MAX_TIME_S = 253_402_300_799
+
 # More digits are beyond the size of any file, and slow to parse.
 MAX_RANGE_CHARS = 64
 
@@ -28,7 +31,7 @@ class FileVersion:
     @property
     def last_modified(self) -> datetime:
         """The time of the last write, in whole seconds, as in `Last-Modified`."""
-        return datetime.fromtimestamp(self.modified_ns // 10**9, UTC)
+        return datetime.fromtimestamp(min(self.modified_ns // 10**9, MAX_TIME_S), UTC)
 
 
 def evaluate_preconditions(request: web.Request, version: FileVersion) -> HTTPStatus | None:

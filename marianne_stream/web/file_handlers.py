@@ -14,7 +14,7 @@ from marianne_stream.errors import (
 from marianne_stream.files.changed_sheets import find_changed_sheets
 from marianne_stream.files.kinds import find_kind, find_media_type
 from marianne_stream.files.listing import MAX_DEPTH, MAX_ENTRIES, FileList, ListQuery
-from marianne_stream.files.markdown import MAX_MARKDOWN_BYTES, render_markdown
+from marianne_stream.files.markdown import MAX_MARKDOWN_BYTES, render_in_process
 from marianne_stream.files.workspaces import WorkspaceFileLocator, Workspaces, parse_path
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
@@ -83,15 +83,16 @@ async def list_files(request: web.Request) -> web.Response:
         limit=int(LIMIT.read(request)),
         glob=glob,
     )
-    found = await workspaces.list_files(job_id, query)
-    state = await request.app[JOB_HUB].get_state(job_id)
-    threads = workspaces.threads_for(job_id)
-    body, etag = await threads.read(encode_list, job_id, found, state)
-    headers = {**REVALIDATE, "ETag": f'"{etag}"'}
-    given = request.if_none_match or ()
-    if any(each.value in ("*", etag) for each in given):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, content_type="application/json", headers=headers)
+    with request.app[DOWNLOAD_LIMITER].slot(request):
+        found = await workspaces.list_files(job_id, query, request[GRANT].job_scope)
+        state = await request.app[JOB_HUB].get_state(job_id)
+        threads = workspaces.threads_for(job_id)
+        body, etag = await threads.work_on_files(encode_list, job_id, found, state)
+        headers = {**REVALIDATE, "ETag": f'"{etag}"'}
+        given = request.if_none_match or ()
+        if any(each.value in ("*", etag) for each in given):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 def encode_list(job_id: str, found: FileList, state: JobState) -> tuple[bytes, str]:
@@ -124,8 +125,7 @@ async def get_file(request: web.Request) -> web.StreamResponse:
         name = handle.path.name
         if is_rendered:
             return await send_rendered(handle)
-        # The bytes of the file, of a compressed one as well.
-        file = await handle.threads.read(lambda: LogFile(open_log_file(handle.path), name))
+        file = await handle.threads.read(open_whole, handle)
         inline = is_inline and find_kind(name) != "other"
         return await send_file(
             request,
@@ -144,13 +144,17 @@ async def send_rendered(handle: LogHandle) -> web.Response:
             detail=f"render is for names that end in .md or .markdown, got {repr_truncated(name)}"
         )
 
-    def render() -> str:
-        file = LogFile(open_log_file(handle.path), name)
-        return render_markdown(file.read(0, MAX_MARKDOWN_BYTES + 1).decode("utf-8", "replace"))
+    def render() -> bytes:
+        return render_in_process(open_whole(handle).read(0, MAX_MARKDOWN_BYTES + 1))
 
-    html = await handle.threads.match(render)
+    html = await handle.threads.work_on_files(render)
     headers = {**REVALIDATE, **SANDBOX, **content_disposition(f"{name}.html")}
-    return web.Response(text=html, content_type="text/html", headers=headers)
+    return web.Response(body=html, content_type="text/html", charset="utf-8", headers=headers)
+
+
+def open_whole(handle: LogHandle) -> LogFile:
+    """Open a file for its bytes, also if it is compressed. Blocks."""
+    return LogFile(open_log_file(handle.path), handle.path.name)
 
 
 async def stream_file(request: web.Request) -> web.StreamResponse:
@@ -187,4 +191,4 @@ def find_locator(request: web.Request) -> WorkspaceFileLocator:
     """
     workspaces = require_workspaces(request)
     encoded = request.rel_url.raw_path.split("/", PATH_SEGMENT_INDEX)[PATH_SEGMENT_INDEX]
-    return WorkspaceFileLocator(workspaces, parse_path(encoded))
+    return WorkspaceFileLocator(workspaces, parse_path(encoded), request[GRANT].job_scope)

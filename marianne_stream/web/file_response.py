@@ -106,7 +106,9 @@ async def write_text(response: web.StreamResponse, threads: JobThreads, text: Bl
         while left and (block := await threads.read(text.read_block)):
             left -= len(block)
             await response.write(block)
-    except MarianneStreamError as error:
+    except (MarianneStreamError, OSError) as error:
+        if isinstance(error, ConnectionError):
+            raise
         logger.info("download truncated error=%s", error)
     return not left
 

@@ -116,7 +116,7 @@ def test_token_options_among_patterns_are_parsed(tmp_path: Path) -> None:
         (f"{NARROW}=", "got one of 24 characters; in a pattern, . stands for ="),
         ("expires=soon", "expires= must be a date or a time in ISO 8601"),
         ("expires=", "expires= must be a date"),
-        ("rights=all", "rights= must be none, or of files"),
+        ("rights=all", "rights= must be none or a comma-separated list of: files"),
         ("name=a/b", "name= must have 1 to 64"),
         ("name=a name=b", "has name= twice"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.errors import JobFileForbiddenError, JobFileNotFoundError
-from marianne_stream.files.file_rules import FileRules
+from marianne_stream.files.file_rules import FileRules, check_no_overlap
 from marianne_stream.files.listing import ListQuery, list_files
 from marianne_stream.files.workspaces import WorkspaceFile
 from marianne_stream.logs.safe_open import open_log_file
@@ -145,3 +145,34 @@ def test_rules_refuse_links_and_what_is_no_regular_file(tmp_path: Path) -> None:
     write(workspace / "a")
     with pytest.raises(JobFileForbiddenError):
         read(tmp_path / "linked", "a", make_rules())
+
+
+@pytest.mark.parametrize("name", [".git", "certs.PEM", "x/.git/y"])
+def test_workspace_of_an_excluded_name_is_refused(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name / "a")
+    assert "lies in a folder" in refusal(tmp_path / name, "a", make_rules())
+
+
+@pytest.mark.parametrize("workspace", ["/proc/self", "/proc/self/.", "/proc", "/sys/kernel"])
+def test_workspace_that_shows_processes_or_the_kernel_is_refused(workspace: str) -> None:
+    path = WorkspaceFile(f"{workspace}/", "", rules=make_rules())
+    with pytest.raises(JobFileForbiddenError):
+        list_files(path, make_rules(), ListQuery())
+
+
+def test_hard_link_to_a_file_deep_in_a_protected_folder_is_refused(tmp_path: Path) -> None:
+    key = write(tmp_path / "data" / "a" / "b" / "key")
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / "notes").hardlink_to(key)
+    with pytest.raises(JobFileForbiddenError, match="another name"):
+        read(tmp_path / "ws", "notes", make_rules(tmp_path / "data"))
+
+
+def test_workspace_that_overlaps_that_of_another_job_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    mine = str(tmp_path / "a" / "b")
+    for other in (mine, str(tmp_path / "a"), str(tmp_path / "link" / "b" / "c"), "/"):
+        with pytest.raises(JobFileForbiddenError, match="shared with a job"):
+            check_no_overlap(mine, [str(tmp_path / "x"), other])
+    check_no_overlap(mine, [str(tmp_path / "a" / "bc"), str(tmp_path / "x")])

@@ -10,7 +10,7 @@ from yarl import URL
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.schemas.file_schemas import FileListData
-from tests.web.conftest import NARROWED, Client, OpenStream, read_error_code
+from tests.web.conftest import BEARER, NARROW, NARROWED, WHOLE, Client, OpenStream, read_error_code
 
 FILES = "/api/jobs/lantern/files"
 
@@ -304,3 +304,25 @@ async def test_markdown_is_rendered_and_other_files_are_not(
     write(workspace / "c.md", "x" * (512 * 1024 + 1))
     large = await client.get(f"{FILES}/c.md", params={"render": "true"})
     assert await read_error_code(large) == (413, "markdown_too_complex")
+
+
+async def test_token_for_some_jobs_reads_no_workspace_of_another_job(
+    conductor: SimulatedConductor, tmp_path: Path, start: Start, token_file: Path
+) -> None:
+    write(tmp_path / "all" / "other" / "a", "not for this token")
+    conductor.launch("other", 1, workspace=str(tmp_path / "all" / "other"))
+    conductor.launch("nightly-1", 1, workspace=str(tmp_path / "all"))
+    token_file.write_text(f"{NARROW} nightly-* rights=files\n{WHOLE}\n")
+    client = await start(data_dir=tmp_path / "data")
+    for path in ("files", "files/other/a", "file-stream/other/a", "file-lines/other/a"):
+        url = f"/api/jobs/nightly-1/{path}"
+        assert await read_error_code(await client.get(url, headers=NARROWED)) == (
+            *(403, "file_forbidden"),
+        )
+    url = "/api/jobs/nightly-1/files/other/a"
+    assert (await client.get(url, headers=BEARER)).status == 200
+
+
+async def test_file_of_any_time_is_sent(workspace: Path, client: Client) -> None:
+    write(workspace / "a", modified_s=4_000_000_000)
+    assert (await client.get(f"{FILES}/a")).status == 200
