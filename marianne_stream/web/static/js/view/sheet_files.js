@@ -45,7 +45,7 @@ export class SheetFiles {
     if (state === this.#shown && !isDue) return;
     if (state !== this.#shown) this.#draw([]);
     this.#shown = state;
-    this.#load(number);
+    if (startedAt) this.#load(number);
   }
 
   /** End the request in progress, and forget the files. */
