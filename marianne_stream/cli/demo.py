@@ -48,8 +48,9 @@ def run(options: Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     arguments = vars(options)
     replay, speed = arguments.pop("replay"), arguments.pop("speed")
-    # The demo ignores the environment's backend, and simulated jobs need no token.
-    settings = make_settings({**arguments, "state_backend": "auto", "no_auth": True})
+    # The demo ignores the environment's backend and the file's rules; simulated jobs need no token.
+    given = {"state_backend": "auto", "no_auth": True, "notifications": ()}
+    settings = make_settings({**arguments, **given})
     recording = Recording.from_file(replay) if replay is not None else None
     configure_logging(settings.log_level, settings.log_format)
     with TemporaryDirectory(prefix="marianne-demo-") as folder:

@@ -6,6 +6,7 @@ The command line overrides the environment, which overrides the file, which over
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic_settings import EnvSettingsSource
 from marianne_stream.auth.token_source import is_credential
 from marianne_stream.config.settings import ENV_PREFIX, Settings
 from marianne_stream.errors import SettingsError
+from marianne_stream.notify.rules import Rule
 from marianne_stream.wire.redis_urls import redact_url
 
 # Names of settings before 0.1.0. Using one is an error that gives the new name.
@@ -49,6 +51,8 @@ RENAMED = {
 
 # Settings that only the TOML file may have.
 FILE_SETTINGS = frozenset({"notifications"})
+
+RULE_FIELDS = tuple(field.name for field in fields(Rule))
 
 SECRET_URLS = {"publish_url", "redis_url"}
 
@@ -164,9 +168,14 @@ def format_rule_error(error: ErrorDetails, path: Path | None) -> str:
     if len(error["loc"]) < 3:
         return f"notifications in {path} must be {ALLOWED_TEXT['notifications']}"
     _, index, field, *_ = error["loc"]
-    is_shown = field == "on" or isinstance(error["input"], int | float)
-    got = f", got {error['input']!r}" if is_shown and error["type"] != "missing" else ""
-    return f"rule {int(index) + 1} of notifications in {path}: {field}: {error['msg']}{got}"
+    rule = f"rule {int(index) + 1} of notifications in {path}"
+    if field not in RULE_FIELDS:
+        return f"{rule} has an unknown key; known are {', '.join(RULE_FIELDS)}"
+    # Text with :// may be a target in a wrong place.
+    got = repr(error["input"])
+    is_shown = error["type"] != "missing" and field != "targets" and "://" not in got
+    message = error["msg"].replace("tuple", "list")
+    return f"{rule}: {field}: {message}{f', got {got}' if is_shown else ''}"
 
 
 def is_readable_by_others(path: Path) -> bool:

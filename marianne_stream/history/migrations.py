@@ -88,14 +88,20 @@ MIGRATIONS = (
         title TEXT NOT NULL,
         body TEXT NOT NULL,
         created_at REAL NOT NULL,
-        due_at REAL NOT NULL,
         attempts INTEGER NOT NULL,
         state TEXT NOT NULL,
         UNIQUE (key, rule, target)
     );
     CREATE INDEX notifications_by_rule ON notifications (rule, created_at);
-    CREATE INDEX waiting_notifications ON notifications (target, due_at) WHERE state = 'waiting';
-    CREATE INDEX held_notifications ON notifications (rule) WHERE state = 'held';
+    CREATE INDEX waiting_notifications ON notifications (target, attempts, id)
+        WHERE state = 'waiting';
+    CREATE TABLE held_notifications (
+        rule TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        since REAL NOT NULL,
+        PRIMARY KEY (rule, kind)
+    ) WITHOUT ROWID;
     """,
 )
 

@@ -6,6 +6,7 @@ runs. A run that has not ended is removed last, and never for its age. The numbe
 that was removed is kept for each job: a client that resumes before it gets a `gap` first.
 """
 
+import logging
 import sqlite3
 import time
 from collections import Counter
@@ -20,6 +21,8 @@ MAX_JOB_SHARE = 0.25
 
 # Once the store is too large, it is brought below this share, so that this is seldom necessary.
 TARGET_SHARE = 0.9
+
+logger = logging.getLogger(__name__)
 
 # Approximate size of an event without its data and of other rows without their error messages, with
 # their indexes, in bytes.
@@ -56,8 +59,17 @@ DELETE FROM epochs WHERE started_at < ? AND EXISTS (
     WHERE later.first_seq > epochs.first_seq AND later.first_seq <= ? + 1
 )
 """
-# Messages that wait are kept, also of jobs that were removed.
-NOTIFICATION_AGE_S = 2 * 24 * 3600.0
+# Messages that wait are kept, also of jobs that were removed, unless they take more than a quarter.
+NOTIFICATION_AGE_S = 7 * 24 * 3600.0
+MAX_OUTBOX_SHARE = 0.25
+DELETE_OLDEST_NOTIFICATIONS = """
+DELETE FROM notifications WHERE id <= (
+    SELECT id FROM (
+        SELECT id, sum(length(title) + length(body) + :row_bytes) OVER (ORDER BY id DESC) AS size
+        FROM notifications
+    ) WHERE size > :max_bytes ORDER BY id DESC LIMIT 1
+)
+"""
 DELETE_NOTIFICATIONS = "DELETE FROM notifications WHERE created_at < ? AND state != 'waiting'"
 OLD_RUNS = "SELECT job_id, run FROM runs WHERE changed_at < ?"
 OLDEST_RUNS = """
@@ -104,6 +116,7 @@ def prune(database: sqlite3.Connection, limits: Limits, open_runs: Container[Job
             delete_run(database, job_id, run)
         forget_removed(database, oldest)
         database.execute(DELETE_NOTIFICATIONS, (time.time() - NOTIFICATION_AGE_S,))
+        drop_oldest_notifications(database, int(limits.max_bytes * MAX_OUTBOX_SHARE))
     if used_bytes(database) > limits.max_bytes:
         with transaction(database):
             removed += drop_large_jobs(database, int(limits.max_bytes * MAX_JOB_SHARE), open_runs)
@@ -131,6 +144,14 @@ def used_bytes(database: sqlite3.Connection) -> int:
     (free,) = database.execute("PRAGMA freelist_count").fetchone()
     (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
     return int((pages - free) * page_bytes)
+
+
+def drop_oldest_notifications(database: sqlite3.Connection, max_bytes: int) -> None:
+    """Delete the oldest messages of the outbox above a size; log how many are lost."""
+    values = {"row_bytes": ROW_BYTES, "max_bytes": max_bytes}
+    deleted = database.execute(DELETE_OLDEST_NOTIFICATIONS, values).rowcount
+    if deleted > 0:
+        logger.warning("notifications dropped count=%d max_bytes=%d", deleted, max_bytes)
 
 
 def drop_large_jobs(

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat
 
@@ -12,8 +12,8 @@ from marianne_stream.notify.rules import Rule, target_digest
 # Limit of a connect and of a read. Apprise's own is 4 s, 15 s for mail.
 SOCKET_TIMEOUT_S = 30.0
 
-# They write URLs with their passwords, and messages.
-SECRET_LOGGERS = ("apprise", "urllib3", "requests")
+# They write URLs with their passwords, keys, and messages.
+SECRET_LOGGERS = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib", "paho")
 
 # Above all levels that Apprise and logging define.
 NO_LEVEL = 2 * logging.CRITICAL
@@ -31,6 +31,9 @@ class AppriseTarget:
     def __init__(self, service: NotifyBase) -> None:
         # Apprise would wait up to 5.5 s between two messages; `max_per_hour` limits them here.
         service.request_rate_per_sec = 0
+        # Delivery tries again by itself. A redirect could take a header's credentials elsewhere.
+        service.retry = 0
+        service.redirects = False
         service.socket_connect_timeout = service.socket_read_timeout = SOCKET_TIMEOUT_S
         self.schema: str = service.schema
         self._service = service
@@ -38,7 +41,7 @@ class AppriseTarget:
     def send(self, title: str, body: str) -> bool:
         """Send plain text, and return whether the service has accepted it. Blocks.
 
-        Apprise escapes the text for a service that shows HTML or Markdown only.
+        Text of a job has no markup: see `message.clean_line`.
         """
         # Not Apprise.notify(): it may use a ThreadPoolExecutor, which is joined at exit, and
         # reports success for a target with `optional=yes` in any case.
@@ -48,26 +51,25 @@ class AppriseTarget:
             return False
 
 
-def open_targets(rules: Sequence[Rule]) -> dict[str, AppriseTarget]:
-    """Return the targets of all rules by their digests.
+def open_targets(rules: Mapping[str, Rule]) -> dict[str, AppriseTarget]:
+    """Return the targets of named rules by their digests.
 
     Raises:
         SettingsError: Apprise does not know a target. The message leaves its URL out.
     """
     for name in SECRET_LOGGERS:
         logging.getLogger(name).setLevel(NO_LEVEL)
-    # A redirect could take the credentials of a header elsewhere.
-    asset = AppriseAsset(http_redirects=False, pgp_autogen=False, pem_autogen=False)
+    asset = AppriseAsset(app_id="marianne-stream", pgp_autogen=False, pem_autogen=False)
     found = {}
-    for number, rule in enumerate(rules, 1):
+    for name, rule in rules.items():
         for url in rule.targets:
             service = Apprise.instantiate(url, asset=asset)
             if service is None:
                 schema = SCHEMA.match(url)
                 raise SettingsError(
-                    f"notifications: a target of rule {number} must be a URL of Apprise, got one "
-                    f"that begins with {schema[0] if schema else 'no schema'}; see "
-                    "https://appriseit.com/services/"
+                    f"notifications: a target of rule {name} must be a URL of Apprise, got one "
+                    f"that begins with {schema[0] if schema else 'no schema'}, or the service "
+                    "needs another library; see https://appriseit.com/services/"
                 )
             found[target_digest(url)] = AppriseTarget(service)
     return found

@@ -1,13 +1,13 @@
 """Changes of jobs that rules may tell, among what a batch has added to the history."""
 
-import itertools
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 
 from marianne_stream.conductor_models import STALLED_EVENT
 from marianne_stream.history import queries
 from marianne_stream.history.records import EventRecord, SheetRecord
-from marianne_stream.notify.message import JobChange, Notification, add_repeat, make_notification
+from marianne_stream.notify.message import JobChange, Notification, make_notification
 from marianne_stream.notify.rules import Kind
 
 # Kinds of changes by the status that a job, or a sheet, takes.
@@ -62,17 +62,8 @@ def find_stalled(database: sqlite3.Connection, job_id: str, data: bytes) -> Iter
     if number is not None and run is not None:
         sheet = queries.select_sheet(database, job_id, run, number)
         attempt = (sheet.attempt if sheet is not None else None) or 1
-        change = JobChange("stalled", job_id, run, number, attempt)
-        yield change._replace(repeat=find_free_repeat(database, change.key))
-
-
-def find_free_repeat(database: sqlite3.Connection, key: str) -> int:
-    """Return the first number with which a key is not in the outbox."""
-    statement = "SELECT 1 FROM notifications WHERE key = ?"
-    repeats = itertools.count(1)
-    return next(
-        n for n in repeats if not database.execute(statement, (add_repeat(key, n),)).fetchone()
-    )
+        # Told once for each attempt: after a restart, the server finds the same stall again.
+        yield JobChange("stalled", job_id, run, number, attempt)
 
 
 def describe_change(
@@ -87,4 +78,4 @@ def describe_change(
     sheet = recorded.sheets.get(number) if number is not None else None
     if change.kind == "failed" and (row := database.execute(SELECT_FAILED_SHEET, key).fetchone()):
         sheet = SheetRecord(*row)
-    return make_notification(change, recorded.run, sheet, public_url)
+    return make_notification(change, recorded.run, sheet, public_url, now=time.time())

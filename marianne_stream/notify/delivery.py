@@ -1,10 +1,9 @@
 """Delivery: takes the messages of the outbox to their targets, each at least once."""
 
 import asyncio
-import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
@@ -12,7 +11,6 @@ from typing import Protocol, TypeVar
 from marianne_stream.common.backoff import Backoff
 from marianne_stream.common.daemon_thread import DaemonThread
 from marianne_stream.common.repeated_logs import WarnOnce
-from marianne_stream.common.task_set import KeyedTasks
 from marianne_stream.errors import HistoryUnavailableError
 from marianne_stream.notify.outbox import Outbox, OutboxMessage
 
@@ -20,24 +18,15 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# A send that takes longer has failed.
+# A send that takes longer has failed, unless it succeeds in the end.
 SEND_TIMEOUT_S = 30.0
 
-# Delays after which a message is tried again: each is twice the last one.
+# Delays after messages that a target has refused: each is twice the last one, until it accepts one.
 FIRST_RETRY_S = 2.0
 MAX_RETRY_S = 3600.0
 
-# Longest pause of a target that has refused a message, before it gets another one.
-MAX_PAUSE_S = 60.0
-
-# A message that is older is not tried again.
-MAX_AGE_S = 24 * 3600.0
-
-# Messages that a target gets before the outbox is asked again.
-MAX_BATCH = 20
-
-# Time between two looks while messages wait for a target that is busy.
-BUSY_INTERVAL_S = 1.0
+# Time between two looks for messages that are too old, and for summaries.
+TIDY_INTERVAL_S = 60.0
 
 # Time after which a store that cannot be used is tried again.
 STORE_RETRY_S = 1.0
@@ -57,70 +46,100 @@ class Target(Protocol):
         ...
 
 
-class TargetThread:
-    """The thread that sends to one target, one message at a time.
+class TargetQueue:
+    """The messages for one target, which a thread of its own sends one after another.
 
-    A send that hangs is not followed by another one until it has ended.
+    A send that hangs is not followed by another one until it has ended: it delays no other target.
+
+    Args:
+        outbox: the messages.
+        digest: digest of the target.
+        target: the target.
+        send_timeout_s: time after which a send has failed.
+        first_retry_s: delay after the first message that the target has refused.
 
     Attributes:
-        pauses: delays after messages that the target has refused.
-        warning: log of its refusals.
+        has_new: set when there may be a message.
+        sent_count: number of messages that the target has accepted.
+        failed_count: number of attempts that have failed.
     """
 
     def __init__(
         self,
+        outbox: Outbox,
+        digest: str,
         target: Target,
-        timeout_s: float = SEND_TIMEOUT_S,
+        *,
+        send_timeout_s: float = SEND_TIMEOUT_S,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
-        self.pauses = Backoff(first_s=first_retry_s, cap_s=MAX_PAUSE_S)
-        self.warning = WarnOnce(logger)
+        self.has_new = asyncio.Event()
+        self.sent_count = self.failed_count = 0
+        self._outbox = outbox
+        self._digest = digest
         self._target = target
-        self._timeout_s = timeout_s
-        self._thread = DaemonThread(f"notify {target.schema}")
-        self._call: asyncio.Future[bool] | None = None
-        self._call_id = 0
+        self._send_timeout_s = send_timeout_s
+        self._backoff = Backoff(first_s=first_retry_s, cap_s=MAX_RETRY_S)
+        self._warning = WarnOnce(logger)
 
-    async def send(self, message_id: int, title: str, body: str) -> bool:
-        """Send a message, and return whether it was accepted within the timeout.
+    async def run(self) -> None:
+        """Send what waits until cancelled. A message that was refused goes behind the others."""
+        thread = DaemonThread(f"notify {self._target.schema}")
+        find_next = partial(self._outbox.find_next, self._digest)
+        try:
+            while True:
+                self.has_new.clear()
+                has_sent = False
+                while (message := await wait_for_store(find_next)) is not None:
+                    await self._send(thread, message)
+                    has_sent = True
+                if has_sent:
+                    # What waits is counted anew.
+                    self._outbox.has_new.set()
+                await self.has_new.wait()
+        finally:
+            thread.close()
 
-        A message that was accepted later is not sent again: True is returned for it.
-        """
-        if self._call is not None and self._call_id != message_id:
-            await asyncio.wait({self._call}, timeout=self._timeout_s)
-            if not self._call.done():
-                return False
-            self._call = None
-        if self._call is None:
-            call = self._thread.submit(lambda: self._target.send(title, body))
-            self._call_id, self._call = message_id, asyncio.wrap_future(call)
-        await asyncio.wait({self._call}, timeout=self._timeout_s)
-        if not self._call.done():
-            return False
-        ended, self._call = self._call, None
-        return ended.result()
+    async def _send(self, thread: DaemonThread, message: OutboxMessage) -> None:
+        """Send a message, and mark it, or wait before the next one if it was refused."""
+        call = asyncio.wrap_future(
+            thread.submit(lambda: self._target.send(message.title, message.body))
+        )
+        done, _ = await asyncio.wait({call}, timeout=self._send_timeout_s)
+        if not done:
+            self._count_failure()
+            await asyncio.wait({call})
+        if call.result():
+            await wait_for_store(partial(self._outbox.mark_sent, message.id))
+            self.sent_count += 1
+            self._backoff.reset()
+            self._warning.recover("notifications accepted again target=%s", self._digest)
+            return
+        if done:
+            self._count_failure()
+        await wait_for_store(partial(self._outbox.mark_failed, message.id))
+        await asyncio.sleep(self._backoff.next_delay_s())
 
-    def close(self) -> None:
-        """Let the thread end after the send that it is in."""
-        self._thread.close()
+    def _count_failure(self) -> None:
+        self.failed_count += 1
+        self._warning.warn(
+            "notifications not accepted target=%s schema=%s", self._digest, self._target.schema
+        )
 
 
 class Deliverer:
     """Takes messages from the outbox to their targets.
 
-    Each target has a task and a thread, so that a target that hangs delays no other one. A message
-    is marked as sent after the target has accepted it: a server that is killed in between sends it
-    again.
+    A message is marked as sent after its target has accepted it: a server that is killed in between
+    sends it again.
 
     Args:
         outbox: the messages.
-        targets: the targets by their digests. A message for another one is kept for a day.
+        targets: the targets by their digests. A message for another one is given up after a day.
         send_timeout_s: time after which a send has failed.
-        first_retry_s: delay after which a message is tried again for the first time.
+        first_retry_s: delay after the first message that a target has refused.
 
     Attributes:
-        sent_count: number of messages that a target has accepted.
-        failed_count: number of attempts that have failed.
         waiting_count: number of messages that waited at the last look, counted for each target.
     """
 
@@ -132,94 +151,50 @@ class Deliverer:
         send_timeout_s: float = SEND_TIMEOUT_S,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
-        self.sent_count = 0
-        self.failed_count = 0
         self.waiting_count = 0
         self._outbox = outbox
-        self._targets = targets
-        self._send_timeout_s = send_timeout_s
-        self._first_retry_s = first_retry_s
-        self._threads: dict[str, TargetThread] = {}
-        self._deliveries = KeyedTasks[str]()
+        self._queues = [
+            TargetQueue(
+                *(outbox, digest, target),
+                send_timeout_s=send_timeout_s,
+                first_retry_s=first_retry_s,
+            )
+            for digest, target in targets.items()
+        ]
+
+    @property
+    def sent_count(self) -> int:
+        """Number of messages that a target has accepted."""
+        return sum(queue.sent_count for queue in self._queues)
+
+    @property
+    def failed_count(self) -> int:
+        """Number of attempts that have failed."""
+        return sum(queue.failed_count for queue in self._queues)
 
     async def run(self) -> None:
         """Deliver until cancelled. While the history is not recorded, nothing is sent."""
-        self._threads = {
-            digest: TargetThread(target, self._send_timeout_s, self._first_retry_s)
-            for digest, target in self._targets.items()
-        }
-        try:
+        async with asyncio.TaskGroup() as group:
+            for queue in self._queues:
+                group.create_task(queue.run())
             while True:
                 self._outbox.has_new.clear()
-                await self._start_deliveries()
-                await self._wait_until_due()
-        finally:
-            await self._deliveries.close()
-            for thread in self._threads.values():
-                thread.close()
+                for queue in self._queues:
+                    queue.has_new.set()
+                await self._tidy()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TIDY_INTERVAL_S):
+                        await self._outbox.has_new.wait()
 
-    async def _start_deliveries(self) -> None:
-        """Start a task for each target that is idle and has messages that are due."""
-        due = await wait_for_store(lambda: self._outbox.take_due(time.time(), MAX_BATCH))
-        self.waiting_count = await wait_for_store(self._outbox.count_waiting)
-        due.sort(key=lambda message: message.target)
-        for digest, messages in itertools.groupby(due, lambda message: message.target):
-            if digest not in self._deliveries:
-                body = self._deliver(digest, list(messages))
-                task = self._deliveries.start(digest, body, name=f"notifications to {digest}")
-                task.add_done_callback(lambda _: self._outbox.has_new.set())
-
-    async def _wait_until_due(self) -> None:
-        due_at = await wait_for_store(self._outbox.next_due_at)
-        delay_s = None if due_at is None else max(BUSY_INTERVAL_S, due_at - time.time())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await self._outbox.has_new.wait()
-
-    async def _deliver(self, digest: str, messages: Iterable[OutboxMessage]) -> None:
-        """Send messages to one target, with a pause after each that it refuses."""
-        thread = self._threads.get(digest)
-        for message in messages:
-            if thread is None:
-                await self._put_off(message)
-            elif await thread.send(message.id, message.title, message.body):
-                await wait_for_store(partial(self._outbox.mark_sent, message.id))
-                self.sent_count += 1
-                thread.pauses.reset()
-                thread.warning.recover("notifications accepted again target=%s", digest)
-            else:
-                self.failed_count += 1
-                schema = self._targets[digest].schema
-                thread.warning.warn(
-                    "notifications not accepted target=%s schema=%s", digest, schema
-                )
-                await self._put_off(message)
-                await asyncio.sleep(thread.pauses.next_delay_s())
-
-    async def _put_off(self, message: OutboxMessage) -> None:
-        """Let a message wait for its next attempt, or give it up if it is too old."""
-        now = time.time()
-        if now - message.created_at >= MAX_AGE_S:
+    async def _tidy(self) -> None:
+        """Give up old messages, make summaries, and count what waits."""
+        given_up = await wait_for_store(lambda: self._outbox.tidy(time.time()))
+        for rule, target, count, key in given_up:
             logger.warning(
-                "notification given up rule=%s target=%s key=%s",
-                *(message.rule, message.target, message.key),
+                "notifications given up rule=%s target=%s count=%d last_key=%s",
+                *(rule, target, count, key),
             )
-            await wait_for_store(partial(self._outbox.give_up, message.id))
-            return
-        due_at = now + choose_retry_delay_s(message.attempts, self._first_retry_s)
-        await wait_for_store(partial(self._outbox.retry, message.id, due_at))
-
-
-def choose_retry_delay_s(attempts: int, first_retry_s: float = FIRST_RETRY_S) -> float:
-    """Return the delay before a message is tried again, which the store keeps, in seconds.
-
-    Args:
-        attempts: number of attempts that have failed before the last one.
-        first_retry_s: mean delay after the first attempt.
-    """
-    # Twice two seconds to the power of 11 is more than an hour.
-    first_s = first_retry_s * 2 ** min(attempts, 11)
-    return Backoff(first_s=first_s, cap_s=MAX_RETRY_S).next_delay_s()
+        self.waiting_count = await wait_for_store(self._outbox.count_waiting)
 
 
 async def wait_for_store(call: Callable[[], Awaitable[T]]) -> T:
@@ -230,5 +205,6 @@ async def wait_for_store(call: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await call()
-        except HistoryUnavailableError:
+        except HistoryUnavailableError as error:
+            logger.debug("notifications wait error=%s", error)
             await asyncio.sleep(STORE_RETRY_S)

@@ -19,8 +19,9 @@ MAX_ERROR_LINES = 5
 # The part of an error that its first lines are taken from.
 MAX_ERROR_LENGTH = 16 * 1024
 
-# What makes a chat notify people: `@here`, `<@U1>`, and Slack's `<!channel>`.
-MENTION = re.compile(r"@|<(?=!)")
+# What makes a chat notify people or hide an address behind a text: `@here`, `<!channel>`, `<a>`,
+# `<address|text>`, `[text](address)`.
+MARKUP = re.compile(r"[@<]|\](?=\()")
 ZERO_WIDTH_SPACE = "\u200b"
 
 # What has happened, as a title and as a sentence.
@@ -45,8 +46,6 @@ class Notification:
     key: str
     kind: str
     job_id: str | None
-    run: str | None
-    sheet: int | None
     title: str
     body: str
 
@@ -68,18 +67,17 @@ class JobChange(NamedTuple):
     def key(self) -> str:
         """The key of the message: `JOB@RUN:KIND[:SHEET:ATTEMPT]`, and `#2` for the second."""
         sheet = "" if self.sheet is None else f":{self.sheet}:{self.attempt}"
-        return add_repeat(
-            f"{quote(self.job_id, safe='')}@{self.run}:{self.kind}{sheet}", self.repeat
-        )
-
-
-def add_repeat(key: str, repeat: int) -> str:
-    """Return the key of a repeated message."""
-    return key if repeat == 1 else f"{key}#{repeat}"
+        repeat = "" if self.repeat == 1 else f"#{self.repeat}"
+        return f"{quote(self.job_id, safe='')}@{self.run}:{self.kind}{sheet}{repeat}"
 
 
 def make_notification(
-    change: JobChange, run: RunRecord, sheet: SheetRecord | None, public_url: str | None
+    change: JobChange,
+    run: RunRecord,
+    sheet: SheetRecord | None,
+    public_url: str | None,
+    *,
+    now: float,
 ) -> Notification:
     """Return the message about a change.
 
@@ -88,6 +86,7 @@ def make_notification(
         run: its run.
         sheet: its sheet, or one with which the job has failed; None if there is none.
         public_url: address at which users reach this server; None if it is unknown.
+        now: time of the message in epoch seconds.
     """
     job = clean_line(change.job_id)
     texts = JOB_TEXTS if change.sheet is None else SHEET_TEXTS
@@ -100,10 +99,11 @@ def make_notification(
         lines += first_lines(error or (sheet.error_message if sheet is not None else None) or "")
     lines.append(f"Sheets completed: {run.completed_sheets} of {run.total_sheets}")
     if run.started_at is not None:
-        until = run.completed_at or run.changed_at
+        # A stall is no change of the run.
+        until = run.completed_at or (now if change.kind == "stalled" else run.changed_at)
         lines.append(f"Worked for: {format_duration(until - run.started_at - run.waited_s)}")
     body = make_body(lines, public_url, f"/jobs/{quote(change.job_id, safe='')}", change.key)
-    return Notification(change.key, *change[:4], title=f"{job}: {what}", body=body)
+    return Notification(change.key, change.kind, change.job_id, f"{job}: {what}", body)
 
 
 def make_away_notification(since_s: float, public_url: str | None) -> Notification:
@@ -111,7 +111,7 @@ def make_away_notification(since_s: float, public_url: str | None) -> Notificati
     since = make_run_name(since_s)
     key = f"conductor@{since}:conductor_away"
     body = make_body([f"The conductor has not answered since {since}."], public_url, "", key)
-    return Notification(key, "conductor_away", None, None, None, "The conductor is away", body)
+    return Notification(key, "conductor_away", None, "The conductor is away", body)
 
 
 def make_summary(key: str, counts: Mapping[str, int], public_url: str | None) -> Notification:
@@ -119,7 +119,7 @@ def make_summary(key: str, counts: Mapping[str, int], public_url: str | None) ->
     more = f"{sum(counts.values())} more"
     kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
     body = make_body([f"{more}: {kinds}"], public_url, "", key)
-    return Notification(key, "summary", None, None, None, f"{more} notifications", body)
+    return Notification(key, "summary", None, f"{more} notifications", body)
 
 
 def make_body(lines: list[str], public_url: str | None, path: str, key: str) -> str:
@@ -136,6 +136,6 @@ def first_lines(error: str) -> list[str]:
 
 
 def clean_line(text: str) -> str:
-    """Return untrusted text for one line: cut, without control characters and mentions."""
-    line = MENTION.sub(rf"\g<0>{ZERO_WIDTH_SPACE}", remove_controls(text).strip())
+    """Return untrusted text for one line: cut, without control characters, mentions and markup."""
+    line = MARKUP.sub(rf"\g<0>{ZERO_WIDTH_SPACE}", remove_controls(text).strip())
     return line if len(line) <= MAX_LINE_LENGTH else line[: MAX_LINE_LENGTH - 1] + "…"

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -13,17 +13,17 @@ from marianne_stream.jobs.hub import JobHub
 from marianne_stream.notify.delivery import Deliverer, Target, wait_for_store
 from marianne_stream.notify.message import make_away_notification
 from marianne_stream.notify.outbox import Outbox
-from marianne_stream.notify.rules import Rule
+from marianne_stream.notify.rules import Rule, rules_by_name
 from marianne_stream.wire.metric_families import make_counter, make_gauge
 
 # Time between two looks at whether the conductor answers.
 WATCH_INTERVAL_S = 1.0
 
-TargetOpener = Callable[[Sequence[Rule]], dict[str, Target]]
+TargetOpener = Callable[[Mapping[str, Rule]], dict[str, Target]]
 
 
-def open_targets(rules: Sequence[Rule]) -> dict[str, Target]:
-    """Return the targets of rules by their digests. Imports Apprise, which takes 0.5 s.
+def open_targets(rules: Mapping[str, Rule]) -> dict[str, Target]:
+    """Return the targets of named rules by their digests. Imports Apprise, which takes 0.5 s.
 
     Raises:
         SettingsError: Apprise is not installed, or does not know a target.
@@ -53,7 +53,7 @@ class Notifications:
         self, rules: Sequence[Rule], store: HistoryStore, hub: JobHub, *, public_url: str | None
     ) -> None:
         outbox = Outbox(store, rules, public_url=public_url)
-        self.deliverer = Deliverer(outbox, open_targets(rules))
+        self.deliverer = Deliverer(outbox, open_targets(rules_by_name(rules)))
         limits_s = {rule.away_after_s for rule in rules if "conductor_away" in rule.on}
         self._watch = ConductorWatch(outbox, store, hub, limits_s, public_url=public_url)
 
@@ -108,7 +108,7 @@ class ConductorWatch:
 
     async def _tell(self, since: float, away_s: float) -> None:
         message = make_away_notification(since, self._public_url)
-        await wait_for_store(lambda: self._outbox.put(message, time.time(), away_s=away_s))
+        await wait_for_store(lambda: self._outbox.put(message, away_s=away_s))
 
 
 class NotificationCollector(Collector):

@@ -41,9 +41,11 @@ def test_unknown_target_is_an_error_that_names_its_rule_and_no_secret(
     url: str, schema: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        notifications.open_targets([RULE, Rule(on=("failed",), targets=(*RULE.targets, url))])
+        notifications.open_targets(
+            {"1": RULE, "2": Rule(on=("failed",), targets=(*RULE.targets, url))}
+        )
     assert "rule 2" in str(caught.value)
-    assert f"begins with {schema};" in str(caught.value)
+    assert f"begins with {schema}," in str(caught.value)
     assert PASSWORD not in str(caught.value)
 
 
@@ -53,7 +55,7 @@ def test_rule_without_apprise_is_an_error_that_names_the_extra(
     monkeypatch.delitem(sys.modules, "marianne_stream.notify.apprise_targets", raising=False)
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(SettingsError, match=r"pip install 'marianne-stream\[notify\]'"):
-        notifications.open_targets([RULE])
+        notifications.open_targets({"1": RULE})
 
 
 def test_server_without_rules_does_not_import_apprise(tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ async def test_target_with_optional_reports_its_failure() -> None:
     target = HttpTarget()
     target.behaviour = FAIL
     rule = Rule(on=("failed",), targets=(f"{target.url}?optional=yes",))
-    (found,) = notifications.open_targets([rule]).values()
+    (found,) = notifications.open_targets({"1": rule}).values()
     async with target.run():
         assert not await asyncio.to_thread(found.send, "title", "body")
     assert target.attempts == 1
@@ -75,7 +77,20 @@ async def test_target_with_optional_reports_its_failure() -> None:
 async def test_text_is_escaped_for_a_target_that_shows_html() -> None:
     target = HttpTarget()
     rule = Rule(on=("failed",), targets=(f"{target.url}?format=html",))
-    (found,) = notifications.open_targets([rule]).values()
+    (found,) = notifications.open_targets({"1": rule}).values()
     async with target.run():
         assert await asyncio.to_thread(found.send, "title", "<b>bold</b>")
     assert target.bodies == ["&lt;b&gt;bold&lt;/b&gt;"]
+
+
+async def test_target_follows_no_redirect_and_repeats_nothing_by_itself() -> None:
+    target = HttpTarget()
+    target.behaviour = FAIL
+    url = f"{target.url}?redirect=yes&retry=3&wait=0.1"
+    (found,) = notifications.open_targets({"1": Rule(on=("failed",), targets=(url,))}).values()
+    async with target.run():
+        assert not await asyncio.to_thread(found.send, "title", "body")
+        assert target.attempts == 1
+        target.behaviour = 307
+        assert not await asyncio.to_thread(found.send, "title", "body")
+        assert target.attempts == 2

@@ -31,7 +31,9 @@ SHEET = SheetRecord(
 
 def test_message_of_a_failed_job_says_what_and_where_and_how_long() -> None:
     change = JobChange("failed", "nightly", RUN)
-    message = make_notification(change, RECORD, SHEET, "https://oak.example.org/stream/")
+    message = make_notification(
+        change, RECORD, SHEET, "https://oak.example.org/stream/", now=6000.0
+    )
     assert message.title == "nightly: failed"
     assert message.body.splitlines() == [
         "Job: nightly",
@@ -47,9 +49,15 @@ def test_message_of_a_failed_job_says_what_and_where_and_how_long() -> None:
     ]
 
 
+def test_stalled_message_says_how_long_the_job_has_worked_until_now() -> None:
+    record = replace(RECORD, completed_at=None, changed_at=1001.0)
+    change = JobChange("stalled", "nightly", RUN, 3, 1)
+    assert "Worked for: 1h 16m" in make_notification(change, record, None, None, now=6000.0).body
+
+
 def test_message_of_a_sheet_has_its_error_and_no_link_without_an_address() -> None:
     change = JobChange("sheet_failed", "nightly", RUN, 3, 2)
-    message = make_notification(change, RECORD, SHEET, None)
+    message = make_notification(change, RECORD, SHEET, None, now=6000.0)
     assert message.title == "nightly: sheet 3 failed"
     assert message.body.splitlines()[1:4] == ["Sheet 3 has failed.", "Error:", "exit code 1"]
     assert "://" not in message.body
@@ -57,13 +65,17 @@ def test_message_of_a_sheet_has_its_error_and_no_link_without_an_address() -> No
 
 
 def test_message_of_a_completed_job_has_no_error_of_an_earlier_end() -> None:
-    message = make_notification(JobChange("completed", "nightly", RUN), RECORD, None, None)
+    message = make_notification(
+        JobChange("completed", "nightly", RUN), RECORD, None, None, now=6000.0
+    )
     assert "Error" not in message.body
 
 
 def test_message_of_a_run_without_a_start_has_no_duration() -> None:
     record = replace(RECORD, started_at=None, error_message=None)
-    message = make_notification(JobChange("cancelled", "nightly", RUN), record, None, None)
+    message = make_notification(
+        JobChange("cancelled", "nightly", RUN), record, None, None, now=6000.0
+    )
     assert "Worked" not in message.body
     assert "Error" not in message.body
 
@@ -84,9 +96,9 @@ def test_key_has_the_encoded_job_and_the_number_of_a_repeat(change: JobChange, k
 def test_every_kind_of_change_has_a_title() -> None:
     assert {*JOB_TEXTS, *SHEET_TEXTS, "conductor_away"} == set(get_args(Kind))
     for kind in JOB_TEXTS:
-        assert make_notification(JobChange(kind, "a", RUN), RECORD, None, None).title
+        assert make_notification(JobChange(kind, "a", RUN), RECORD, None, None, now=6000.0).title
     for kind in SHEET_TEXTS:
-        message = make_notification(JobChange(kind, "a", RUN, 5, 1), RECORD, None, None)
+        message = make_notification(JobChange(kind, "a", RUN, 5, 1), RECORD, None, None, now=6000.0)
         assert "sheet 5" in message.title
         assert "Sheet 5" in message.body
 
@@ -99,6 +111,11 @@ def test_every_kind_of_change_has_a_title() -> None:
         ("a\u202eb\u2066c", "abc"),
         ("@here <@U123> <!channel> mail@example.org", None),
         ("  blank  ", "blank"),
+        ("vector<int> [a](b) [c] (d)", "vector<\u200bint> [a]\u200b(b) [c] (d)"),
+        (
+            '<a href="https://evil.example">x</a>',
+            '<\u200ba href="https://evil.example">x<\u200b/a>',
+        ),
     ],
 )
 def test_untrusted_line_has_no_controls_and_mentions(text: str, shown: str | None) -> None:
@@ -118,7 +135,9 @@ def test_error_is_cut_to_five_lines_of_300_characters() -> None:
 
 def test_job_id_cannot_add_lines_or_mentions() -> None:
     job_id = "a\n@channel\x1b[1m" + "b" * 400
-    message = make_notification(JobChange("completed", job_id, RUN), RECORD, None, "http://x")
+    message = make_notification(
+        JobChange("completed", job_id, RUN), RECORD, None, "http://x", now=6000.0
+    )
     assert "\n" not in message.title
     assert "@channel" not in message.title + message.body
     assert len(message.body.splitlines()) == 6

@@ -16,16 +16,16 @@ from marianne_stream.history.migrations import MIGRATIONS, SCHEMA_VERSION
 from marianne_stream.history.records import EventRecord
 from marianne_stream.history.store import HistoryStore
 from marianne_stream.notify.message import make_away_notification
-from marianne_stream.notify.outbox import HOUR_S, Outbox
+from marianne_stream.notify.outbox import HOUR_S, MAX_AGE_S, GivenUp, Outbox
 from marianne_stream.notify.rules import Rule, target_digest
 from tests.support.outboxes import (
     EPOCH,
     RUN,
     TARGET,
     make_batch,
+    read_keys,
     read_rows,
-    take_all,
-    take_keys,
+    read_waiting,
     write,
 )
 
@@ -63,17 +63,18 @@ async def test_changes_of_a_run_become_messages_with_keys(store: HistoryStore) -
         make_batch((1, "dispatched", 2), (1, "failed", 2), "failed"),
         make_batch("running", "cancelled", "running", "completed"),
     )
-    assert await take_keys(outbox) == [
+    assert await read_keys(outbox) == [
         *("a:sheet_failed:1:1", "a:waiting_for_person:2:1"),
         *("a:paused", "a:paused#2", "a:waiting_for_person"),
         *("a:sheet_failed:1:2", "a:failed", "a:cancelled", "a:completed"),
     ]
-    failed = (await take_all(outbox))[6]
-    assert (failed.kind, failed.rule, failed.target) == ("failed", "1", target_digest(TARGET))
+    failed = (await read_waiting(outbox))[6]
+    assert failed.rule == "1"
     assert failed.title == "a: failed"
     assert "Sheet 1 has failed.\nError:\nexit code 1\n" in failed.body
     assert failed.body.endswith(f"https://oak.example.org/jobs/a\na@{RUN}:failed")
-    assert (await outbox.count_waiting(), failed.attempts) == (9, 0)
+    assert await outbox.count_waiting() == 9
+    assert read_rows(store.path, "kind, target")[6] == ("failed", target_digest(TARGET))
 
 
 async def test_run_that_the_store_sees_ended_at_first_sends_nothing(store: HistoryStore) -> None:
@@ -83,22 +84,22 @@ async def test_run_that_the_store_sees_ended_at_first_sends_nothing(store: Histo
         make_batch("failed", (1, "failed", 1), job_id="old", backfilled=True),
         make_batch((1, "failed", 1), "failed", job_id="quick"),
     )
-    assert await take_all(outbox) == []
+    assert await read_waiting(outbox) == []
     assert not outbox.has_new.is_set()
 
 
 async def test_first_start_tells_nothing_that_happened_before(store: HistoryStore) -> None:
     outbox = make_outbox(store)
     await write(store, make_batch("running", (1, "failed", 1), (2, "fermata", 1), backfilled=True))
-    assert await take_all(outbox) == []
+    assert await read_waiting(outbox) == []
     await write(store, make_batch((3, "failed", 1)), make_batch("failed"))
-    assert await take_keys(outbox) == ["a:sheet_failed:3:1", "a:failed"]
+    assert await read_keys(outbox) == ["a:sheet_failed:3:1", "a:failed"]
 
 
 async def test_run_that_starts_and_ends_within_a_batch_is_told(store: HistoryStore) -> None:
     outbox = make_outbox(store)
     await write(store, make_batch("running", (1, "failed", 1), "failed"))
-    assert await take_keys(outbox) == ["a:sheet_failed:1:1", "a:failed"]
+    assert await read_keys(outbox) == ["a:sheet_failed:1:1", "a:failed"]
 
 
 async def test_run_that_ended_while_no_server_ran_is_told_once(store: HistoryStore) -> None:
@@ -112,7 +113,7 @@ async def test_run_that_ended_while_no_server_ran_is_told_once(store: HistorySto
     await later.begin_epoch("f" * 16, 0)
     for _ in range(2):
         await later.write(ended, "f" * 16)
-    assert await take_keys(outbox) == ["a:sheet_failed:1:1", "a:failed"]
+    assert await read_keys(outbox) == ["a:sheet_failed:1:1", "a:failed"]
     await later.close()
 
 
@@ -121,7 +122,7 @@ async def test_later_run_of_a_job_is_a_run_of_its_own(store: HistoryStore) -> No
     again = "2026-11-24T22:14:15Z"
     await write(store, make_batch("running", "failed"), make_batch("failed", run=again))
     await write(store, make_batch("running", "failed", run=again))
-    keys = [message.key for message in await take_all(outbox)]
+    keys = [message.key for message in await read_waiting(outbox)]
     assert keys == [f"a@{RUN}:failed", f"a@{again}:failed#2"]
 
 
@@ -130,7 +131,7 @@ def stalled_event(number: int, sheet: int, *, observed: str = ',"observed":true'
     return EventRecord(number, "a", "sheet.stalled", data, time.time())
 
 
-async def test_stalled_sheet_is_told_each_time(store: HistoryStore) -> None:
+async def test_stalled_sheet_is_told_once_for_each_attempt(store: HistoryStore) -> None:
     outbox = make_outbox(store)
     events = [stalled_event(number, 2) for number in (1, 2)]
     of_conductor = stalled_event(3, 2, observed="")
@@ -139,7 +140,7 @@ async def test_stalled_sheet_is_told_each_time(store: HistoryStore) -> None:
         make_batch(events=[stalled_event(4, 1)]),
         make_batch("running", (2, "dispatched", 3), events=[*events, of_conductor]),
     )
-    assert await take_keys(outbox) == ["a:stalled:1:1", "a:stalled:2:3", "a:stalled:2:3#2"]
+    assert await read_keys(outbox) == ["a:stalled:1:1", "a:stalled:2:3"]
 
 
 async def test_rules_select_jobs_and_kinds_and_have_targets_of_their_own(
@@ -154,8 +155,8 @@ async def test_rules_select_jobs_and_kinds_and_have_targets_of_their_own(
             make_batch("failed", job_id=job_id),
             make_batch("completed", job_id=job_id),
         )
-    found = [(each.rule, each.target, each.title) for each in await take_all(outbox)]
-    assert found == [
+    assert await outbox.count_waiting() == 4
+    assert read_rows(store.path, "rule, target, title") == [
         ("night", target_digest("json://a"), "night-1: failed"),
         ("night", target_digest("json://b"), "night-1: failed"),
         ("2", target_digest(TARGET), "night-1: completed"),
@@ -171,94 +172,115 @@ async def test_stored_message_wakes_the_task_that_delivers(store: HistoryStore) 
     await asyncio.wait_for(outbox.has_new.wait(), 10)
 
 
-async def test_message_waits_until_it_is_marked(store: HistoryStore) -> None:
-    outbox = make_outbox(store)
-    await write(store, RUNNING, make_batch("paused", "running", "paused", "running", "failed"))
-    first, second, third = await take_all(outbox)
-    now = time.time()
-    assert await outbox.next_due_at() == first.created_at
-    await outbox.retry(first.id, now + 60)
-    await outbox.mark_sent(second.id)
-    await outbox.give_up(third.id)
-    assert await take_all(outbox, now) == []
-    assert await outbox.next_due_at() == now + 60
-    assert await outbox.count_waiting() == 1
-    assert await take_all(outbox, now + 60) == [first._replace(attempts=1)]
-    assert read_rows(store.path, "state, body != ''") == [
-        ("waiting", 1),
-        ("sent", 0),
-        ("given_up", 0),
-    ]
-
-
-async def test_targets_are_given_their_messages_independently(store: HistoryStore) -> None:
-    outbox = make_outbox(store, replace(ALL, targets=("json://a", "json://b")))
-    await write(store, RUNNING, make_batch("paused", "running", "paused", "running", "failed"))
-    taken = await outbox.take_due(time.time(), 2)
-    assert [each.target for each in taken] == [
-        target_digest("json://a"),
-        target_digest("json://b"),
-    ] * 2
-    for message in taken:
-        if message.target == target_digest("json://a"):
-            await outbox.mark_sent(message.id)
-    left = await outbox.take_due(time.time(), 2)
-    assert [each.key for each in left if each.target == target_digest("json://a")] == [
-        f"a@{RUN}:failed"
-    ]
-    assert len(left) == 3
-
-
-async def test_messages_above_the_limit_are_summed_up_once_the_hour_allows(
+async def test_message_waits_until_it_is_marked_and_a_failed_one_goes_last(
     store: HistoryStore,
 ) -> None:
+    outbox = make_outbox(store)
+    await write(store, RUNNING, make_batch("paused", "running", "paused", "running", "failed"))
+    first, second, third = await read_waiting(outbox)
+    digest = target_digest(TARGET)
+    assert await outbox.find_next(digest) == first
+    await outbox.mark_failed(first.id)
+    assert await outbox.find_next(digest) == second
+    await outbox.mark_sent(second.id)
+    await outbox.mark_failed(third.id)
+    assert await outbox.find_next(digest) == first
+    assert await outbox.find_next("another") is None
+    assert await outbox.count_waiting() == 2
+    assert read_rows(store.path, "state, attempts, body != ''") == [
+        *(("waiting", 1, 1), ("sent", 0, 0), ("waiting", 1, 1)),
+    ]
+
+
+@pytest.mark.parametrize("step_s", [0.0, 365 * 86400.0])
+async def test_old_messages_are_given_up_together(store: HistoryStore, step_s: float) -> None:
+    outbox = make_outbox(store, replace(ALL, targets=("json://a", "json://b")))
+    await write(store, RUNNING, make_batch("paused", "running", "paused"))
+    now = time.time()
+    assert await outbox.tidy(now + MAX_AGE_S - 60) == []
+    # A clock that was ahead delays no message.
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as database:
+        database.execute("UPDATE notifications SET created_at = created_at + ?", (step_s,))
+    assert await outbox.find_next(target_digest("json://a")) is not None
+    given_up = await outbox.tidy(now + step_s + MAX_AGE_S + 60)
+    assert sorted(given_up) == sorted(
+        GivenUp("1", target_digest(url), 2, f"a@{RUN}:paused#2") for url in ("json://a", "json://b")
+    )
+    assert await outbox.count_waiting() == 0
+    assert set(read_rows(store.path, "state, body")) == {("given_up", "")}
+
+
+async def test_messages_above_the_limit_are_summed_up_after_an_hour(store: HistoryStore) -> None:
     outbox = make_outbox(store, replace(ALL, max_per_hour=2, targets=("json://a", "json://b")))
     sheets = [(number, "failed", 1) for number in range(1, 6)]
     await write(store, RUNNING, make_batch(*sheets), make_batch("failed"))
     now = time.time()
-    assert await take_keys(outbox) == ["a:sheet_failed:1:1"] * 2 + ["a:sheet_failed:2:1"] * 2
-    assert await outbox.count_waiting() == 4
-    assert await take_keys(outbox, now + HOUR_S - 60) == await take_keys(outbox)
-    for message in await take_all(outbox):
-        await outbox.mark_sent(message.id)
-    due_at = await outbox.next_due_at()
-    assert due_at is not None
-    assert now < due_at < now + HOUR_S
-    summaries = await take_all(outbox, now + HOUR_S + 1)
-    assert [each.kind for each in summaries] == ["summary"] * 2
+    first = ["a:sheet_failed:1:1"] * 2 + ["a:sheet_failed:2:1"] * 2
+    assert await read_keys(outbox) == first
+    await outbox.tidy(now + HOUR_S - 60)
+    assert await read_keys(outbox) == first
+    for _ in range(2):
+        await outbox.tidy(now + HOUR_S + 1)
+    summaries = (await read_waiting(outbox))[4:]
+    assert len(summaries) == 2
     assert summaries[0].key.startswith("1@2")
     assert summaries[0].key.endswith("Z:summary")
     assert summaries[0].body.startswith(
         "4 more: 3 sheet failed, 1 failed\nhttps://oak.example.org\n"
     )
-    assert await take_all(outbox, now + HOUR_S + 2) == summaries
+
+
+async def test_limit_allows_messages_again_after_an_hour(store: HistoryStore) -> None:
+    outbox = make_outbox(store, replace(ALL, max_per_hour=1))
+    await write(store, RUNNING, make_batch("paused", "running", "paused", "running"))
+    for age_s in (HOUR_S + 1, -365 * 86400.0):
+        with closing(sqlite3.connect(store.path, isolation_level=None)) as database:
+            database.execute("UPDATE notifications SET created_at = ?", (time.time() - age_s,))
+        await write(store, make_batch("paused", "running"))
+    assert await read_keys(outbox) == ["a:paused", "a:paused#3", "a:paused#4"]
+    assert read_rows(store.path, "kind, count", "held_notifications") == [("paused", 1)]
+
+
+async def test_summary_of_a_removed_rule_is_left_out(store: HistoryStore) -> None:
+    make_outbox(store, replace(ALL, max_per_hour=1, name="gone"))
+    await write(store, RUNNING, make_batch("paused", "running", "failed"))
+    outbox = make_outbox(store)
+    await outbox.tidy(time.time() + HOUR_S + 1)
+    assert await read_keys(outbox) == ["a:paused"]
+    assert read_rows(store.path, "*", "held_notifications") == []
+
+
+async def test_outbox_takes_no_more_than_a_quarter_of_the_store(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = HistoryStore(tmp_path / "small.db", max_age_s=10**9, max_bytes=20_000)
+    await store.open()
+    outbox = make_outbox(store)
+    await write(store, RUNNING, make_batch(*((number, "failed", 1) for number in range(1, 41))))
+    assert len(await read_waiting(outbox)) == 40
+    await store.prune()
+    left = await read_keys(outbox)
+    assert 5 < len(left) < 20
+    assert left[-1] == "a:sheet_failed:40:1"
+    assert f"notifications dropped count={40 - len(left)}" in caplog.text
+    await store.close()
 
 
 async def test_message_that_is_stored_is_not_held_back_later(store: HistoryStore) -> None:
     outbox = make_outbox(store, replace(ALL, max_per_hour=1))
     message = make_away_notification(1000.0, None)
     for _ in range(2):
-        await outbox.put(message, time.time())
+        await outbox.put(message, away_s=300.0)
     assert read_rows(store.path, "kind, state") == [("conductor_away", "waiting")]
+    assert read_rows(store.path, "*", "held_notifications") == []
 
 
 async def test_limit_of_a_rule_holds_back_no_message_of_another(store: HistoryStore) -> None:
     outbox = make_outbox(store, replace(ALL, max_per_hour=1), replace(ALL, name="other"))
     await write(store, RUNNING, make_batch("paused", "running", "failed"))
-    found = [(each.rule, each.kind, bool(each.body)) for each in await take_all(outbox)]
-    assert found == [("1", "paused", True), ("other", "paused", True), ("other", "failed", True)]
-
-
-async def test_summary_goes_before_a_new_message(store: HistoryStore) -> None:
-    outbox = make_outbox(store, replace(ALL, max_per_hour=1))
-    await write(store, RUNNING, make_batch("paused", "running", "paused", "running"))
-    with closing(sqlite3.connect(store.path, isolation_level=None)) as database:
-        database.execute("UPDATE notifications SET created_at = created_at - 3601")
-    await write(store, make_batch("failed"))
-    kinds = [message.kind for message in await take_all(outbox)]
-    assert kinds == ["paused", "summary"]
-    assert read_rows(store.path, "kind, state") == [
-        *(("paused", "waiting"), ("summary", "waiting"), ("failed", "held")),
+    assert await outbox.count_waiting() == 3
+    assert read_rows(store.path, "rule, kind") == [
+        *(("1", "paused"), ("other", "paused"), ("other", "failed")),
     ]
 
 
@@ -269,11 +291,11 @@ async def test_message_about_the_conductor_is_stored_once_for_the_rules_it_is_du
     outbox = make_outbox(store, ALL, patient, Rule(on=("failed",), targets=(TARGET,)))
     message = make_away_notification(1000.0, None)
     for away_s in (300.0, 301.0):
-        await outbox.put(message, time.time(), away_s=away_s)
-    assert [each.rule for each in await take_all(outbox)] == ["1"]
+        await outbox.put(message, away_s=away_s)
+    assert [each.rule for each in await read_waiting(outbox)] == ["1"]
     assert outbox.has_new.is_set()
-    await outbox.put(message, time.time(), away_s=600.0)
-    assert [each.rule for each in await take_all(outbox)] == ["1", "patient"]
+    await outbox.put(message, away_s=600.0)
+    assert [each.rule for each in await read_waiting(outbox)] == ["1", "patient"]
 
 
 async def test_failure_of_the_hook_is_logged_and_the_batch_is_stored(
@@ -292,7 +314,7 @@ async def test_failure_of_the_hook_is_logged_and_the_batch_is_stored(
     assert read_rows(store.path, "*") == []
     store.on_write = outbox.on_write
     await write(store, make_batch("running", "failed"))
-    assert await take_keys(outbox) == ["a:failed#2"]
+    assert await read_keys(outbox) == ["a:failed#2"]
 
 
 async def test_batch_that_is_not_stored_has_no_message(store: HistoryStore) -> None:
@@ -303,14 +325,14 @@ async def test_batch_that_is_not_stored_has_no_message(store: HistoryStore) -> N
         await write(store, make_batch("failed", events=bad))
     assert read_rows(store.path, "*") == []
     await write(store, make_batch("failed"))
-    assert await take_keys(outbox) == ["a:failed"]
+    assert await read_keys(outbox) == ["a:failed"]
 
 
 async def test_calls_of_a_store_that_is_not_open_raise(tmp_path: Path) -> None:
     store = HistoryStore(tmp_path / "other.db", max_age_s=3600, max_bytes=10**7)
     outbox = make_outbox(store)
     with pytest.raises(HistoryUnavailableError):
-        await outbox.take_due(0.0, 1)
+        await outbox.find_next("a")
 
 
 async def test_old_messages_are_removed_unless_they_wait(
@@ -318,14 +340,13 @@ async def test_old_messages_are_removed_unless_they_wait(
 ) -> None:
     outbox = make_outbox(store)
     await write(store, make_batch("running", "paused", "running", "paused", "running", "failed"))
-    sent, given_up, waiting = await take_all(outbox)
+    sent, *waiting = await read_waiting(outbox)
     await outbox.mark_sent(sent.id)
-    await outbox.give_up(given_up.id)
     await store.prune()
     assert len(read_rows(store.path, "*")) == 3
     monkeypatch.setattr(retention, "NOTIFICATION_AGE_S", -1.0)
     await store.prune()
-    assert read_rows(store.path, "id") == [(waiting.id,)]
+    assert await read_waiting(outbox) == waiting
 
 
 async def test_messages_of_a_run_that_was_removed_are_kept(tmp_path: Path) -> None:
@@ -334,7 +355,7 @@ async def test_messages_of_a_run_that_was_removed_are_kept(tmp_path: Path) -> No
     outbox = make_outbox(store)
     await write(store, make_batch("running", "failed"))
     assert len(await store.prune()) == 1
-    assert await take_keys(outbox) == ["a:failed"]
+    assert await read_keys(outbox) == ["a:failed"]
     await store.close()
 
 
@@ -349,7 +370,7 @@ async def test_history_of_the_first_version_is_migrated(tmp_path: Path) -> None:
     await store.open()
     outbox = make_outbox(store)
     await write(store, make_batch("failed"))
-    assert await take_keys(outbox) == ["a:failed"]
+    assert await read_keys(outbox) == ["a:failed"]
     await store.close()
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
@@ -358,7 +379,7 @@ async def test_history_of_the_first_version_is_migrated(tmp_path: Path) -> None:
 async def test_store_holds_no_target(store: HistoryStore) -> None:
     outbox = make_outbox(store)
     await write(store, RUNNING, make_batch("failed"))
-    await outbox.put(make_away_notification(1000.0, None), time.time())
+    await outbox.put(make_away_notification(1000.0, None), away_s=300.0)
     await store.close()
     files = [path.read_bytes() for path in store.path.parent.iterdir()]
     assert not any(b"hunter2" in content for content in files)

@@ -64,14 +64,18 @@ async def write(store: HistoryStore, *batches: WriteBatch) -> None:
         await store.write(batch, EPOCH)
 
 
-async def take_keys(outbox: Outbox, now: float | None = None) -> list[str]:
-    """Return the keys of the messages that are due, without the run."""
-    return [short_key(message) for message in await take_all(outbox, now)]
+async def read_keys(outbox: Outbox) -> list[str]:
+    """Return the keys of the messages that wait, without the run."""
+    return [short_key(message) for message in await read_waiting(outbox)]
 
 
-async def take_all(outbox: Outbox, now: float | None = None) -> list[OutboxMessage]:
-    """Return all messages that are due."""
-    return await outbox.take_due(now or time.time(), 10_000)
+async def read_waiting(outbox: Outbox) -> list[OutboxMessage]:
+    """Return all messages that wait, oldest first."""
+    query = (
+        "SELECT id, key, rule, title, body FROM notifications WHERE state = 'waiting' ORDER BY id"
+    )
+    rows = await outbox._store.execute(lambda database: database.execute(query).fetchall())
+    return [OutboxMessage(*row) for row in rows]
 
 
 def short_key(message: OutboxMessage) -> str:
@@ -83,6 +87,6 @@ def read_rows(path: Path, columns: str, table: str = "notifications") -> list[tu
     """Return columns of all rows of a history's table; none if there is no history yet."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            return database.execute(f"SELECT {columns} FROM {table} ORDER BY rowid").fetchall()
+            return database.execute(f"SELECT {columns} FROM {table}").fetchall()
     except sqlite3.OperationalError:
         return []

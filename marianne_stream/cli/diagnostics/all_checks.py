@@ -17,7 +17,7 @@ from marianne_stream.config.settings import Settings
 from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError, SettingsError
 from marianne_stream.models import Roster
 from marianne_stream.notify.notifications import open_targets
-from marianne_stream.notify.rules import Rule
+from marianne_stream.notify.rules import Rule, rules_by_name
 from marianne_stream.relay.setup import load_with_redis, read_redis_password
 from marianne_stream.wire.redis_urls import redact_url
 
@@ -109,7 +109,7 @@ async def check_redis(name: str, url: str, settings: Settings) -> Finding:
 def check_notifications(rules: Sequence[Rule], config: Path | None) -> Finding:
     """Check the targets of the rules, and who may read them. Sends nothing, and blocks."""
     try:
-        targets = open_targets(rules)
+        targets = open_targets(rules_by_name(rules))
     except SettingsError as error:
         return Finding("error", "notifications", str(error), "correct the rule")
     if config is not None and is_readable_by_others(config):
