@@ -32,9 +32,9 @@ Sort = Literal["change", "name"]
 MAX_ENTRIES = 20_000
 MAX_DEPTH = 32
 
-# Limit of a path (PATH_MAX of Linux), and of all paths of a list, in characters.
+# Limit of a path (PATH_MAX of Linux), and of the mean of a list that is full, in characters.
 MAX_PATH_CHARS = 4096
-MAX_LIST_CHARS = 4 * 1024 * 1024
+MAX_MEAN_CHARS = 250
 
 # Time after which a list ends with what it has.
 TIME_LIMIT_S = 1.0
@@ -181,8 +181,8 @@ def list_files(workspace: LogPath, rules: FileRules, query: ListQuery) -> FileLi
         has_more = next(files, None) is not None
     else:
         found, has_more = select_newest(files, query.limit)
-    sizes = accumulate(len(file.path) for file in found)
-    count = sum(size <= MAX_LIST_CHARS for size in sizes)
+    max_chars = max(MAX_PATH_CHARS, query.limit * MAX_MEAN_CHARS)
+    count = sum(size <= max_chars for size in accumulate(len(file.path) for file in found))
     return FileList(found[:count], has_more or walk.is_stopped or count < len(found))
 
 

@@ -28,5 +28,5 @@ class FileListData(Payload):
     job_id: str
     entries: list[FileEntry]
     truncated: bool = Field(
-        description="Whether there are more: the list ends at its limit, or after 1 s."
+        description="Whether there are more: the list ends at a limit of entries, paths or time."
     )

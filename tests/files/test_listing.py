@@ -33,11 +33,14 @@ def test_list_by_name_that_is_stopped_has_what_it_found(
 def test_paths_of_a_list_are_limited_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sort: Sort
 ) -> None:
-    monkeypatch.setattr(listing, "MAX_LIST_CHARS", 1000)
+    monkeypatch.setattr(listing, "MAX_PATH_CHARS", 100)
+    monkeypatch.setattr(listing, "MAX_MEAN_CHARS", 50)
     for number in range(20):
         (tmp_path / f"{number:0100}").touch()
-    found = list_workspace(tmp_path, ListQuery(sort=sort))
+    found = list_workspace(tmp_path, ListQuery(sort=sort, limit=20))
     assert (len(found.files), found.is_truncated) == (10, True)
+    found = list_workspace(tmp_path, ListQuery(sort=sort, limit=1))
+    assert (len(found.files), found.is_truncated) == (1, True)
 
 
 def test_path_that_is_too_long_to_be_requested_is_left_out(

@@ -155,6 +155,9 @@ async def test_request_that_needs_the_file_is_redirected_to_the_origin(
         for place in PLACES:
             status, location = await second.get(f"/api/jobs/lantern/logs/{place}")
             assert (status, location) == (307, f"{there}api/jobs/lantern/logs/{place}")
+        for path in ("files?depth=1", "files/a%20b.txt", "file-stream/a.log", "file-lines/a.log"):
+            answer = await second.get(f"/api/jobs/lantern/{path}")
+            assert answer == (307, f"{there}api/jobs/lantern/{path}")
         assert (await second.get("/api/jobs/lantern/logs?source=job"))[0] == 307
         assert (await second.get("/api/jobs/nobody/logs/raw"))[0] == 404
         ours = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
