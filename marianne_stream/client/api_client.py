@@ -213,8 +213,9 @@ class ApiClient:
             # The API has the words of Marianne's dashboard.
             detail = detail.replace("Score", "Job", 1)
         if response.status == 307:
-            origin = response.headers.get("Location", "").partition("/api/")[0]
-            detail = f"only {origin} has this: name that server with --url, and a token for it"
+            origin, found, _ = response.headers.get("Location", "").partition("/api/")
+            if origin and found:
+                detail = f"only {origin} has this: name that server with --url, and a token for it"
         detail = strip_to_one_line(detail).rstrip(".")
         detail = detail or f"{self._address.text} answered {response.status}"
         if error.code in LOG_ERRORS:

@@ -54,7 +54,10 @@ async def read_file(client: ApiClient, path: str) -> AsyncGenerator[bytes, None]
             headers |= {"Range": f"bytes={received_bytes}-", "If-Range": etag}
         try:
             async with client.open(path, {}, headers=headers) as response:
-                if received_bytes and response.status != 206:
+                start = response.headers.get("Content-Range", "").partition("-")[0]
+                is_rest = response.status == 206 and start == f"bytes {received_bytes}"
+                is_same = response.headers.get("ETag", "") == etag
+                if received_bytes and not (is_rest and is_same):
                     raise CliError("the connection was lost, and the file has changed since")
                 etag = response.headers.get("ETag", "")
                 async for piece in response.content.iter_any():

@@ -33,9 +33,9 @@ async def print_files(
         now_s = client.clock.now_s() if output.can_redraw else None
         make_file_table(files, now_s, width=output.console.width).print(output.console)
     else:
-        client.reporter.report("no such file" if "glob" in params else "no files")
+        client.reporter.report("no file matches" if "glob" in params else "no files")
     if page.truncated:
-        client.reporter.report("there are more files: use --glob or --depth, or raise --limit")
+        client.reporter.report("not all files are listed: use --glob or --depth, or raise --limit")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Handlers for the files of a job's workspace: the list, a file, and a text file as a log is."""
 
 from contextlib import nullcontext
+from http import HTTPStatus
 from urllib.parse import quote
 
 import msgspec
@@ -23,6 +24,7 @@ from marianne_stream.logs.safe_open import open_log_file
 from marianne_stream.models import JobState, format_iso_time
 from marianne_stream.web.app_keys import DOWNLOAD_LIMITER, JOB_HUB, WORKSPACES
 from marianne_stream.web.auth_middleware import GRANT
+from marianne_stream.web.conditional_requests import FileVersion, evaluate_preconditions
 from marianne_stream.web.file_response import REVALIDATE, content_disposition, send_file
 from marianne_stream.web.log_page_handlers import send_log_page
 from marianne_stream.web.log_stream_handlers import open_log_stream
@@ -129,7 +131,7 @@ async def get_file(request: web.Request) -> web.StreamResponse:
         handle = await locator.find_log(job_id, await locator.find_dirs(job_id))
         name = handle.path.name
         if is_rendered:
-            return await send_rendered(handle)
+            return await send_rendered(request, handle)
         file = await handle.threads.read(open_whole, handle)
         inline = is_inline and find_kind(name) != "other"
         return await send_file(
@@ -141,19 +143,29 @@ async def get_file(request: web.Request) -> web.StreamResponse:
         )
 
 
-async def send_rendered(handle: LogHandle) -> web.Response:
+async def send_rendered(request: web.Request, handle: LogHandle) -> web.Response:
     """Return a Markdown file as a piece of HTML."""
     name = handle.path.name
     if find_kind(name) != "markdown":
         raise BadParameterError(
             detail=f"render is for names that end in .md or .markdown, got {repr_truncated(name)}"
         )
+    file = await handle.threads.read(open_whole, handle)
+    status = await handle.threads.read(file.stat)
+    version = FileVersion(status.st_size, status.st_mtime_ns)
+    headers = {
+        **REVALIDATE,
+        **SANDBOX,
+        **content_disposition(f"{name}.html"),
+        "ETag": f'"{version.etag}"',
+    }
+    if evaluate_preconditions(request, version) is HTTPStatus.NOT_MODIFIED:
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
 
     def render() -> bytes:
-        return render_in_process(open_whole(handle).read(0, MAX_MARKDOWN_BYTES + 1))
+        return render_in_process(file.read(0, MAX_MARKDOWN_BYTES + 1))
 
     html = await handle.threads.work_on_files(render)
-    headers = {**REVALIDATE, **SANDBOX, **content_disposition(f"{name}.html")}
     return web.Response(body=html, content_type="text/html", charset="utf-8", headers=headers)
 
 

@@ -20,10 +20,18 @@ ETAG = '"1-2"'
 Responder = Callable[[], web.StreamResponse]
 
 
-def send(body: bytes, *, etag: str = ETAG, status: int = 200, lost_bytes: int = 0) -> Responder:
-    """Return a response whose last bytes, if there are lost ones, are announced but not sent."""
+def send(
+    body: bytes, *, etag: str = ETAG, start: int | None = None, lost_bytes: int = 0
+) -> Responder:
+    """Return a response whose last bytes, if there are lost ones, are announced but not sent.
+
+    With `start`, it is the rest of the text from that byte on.
+    """
     length = str(len(body) + lost_bytes)
     headers = {"ETag": etag, "Content-Type": "text/plain; charset=utf-8", "Content-Length": length}
+    status = 200 if start is None else 206
+    if start is not None:
+        headers["Content-Range"] = f"bytes {start}-{len(TEXT) - 1}/{len(TEXT)}"
     make = LostResponse if lost_bytes else web.Response
     return lambda: make(body=body, status=status, headers=headers)
 
@@ -59,8 +67,8 @@ async def test_pipe_gets_the_bytes_as_they_are() -> None:
 async def test_lost_connection_resumes_behind_the_last_byte() -> None:
     server = ScriptedServer(
         send(TEXT[:7], lost_bytes=23),
-        send(TEXT[7:9], status=206, lost_bytes=21),
-        send(TEXT[9:], status=206),
+        send(TEXT[7:9], start=7, lost_bytes=21),
+        send(TEXT[9:], start=9),
     )
     assert await fetch_bytes(server) == TEXT
     ranges = [(each.headers.get("Range"), each.headers.get("If-Range")) for each in server.requests]
@@ -68,8 +76,17 @@ async def test_lost_connection_resumes_behind_the_last_byte() -> None:
     assert server.messages[-1] == "marianne-stream: connected again"
 
 
-async def test_file_that_has_changed_since_is_an_error() -> None:
-    server = ScriptedServer(send(TEXT[:7], lost_bytes=23), send(TEXT, etag='"3-4"'))
+@pytest.mark.parametrize(
+    "answer",
+    [
+        send(TEXT, etag='"3-4"'),
+        # A proxy that ignores If-Range, and one that sends another part.
+        send(TEXT[7:], start=7, etag='"3-4"'),
+        send(TEXT[5:], start=5),
+    ],
+)
+async def test_file_that_has_changed_since_is_an_error(answer: Responder) -> None:
+    server = ScriptedServer(send(TEXT[:7], lost_bytes=23), answer)
     with pytest.raises(CliError, match="the file has changed since"):
         await fetch_bytes(server)
 

@@ -51,7 +51,7 @@ async def test_list_shows_time_size_sheets_and_path_without_control_characters()
 
 
 async def test_truncated_list_is_called_so_also_as_json() -> None:
-    sentence = "marianne-stream: there are more files: use --glob or --depth, or raise"
+    sentence = "marianne-stream: not all files are listed: use --glob or --depth, or raise"
     for as_json in (False, True):
         _, server = await list_files(FOLDER, truncated=True, as_json=as_json)
         assert server.messages == [f"{sentence} --limit"]
@@ -64,7 +64,7 @@ async def test_json_has_an_entry_a_line_as_it_came() -> None:
 
 async def test_empty_list_says_whether_a_pattern_was_given() -> None:
     assert (await list_files())[1].messages == ["marianne-stream: no files"]
-    assert (await list_files(glob="*.md"))[1].messages == ["marianne-stream: no such file"]
+    assert (await list_files(glob="*.md"))[1].messages == ["marianne-stream: no file matches"]
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

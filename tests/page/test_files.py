@@ -95,7 +95,7 @@ async def test_files_are_listed_by_their_last_change(user: BrowserUser, workspac
     await page.go_back()
     await expect(names).to_have_text(["a b/c&d.txt"])
     await page.get_by_label("Filter files by name").fill("nothing")
-    await expect(page.locator(".file-list")).to_contain_text("No file has this name.")
+    await expect(page.locator(".file-list")).to_contain_text("No file matches.")
     await page.get_by_role("tab", name="Log").click()
     await expect(page).to_have_url(f"{user.address}/jobs/lantern")
     await expect(page.locator(".files")).to_be_hidden()
@@ -221,7 +221,9 @@ async def test_sheet_panel_lists_the_files_of_its_span(
 
 async def test_reason_is_shown_if_there_are_no_files(user: BrowserUser, workspace: Path) -> None:
     page = await open_files(user)
-    await expect(page.locator(".file-note").first).to_have_text("The workspace has no files yet.")
+    note = page.locator(".file-note").first
+    link = page.locator(".file-origin")
+    await expect(note).to_have_text("The workspace has no files to show.")
     answer: dict[str, Any] = {}
 
     async def fulfill(route: Route) -> None:
@@ -232,16 +234,16 @@ async def test_reason_is_shown_if_there_are_no_files(user: BrowserUser, workspac
         (404, "files_disabled", "This server serves no files of jobs."),
         (403, "file_forbidden", "The workspace is a home folder."),
         (404, "file_not_found", "The workspace does not exist any more."),
+        (501, "not_available_on_edge", "Only the conductor's own server has this: http://x"),
     ):
         answer.update(status=status, body=json.dumps({"code": code, "detail": detail}))
         await page.reload()
-        await expect(page.locator(".file-note").first).to_have_text(detail)
+        await expect(note).to_have_text(detail)
+        await expect(link).to_be_visible(visible=code == "not_available_on_edge")
     answer.update(status=307, headers={"Location": "http://127.0.0.2/"})
     await page.reload()
-    await expect(page.locator(".file-note").first).to_contain_text(
-        "Only the conductor's own server"
-    )
-    await expect(page.locator(".file-origin")).to_have_attribute("href", "/api/jobs/lantern/files")
+    await expect(note).to_contain_text("Only the conductor's own server")
+    await expect(link).to_have_attribute("href", "/api/jobs/lantern/files")
 
 
 @pytest.mark.parametrize("name", ["page.html", "picture.svg", "report.md", "data.json", "code.js"])

@@ -70,7 +70,7 @@ async def test_options_choose_and_order_the_list(
     assert await list_paths("--hidden", "--glob", ".*") == ([".hidden"], "")
     paths, message = await list_paths("--limit", "1")
     assert paths == ["report.md"]
-    assert "there are more files" in message
+    assert "not all files are listed" in message
 
 
 async def test_listed_path_of_any_bytes_is_found(

@@ -28,7 +28,34 @@ const KINDS = [
 export function parseFileFragment(fragment) {
   if (fragment === "#files") return { urlPath: "", lines: "" };
   const match = /^#file=([^&]+)(?:&(.*))?$/.exec(fragment);
-  return match ? { urlPath: match[1], lines: match[2] ? `#${match[2]}` : "" } : null;
+  return match ? { urlPath: normalizePath(match[1]), lines: match[2] ? `#${match[2]}` : "" } : null;
+}
+
+/**
+ * Spell a path as the server does, so that it cannot lead out of the workspace.
+ *
+ * @param {string} path percent-encoded or not.
+ * @returns {string} "" if it has a name that is empty, `.` or `..`, or has a slash.
+ */
+function normalizePath(path) {
+  const names = path.split("/").map(normalizeName);
+  return names.includes("") ? "" : names.join("/");
+}
+
+/** @param {string} encoded */
+function normalizeName(encoded) {
+  let name;
+  try {
+    name = decodeURIComponent(encoded);
+  } catch {
+    // Bytes that are not UTF-8 stay as they are encoded.
+    return encoded.replace(/[?#&\\]/g, encodeURIComponent);
+  }
+  if (name === "." || name === ".." || name.includes("/")) return "";
+  return encodeURIComponent(name).replace(
+    /[!'()*]/g,
+    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 /**
@@ -65,9 +92,9 @@ export function resolveFileLink(urlPath, href) {
   for (const segment of path.split("/")) {
     if (segment === "..") {
       if (segments.pop() === undefined) return "";
-    } else if (segment && segment !== ".") segments.push(segment.replaceAll("&", "%26"));
+    } else if (segment && segment !== ".") segments.push(segment);
   }
-  return segments.join("/");
+  return normalizePath(segments.join("/"));
 }
 
 /** @param {string} urlPath */
@@ -88,13 +115,16 @@ export function filterFiles(entries, text) {
   );
 }
 
+/** Text that is nested deeper would grow by the square of its depth. */
+const MAX_JSON_DEPTH = 100;
+
 const TOKENS = /"(?:[^"\\]|\\.)*"|[[\]{}:,]|[^\s"[\]{}:,]+/g;
 
 /**
  * Indent a JSON text. Numbers stay as they are written, whatever their size.
  *
  * @param {string} text
- * @returns {string} "" if it is not JSON.
+ * @returns {string} "" if it is not JSON, or is nested too deeply.
  */
 export function indentJson(text) {
   try {
@@ -113,6 +143,7 @@ export function indentJson(text) {
     if (before === "," || (isInside ? !closes : closes)) indented += newLine();
     indented += token === ":" ? ": " : token;
     if (token === "[" || token === "{") depth += 1;
+    if (depth > MAX_JSON_DEPTH) return "";
     before = token;
   }
   return indented;

@@ -8,6 +8,7 @@ import {
   indentJson,
   resolveFileLink,
 } from "../model/job_files.js";
+import { isTransient } from "../model/request_errors.js";
 import { ApiError, getText, jobPath, withQuery } from "../wire/api.js";
 import { h, setAttribute, setChildren, setText } from "./dom.js";
 import { makeFileFacts } from "./file_facts.js";
@@ -21,6 +22,8 @@ import { makeMarkdown } from "./markdown_text.js";
 /** Larger JSON is shown as text. */
 const MAX_JSON_BYTES = 1024 * 1024;
 
+const RETRY_MS = 5_000;
+
 /** Kinds with a form of their own, and a source. */
 const RENDERED = new Set(["markdown", "json"]);
 
@@ -28,6 +31,7 @@ export class FileView {
   #page;
   #jobId;
   #onSheet;
+  #heading;
   /** @type {FileEntry | undefined} */
   #entry;
   #kind;
@@ -41,6 +45,8 @@ export class FileView {
   #isPaused = true;
   /** @type {AbortController | null} */
   #request = null;
+  /** @type {ReturnType<typeof setTimeout> | null} */
+  #retryTimer = null;
   #facts = h("span.file-facts");
   #note = h("p.muted.file-note", { hidden: true, role: "status" });
   #body = h("div.file-body");
@@ -65,6 +71,7 @@ export class FileView {
     this.#entry = entry;
     this.#kind = entry?.kind ?? guessKind(urlPath);
     const path = plainText(entry?.path ?? decodePath(urlPath));
+    this.#heading = h("h2", { id: "file-heading", tabindex: -1 }, path);
     const download = { href: this.#address, download: "", title: "Download the file" };
     this.element = h(
       "div.file",
@@ -73,7 +80,7 @@ export class FileView {
         "div.bar.file-head",
         {},
         h("a.quiet", { href: fileFragment("") }, makeIcon("back"), "All files"),
-        h("h2", { id: "file-heading" }, path),
+        this.#heading,
         this.#facts,
         this.#sourceToggle,
         makeDownloadLink(download),
@@ -100,13 +107,18 @@ export class FileView {
   }
 
   close() {
-    this.#request?.abort();
+    this.#endRequest();
     this.#closeLog();
+  }
+
+  focus() {
+    this.#heading.focus({ preventScroll: true });
   }
 
   /** Ask nothing while the file is out of sight. */
   pause() {
     this.#isPaused = true;
+    this.#endRequest();
     this.log?.pause();
   }
 
@@ -128,9 +140,16 @@ export class FileView {
     this.log?.onTimeZoneChange();
   }
 
-  /** @param {FileEntry | undefined} entry as it is now. */
-  update(entry) {
-    if (!entry || this.#isPaused) return;
+  /**
+   * @param {FileEntry | undefined} entry as it is now; undefined if it is not in the list.
+   * @param {boolean} isWhole the list has all files.
+   */
+  update(entry, isWhole) {
+    if (this.#isPaused) return;
+    if (!entry) {
+      if (isWhole && this.#entry) this.#showNote("The workspace no longer has this file.");
+      return;
+    }
     const isNew = !this.#entry;
     this.#entry = entry;
     this.#showFacts();
@@ -165,9 +184,18 @@ export class FileView {
   /** @param {HTMLElement} element */
   #show(element) {
     this.#closeLog();
-    const top = this.#body.scrollTop;
+    const before = this.#body.firstElementChild;
+    const top = before?.scrollTop ?? 0;
+    const hadFocus = before !== null && before === document.activeElement;
     this.#body.replaceChildren(element);
-    this.#body.scrollTop = top;
+    element.scrollTop = top;
+    if (hadFocus) element.focus({ preventScroll: true });
+  }
+
+  #endRequest() {
+    this.#request?.abort();
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
+    this.#retryTimer = null;
   }
 
   #closeLog() {
@@ -176,7 +204,7 @@ export class FileView {
   }
 
   #showText() {
-    this.#request?.abort();
+    this.#endRequest();
     if (this.log) return;
     const source = makeFileLog(this.#page, this.#jobId, this.urlPath);
     const log = new LogView(this.#page, source);
@@ -211,21 +239,31 @@ export class FileView {
   }
 
   async #showRendered() {
-    this.#request?.abort();
+    this.#endRequest();
     const { signal } = (this.#request = new AbortController());
     const isMarkdown = this.#kind === "markdown";
+    /** @param {Headers} headers */
+    const onHeaders = (headers) => {
+      // The size is not known of a file that is not in the list.
+      if (!isMarkdown && Number(headers.get("Content-Length")) > MAX_JSON_BYTES) this.#showText();
+    };
     try {
       const query = { render: isMarkdown, inline: !isMarkdown };
-      const text = await getText(withQuery(this.#address, query), { signal });
+      const text = await getText(withQuery(this.#address, query), {
+        signal,
+        onHeaders,
+        redirect: "manual",
+      });
       const element = isMarkdown ? this.#makeMarkdown(text) : makeJson(text);
-      this.#showNote(element ? "" : "This is not JSON, and is shown as text.");
+      this.#showNote(element ? "" : "This cannot be shown as JSON, and is shown as text.");
       if (element) this.#show(element);
       else this.#showText();
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
       this.#showNote(error.message);
-      this.#showText();
+      if (isTransient(error)) this.#retryTimer = setTimeout(() => this.#open(), RETRY_MS);
+      else this.#showText();
     }
   }
 

@@ -77,7 +77,7 @@ export class FilesView {
     this.#jobId = jobId;
     this.#onSheet = onSheet;
     const origin = { href: jobPath(jobId, "files"), hidden: true };
-    this.#originLink = h("a.file-origin", origin, "The list on the conductor's own server");
+    this.#originLink = h("a.file-origin", origin, "Open the list on the conductor's own server");
     this.#listElement = h(
       "div.file-list",
       {},
@@ -145,7 +145,12 @@ export class FilesView {
   refreshSoon() {
     this.#isStale = true;
     if (!this.#isActive || this.#timer !== null) return;
-    const wait = Math.max(0, this.#requestedAt + REFRESH_MS - Date.now());
+    this.#requestSoon(Math.max(0, this.#requestedAt + REFRESH_MS - Date.now()));
+  }
+
+  /** @param {number} wait in milliseconds. */
+  #requestSoon(wait) {
+    if (!this.#isActive || this.#timer !== null) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
       this.#load();
@@ -165,14 +170,27 @@ export class FilesView {
       this.#file?.pause();
       return;
     }
+    this.#followEvents();
+    this.#file?.resume();
+    this.refreshSoon();
+  }
+
+  /** Follow anew: the job was resumed, or has been created. */
+  resume() {
+    if (!this.#isActive) return;
+    this.#followEvents();
+    this.#file?.log?.resume();
+    this.refreshSoon();
+  }
+
+  #followEvents() {
+    this.#unsubscribe?.();
     this.#unsubscribe = this.#page.follow({
       part: jobPart("events", this.#jobId, { event: FILE_EVENTS, limit: 0 }),
       onEvents: (events) => this.#onEvents(events),
       // Rows of today have no date, once the server's clock is known.
       onState: () => this.#today !== this.#page.times.today && this.onTimeZoneChange(),
     });
-    this.#file?.resume();
-    this.refreshSoon();
   }
 
   /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
@@ -195,11 +213,13 @@ export class FilesView {
       if (!(error instanceof ApiError)) throw error;
       this.#failure = error;
       if (!isTransient(error)) this.#list = null;
-      else setTimeout(() => this.refreshSoon(), RETRY_MS);
+      else this.#requestSoon(RETRY_MS);
     }
     this.#request = null;
+    this.#requestedAt = Date.now();
     this.#draw();
-    this.#file?.update(this.#find(this.#file.urlPath));
+    const isWhole = this.#list !== null && !this.#list.truncated;
+    this.#file?.update(this.#find(this.#file.urlPath), isWhole);
     if (this.#isStale) this.refreshSoon();
   }
 
@@ -211,19 +231,22 @@ export class FilesView {
   /** @param {string} urlPath "" for the list. */
   #showFile(urlPath) {
     const before = this.#file;
+    const hadFocus = this.element.contains(document.activeElement);
     before?.close();
     this.#file = urlPath
       ? new FileView(this.#page, this.#jobId, urlPath, this.#find(urlPath), this.#onSheet)
       : null;
     this.element.replaceChildren(this.#file?.element ?? this.#listElement);
     if (this.#isActive) this.#file?.resume();
-    if (!this.#file && before) this.#focusFile(before.urlPath);
+    if (hadFocus && this.#file) this.#file.focus();
+    else if (hadFocus && before) this.#focusFile(before.urlPath);
   }
 
   /** @param {string} urlPath of the file from which the reader comes back. */
   #focusFile(urlPath) {
     const links = [...this.#rowList.querySelectorAll("a")];
-    links.find((link) => link.getAttribute("href") === fileFragment(urlPath))?.focus();
+    const link = links.find((each) => each.getAttribute("href") === fileFragment(urlPath));
+    (link ?? this.#filter).focus();
   }
 
   #showMore() {
@@ -253,7 +276,7 @@ export class FilesView {
     this.#more.hidden = files.length <= shown.length;
     setText(this.#more, `${files.length - shown.length} more`);
     this.#filter.hidden = !this.#list;
-    this.#originLink.hidden = this.#failure?.code !== "at_origin";
+    this.#originLink.hidden = this.#failure?.code !== "not_available_on_edge";
     const note = this.#noteText(files.length);
     this.#note.hidden = !note;
     setText(this.#note, plainText(note));
@@ -263,11 +286,11 @@ export class FilesView {
   #noteText(count) {
     if (this.#failure) return this.#failure.message;
     if (!this.#list) return "Loading …";
-    if (!this.#list.entries.length) return "The workspace has no files yet.";
+    if (!this.#list.entries.length) return "The workspace has no files to show.";
     const cut = this.#list.truncated
       ? `There are more files: these are ${this.#list.entries.length} of them.`
       : "";
-    return count ? cut : `No file has this name. ${cut}`;
+    return count ? cut : `No file matches. ${cut}`;
   }
 
   /** @param {FileEntry} entry */

@@ -200,7 +200,7 @@ export class JobView {
     if (!this.#resubscription.isDue(entry.status, performance.now())) return;
     if (this.#outcome === "failed") this.#followEvents();
     this.#followStatus();
-    this.#log.resume();
+    for (const view of [this.#log, this.#files]) view.resume();
   }
 
   /**

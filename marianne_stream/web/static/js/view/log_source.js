@@ -38,6 +38,8 @@ import { redirectToSignIn } from "./sign_in_redirect.js";
 /** Interval in which a stream is checked for a lost connection. */
 const CHECK_MS = 15_000;
 
+const LOST = "New lines are not shown now: the server is busy or away. Trying again …";
+
 /**
  * Return the lines of a job's log.
  *
@@ -153,7 +155,8 @@ function followFile(page, path, { parameters, cursor, onEvents, onState }) {
     },
     onState: (state) => {
       if (state.status === 401) redirectToSignIn();
-      onState({ ...state, detail: state.detail ?? state.reason });
+      const lost = state.phase === "waiting" ? LOST : undefined;
+      onState({ ...state, detail: state.detail ?? state.reason ?? lost });
     },
   });
   const timer = setInterval(() => stream.check(), CHECK_MS);

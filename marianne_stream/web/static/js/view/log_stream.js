@@ -20,6 +20,8 @@ export class LogStream {
   #isClosed = false;
   /** Cursor of the last line, or that to follow from. */
   #cursor = "";
+  /** True while the view is out of sight: nothing is followed. */
+  isPaused = false;
   /** True once the log has ended, or cannot be followed. */
   hasEnded = false;
 
@@ -40,6 +42,7 @@ export class LogStream {
    */
   follow(cursor, tailLines = TAIL_LINES) {
     this.end();
+    if (this.#isClosed || this.isPaused) return;
     this.#cursor = cursor;
     this.hasEnded = false;
     const { source, getFilter } = this.#options;

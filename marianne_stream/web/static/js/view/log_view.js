@@ -99,11 +99,13 @@ export class LogView {
 
   /** Follow no more until `resume`. */
   pause() {
+    this.#stream.isPaused = true;
     this.#stream.end();
   }
 
   /** Follow the log anew: the job was resumed, or has been created. */
   resume() {
+    this.#stream.isPaused = false;
     const { lastCursor, atEnd } = this.#window;
     if (!lastCursor) this.#restart();
     else if (atEnd) this.#stream.follow(lastCursor);

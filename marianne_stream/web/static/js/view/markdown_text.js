@@ -49,16 +49,16 @@ function copyElement(element, resolve) {
   const children = copyChildren(element, resolve);
   if (tag === "a" || tag === "span") {
     const attributes = linkAttributes(element, resolve);
-    return attributes ? h("a", attributes, ...children) : h("span", {}, ...children);
+    return attributes ? h("a", attributes, children) : h("span", {}, children);
   }
   const level = /^h([1-6])$/.exec(tag)?.[1];
-  if (level) return h(`h${Math.min(6, Number(level) + HEADING_OFFSET)}`, {}, ...children);
-  if (tag === "pre") return h("pre", { tabindex: 0 }, ...children);
+  if (level) return h(`h${Math.min(6, Number(level) + HEADING_OFFSET)}`, {}, children);
+  if (tag === "pre") return h("pre", { tabindex: 0 }, children);
   if (tag === "table") {
     const label = { tabindex: 0, role: "region", "aria-label": "Table" };
-    return h("div.table", label, h("table", {}, ...children));
+    return h("div.table", label, h("table", {}, children));
   }
-  return h(tag, { align: element.getAttribute("align"), start: listStart(element) }, ...children);
+  return h(tag, { align: element.getAttribute("align"), start: listStart(element) }, children);
 }
 
 /** @param {Element} element */

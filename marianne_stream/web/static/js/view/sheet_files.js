@@ -2,6 +2,7 @@
 
 import { plainText } from "../model/ansi.js";
 import { fileFragment, filterFiles } from "../model/job_files.js";
+import { isTransient } from "../model/request_errors.js";
 import { ApiError, getJson, jobPath, withQuery } from "../wire/api.js";
 import { h } from "./dom.js";
 
@@ -10,13 +11,15 @@ const MAX_LISTED = 1_000;
 /** Files that are shown; the others are in the tab. */
 const MAX_SHOWN = 20;
 
-/** Time after which the files of a sheet at work are requested again. */
+/** Time after which the files of a sheet at work, or a request that failed, are requested again. */
 const RELOAD_MS = 10_000;
 
 export class SheetFiles {
   #jobId;
   #shown = "";
   #requestedAt = -Infinity;
+  /** True if the last request may succeed later. */
+  #hasFailed = false;
   /** @type {AbortController | null} */
   #request = null;
   #list = h("ul.sheet-file-list", { role: "list" });
@@ -41,9 +44,13 @@ export class SheetFiles {
   show({ number, status, started_at: startedAt, completed_at: completedAt }, isActive) {
     const state = JSON.stringify([number, status, startedAt, completedAt]);
     const isVisible = document.visibilityState === "visible";
-    const isDue = isActive && isVisible && Date.now() - this.#requestedAt >= RELOAD_MS;
+    const isAwaited = isActive || this.#hasFailed;
+    const isDue = isAwaited && isVisible && Date.now() - this.#requestedAt >= RELOAD_MS;
     if (state === this.#shown && !isDue) return;
-    if (state !== this.#shown) this.#draw([]);
+    if (state !== this.#shown) {
+      this.#request?.abort();
+      this.#draw([]);
+    }
     this.#shown = state;
     if (startedAt) this.#load(number);
   }
@@ -59,6 +66,7 @@ export class SheetFiles {
     this.#request?.abort();
     const { signal } = (this.#request = new AbortController());
     this.#requestedAt = Date.now();
+    this.#hasFailed = false;
     const path = withQuery(jobPath(this.#jobId, "files"), { limit: MAX_LISTED });
     try {
       const { entries } = await getJson(path, { signal, redirect: "manual" });
@@ -67,7 +75,8 @@ export class SheetFiles {
       if (signal.aborted) return;
       // The tab says why there are no files.
       if (!(error instanceof ApiError)) throw error;
-      this.#draw([]);
+      if (isTransient(error)) this.#hasFailed = true;
+      else this.#draw([]);
     }
   }
 

@@ -139,7 +139,7 @@ export class SheetPanel {
     const format = isActive(sheet.status) ? formatDuration : formatShortDuration;
     setText(this.#duration, format(to - from));
     this.#log.show({ from, to, isActive: isActive(sheet.status) });
-    if (!Number.isNaN(from)) this.#files.show(sheet, isActive(sheet.status));
+    this.#files.show(sheet, isActive(sheet.status));
     const isVisible = document.visibilityState === "visible";
     if (this.#failure && isVisible && Date.now() >= this.#retryAt) {
       this.#retryAt = Infinity;

@@ -115,7 +115,8 @@ async function request(path, accept, read, { signal, onHeaders, redirect = "foll
     throw new ApiError(0, "unreachable", "The server is not responding.");
   }
   if (response.type === "opaqueredirect") {
-    throw new ApiError(307, "at_origin", "Only the conductor's own server has these files.");
+    const detail = "Only the conductor's own server has this.";
+    throw new ApiError(501, "not_available_on_edge", detail);
   }
   throw await readError(response);
 }
