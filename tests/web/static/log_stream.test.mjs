@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { jobLogLines } from "../../../marianne_stream/web/static/js/view/log_source.js";
 import { LogStream } from "../../../marianne_stream/web/static/js/view/log_stream.js";
 
 /** @typedef {import("../../../marianne_stream/web/static/js/view/page.js").Page} Page */
@@ -16,7 +15,8 @@ function openStream(parts) {
     },
   };
   return new LogStream({
-    source: jobLogLines(/** @type {Page} */ (/** @type {unknown} */ (page)), "a"),
+    page: /** @type {Page} */ (/** @type {unknown} */ (page)),
+    jobId: "a",
     getFilter: () => ({ level: "error" }),
     onEvents() {},
     onState() {},

@@ -40,9 +40,7 @@ export function h(name, attributes = {}, ...children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else setAttribute(element, key, value);
   }
-  for (const child of children.flat()) {
-    if (child !== null && child !== false) element.append(child);
-  }
+  element.append(...children.flat().filter((child) => child !== null && child !== false));
   return /** @type {any} */ (element);
 }
 

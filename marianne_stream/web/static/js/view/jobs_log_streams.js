@@ -2,7 +2,6 @@
 
 import { plainText } from "../model/ansi.js";
 import { isTerminal } from "../model/status.js";
-import { jobLogLines } from "./log_source.js";
 import { LogStream } from "./log_stream.js";
 
 /** @typedef {import("../model/log_rows.js").LogJob} LogJob */
@@ -85,7 +84,8 @@ export class JobsLogStreams {
   #makeStream(job) {
     const { page, getFilter } = this.#options;
     return new LogStream({
-      source: jobLogLines(page, job.id),
+      page,
+      jobId: job.id,
       getFilter,
       onEvents: (events) => this.#onEvents(job, events),
       onState: (state) => this.#onState(job, state),

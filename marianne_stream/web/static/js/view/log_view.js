@@ -1,11 +1,11 @@
-/** Log of a job, or text of a file: follow, scroll back, search, filter, select and link to lines. */
+/** Log of a job: follow, scroll back, search, filter, select and link to lines. */
 
 import { LineSelection } from "../model/line_selection.js";
 import { LogPager } from "../model/log_pager.js";
 import { LogWindow } from "../model/log_window.js";
-import { getJson, withQuery } from "../wire/api.js";
+import { getJson, jobPath, withQuery } from "../wire/api.js";
 import { h, setAttribute } from "./dom.js";
-import { LogControls, makeLogPanel } from "./log_controls.js";
+import { LogControls } from "./log_controls.js";
 import { LogJumpBar } from "./log_jump_bar.js";
 import { LogJumps } from "./log_jumps.js";
 import { LogNotes, logStatusText } from "./log_notes.js";
@@ -20,7 +20,7 @@ import { VirtualLog } from "./virtual_log.js";
 
 export class LogView {
   #page;
-  #from;
+  #jobId;
   #window = new LogWindow();
   #selection = new LineSelection(this.#window);
   #pager;
@@ -43,17 +43,16 @@ export class LogView {
 
   /**
    * @param {import("./page.js").Page} page
-   * @param {import("./log_source.js").LogSource} source
+   * @param {string} jobId
    */
-  constructor(page, source) {
+  constructor(page, jobId) {
     this.#page = page;
-    this.#from = source;
+    this.#jobId = jobId;
     this.#rows = this.#makeRows();
-    this.#rows.element.id = source.id;
     this.#pager = this.#makePager();
     this.#search = this.#makeSearch();
     this.#stream = this.#makeStream();
-    this.#controls = new LogControls(source.links, {
+    this.#controls = new LogControls(jobId, {
       onFollow: () => this.#toggleFollowing(),
       onCopy: () => this.#selector.copy(),
       onJump: () => this.#jumpBar.open(),
@@ -75,7 +74,6 @@ export class LogView {
     };
     this.#jumps = new LogJumps({
       ...parts,
-      source,
       onJump: () => this.#update(),
       isCut: () => Boolean(this.#controls.level || this.#filter),
       onNothing: () => this.#restart(),
@@ -97,15 +95,8 @@ export class LogView {
     return isLinked;
   }
 
-  /** Follow no more until `resume`. */
-  pause() {
-    this.#stream.isPaused = true;
-    this.#stream.end();
-  }
-
   /** Follow the log anew: the job was resumed, or has been created. */
   resume() {
-    this.#stream.isPaused = false;
     const { lastCursor, atEnd } = this.#window;
     if (!lastCursor) this.#restart();
     else if (atEnd) this.#stream.follow(lastCursor);
@@ -181,7 +172,6 @@ export class LogView {
 
   #makeSearch() {
     return new LogSearchBar({
-      name: this.#from.name,
       fetchPage: (query, signal) => this.#fetchPage(query, signal),
       onPattern: (pattern) => this.#rows.setPattern(pattern),
       onMatch: (cursor) => this.#jumps.toLine(cursor),
@@ -192,7 +182,8 @@ export class LogView {
 
   #makeStream() {
     return new LogStream({
-      source: this.#from,
+      page: this.#page,
+      jobId: this.#jobId,
       getFilter: () => ({ level: this.#controls.level, ...this.#filter, context: null }),
       onEvents: (events) => this.#applyEvents(events),
       onState: (state) => this.#onStreamState(state),
@@ -234,12 +225,22 @@ export class LogView {
   }
 
   #makeElement() {
-    return makeLogPanel(this.#from.name, {
-      bar: [this.#source, this.#search.element, this.#controls.levelSelect],
-      notes: [this.#jumpBar.element, this.#notes.note],
-      body: [this.#rows.element, this.#notes.message, this.#toEnd.element],
-      foot: this.#controls.element,
-    });
+    return h(
+      "section.panel.log",
+      { "aria-labelledby": "log-heading" },
+      h(
+        "div.bar",
+        {},
+        h("h2", { id: "log-heading" }, "Log"),
+        this.#source,
+        this.#search.element,
+        this.#controls.levelSelect,
+      ),
+      this.#jumpBar.element,
+      this.#notes.note,
+      h("div.log-body", {}, this.#rows.element, this.#notes.message, this.#toEnd.element),
+      this.#controls.element,
+    );
   }
 
   /** Open the log anew, as for a new viewer. */
@@ -366,8 +367,8 @@ export class LogView {
 
   /** @type {import("../model/log_pager.js").FetchPage} */
   #fetchPage(query, signal) {
-    const { linesPath } = this.#from;
-    return getJson(withQuery(linesPath, { level: this.#controls.level, ...query }), { signal });
+    const path = jobPath(this.#jobId, "logs", "lines");
+    return getJson(withQuery(path, { level: this.#controls.level, ...query }), { signal });
   }
 
   #updateLayout() {
