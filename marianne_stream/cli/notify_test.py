@@ -14,7 +14,7 @@ from marianne_stream.notify.notifications import open_targets
 from marianne_stream.notify.rules import Rule, rules_by_name, target_digest
 
 EPILOG = f"""\
-Exit codes: 0 all targets have accepted it, 1 a target has not, 2 invalid settings.
+Exit codes: 0 all targets have accepted it, 1 one has not, 2 invalid settings.
 
 Examples:
   {PROGRAM} notify-test --config ~/marianne-stream.toml
