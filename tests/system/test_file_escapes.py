@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -102,7 +103,7 @@ RACES: dict[str, tuple[Callable[[Path, int], None], str]] = {
 
 @contextmanager
 def swapping(swap: Callable[[Path, int], None], workspace: Path) -> Iterator[None]:
-    """Swap names as fast as a thread can, and end with what a workspace should be."""
+    """Swap names all the time, and end with what a workspace should be."""
     stop = threading.Event()
 
     def run() -> None:
@@ -110,6 +111,8 @@ def swapping(swap: Callable[[Path, int], None], workspace: Path) -> Iterator[Non
         while not stop.is_set() or number % 2 == 0:
             swap(workspace, number)
             number += 1
+            # Some time for the server, and for other tests.
+            time.sleep(0.001)
 
     thread = threading.Thread(target=run)
     thread.start()
