@@ -79,7 +79,7 @@ async def test_event_flood_delays_no_request_and_takes_no_memory(tmp_path: Path)
         for _ in range(5):
             seen = completed(viewer)
             await health_until(session, lambda seen=seen: completed(viewer) > seen + 5)  # type: ignore[misc]
-        assert await monitor_events(session) > 50_000
+        assert await monitor_events(session) > 5_000
         assert running.rss_kib() < 300 * 1024
 
 
