@@ -1,5 +1,6 @@
 """Kinds of files by the endings of their names, and the media types under which they are sent."""
 
+from os.path import splitext
 from typing import Literal
 
 FileKind = Literal["folder", "text", "markdown", "json", "image", "other"]
@@ -29,8 +30,8 @@ BINARY_ENDINGS = frozenset(
 
 
 def find_ending(name: str) -> str:
-    """Return the part of a name from its last dot on, in lower case; all of it without a dot."""
-    return f".{name.rpartition('.')[2]}".lower()
+    """Return the last dot of a name and what is behind it, in lower case; "" without a dot."""
+    return splitext(name)[1].lower()  # noqa: PTH122 - a list has 20,000, a Path is much slower
 
 
 def find_kind(name: str) -> FileKind:

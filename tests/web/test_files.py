@@ -198,6 +198,8 @@ async def test_file_is_sent_as_an_attachment_that_runs_nothing(
         ("a.json", "text/plain; charset=utf-8", True),
         ("a.pdf", "application/octet-stream", False),
         ("Makefile", "text/plain; charset=utf-8", True),
+        ("png", "text/plain; charset=utf-8", True),
+        ("bin", "text/plain; charset=utf-8", True),
     ],
 )
 async def test_kind_decides_media_type_and_disposition(
