@@ -66,7 +66,7 @@ class BackwardsScan(Scan):
             self._add_lines(start.file, block, matches, number, skip_offset)
             if self.is_page_done(skip_offset):
                 break
-        if not self.is_budget_exhausted and start.file.window_before(start.offset) != start.window:
+        if not self.is_budget_exhausted and not start.is_in_file():
             raise FileMovedError
         if number < 0:
             # The line number in the client's cursor is too low.

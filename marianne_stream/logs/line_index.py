@@ -40,6 +40,7 @@ class LineIndex:
         counts: number of lines before each of the offsets.
         end: offset behind the last line that was counted.
         line_count: number of lines before `end`.
+        window: bytes before `end` that a cursor hashes.
         lock: held by a task while a thread extends or reads the index.
     """
 
@@ -100,7 +101,7 @@ class LineIndex:
         return self.offsets[index], self.counts[index]
 
     def _count_block(self, text: bytes) -> None:
-        window = (self._window + text[-HASH_WINDOW_BYTES:])[-HASH_WINDOW_BYTES:]
+        window = (self.window + text[-HASH_WINDOW_BYTES:])[-HASH_WINDOW_BYTES:]
         self._record(text, self.end + len(text), window)
 
     def _count_long_line(self, file: LogFile, newline: int) -> None:
@@ -113,7 +114,7 @@ class LineIndex:
             self.line_count += len(self._job_filter.find_matches(text))
         else:
             self.line_count += text.count(b"\n")
-        self.end, self._window, self._partial_head = end, window, b""
+        self.end, self.window, self._partial_head = end, window, b""
         if len(self.offsets) > 1 and self.end - self.offsets[-2] <= BLOCK_BYTES:
             del self.offsets[-1], self.counts[-1]
         self.offsets.append(self.end)
@@ -121,7 +122,7 @@ class LineIndex:
 
     def _is_unchanged(self, file: LogFile) -> bool:
         """Return whether the file still holds the bytes before `end`."""
-        return not self.end or file.window_before(self.end) == self._window
+        return not self.end or file.window_before(self.end) == self.window
 
     def _has_same_partial_line(self, file: LogFile) -> bool:
         """Return whether the line behind `end` begins as it did."""
@@ -132,7 +133,7 @@ class LineIndex:
     def _reset(self) -> None:
         self.offsets, self.counts = [0], [0]
         self.end = self.line_count = 0
-        self._window = b""
+        self.window = b""
         # Beginning of the line behind `end`, and the offset up to which it has no newline.
         self._partial_head = b""
         self._searched_offset = 0

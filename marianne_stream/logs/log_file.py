@@ -98,20 +98,27 @@ class LogFile:
 
         For a compressed file this reads up to the cursor's offset.
         """
+        return self.match(cursor) is not None
+
+    def match(self, cursor: LogCursor) -> bytes | None:
+        """Return the bytes before a cursor that it hashes; None if it is no position in this file.
+
+        The file may be truncated at any time: do not read them again.
+        """
         try:
             if (
                 cursor.first_line_hash
                 and cursor.first_line_hash != self.refreshed().first_line_hash()
             ):
-                return False
+                return None
             window = self.window_before(cursor.offset)
         except DamagedFileError:
-            return False
+            return None
         if len(window) != min(cursor.offset, HASH_WINDOW_BYTES):
-            return False
+            return None
         if not cursor.unterminated and not window.endswith(b"\n"):
-            return False
-        return content_hash(window) == cursor.window_hash
+            return None
+        return window if content_hash(window) == cursor.window_hash else None
 
     def refreshed(self) -> "LogFile":
         """Return the same file without cached values: it may have been truncated."""

@@ -124,7 +124,7 @@ def index_to_end(file: LogFile, index: LineIndex) -> Position | None:
     """Return the position behind the last whole line; None while there is more to count."""
     if not index.extend(file, file.size()):
         return None
-    return Position(file, index.end, index.line_count, file.window_before(index.end))
+    return Position(file, index.end, index.line_count, index.window)
 
 
 def read_partial_line_after(end: Position, job_filter: LineFilter | None) -> LogLine | None:

@@ -9,7 +9,7 @@ from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.positions import Position
 from marianne_stream.logs.rotation import LogFileSet, RotationReason
-from marianne_stream.wire.cursors import LogCursor, content_hash
+from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, LogCursor, content_hash
 from marianne_stream.wire.log_lines import LogLine, LogLineSplitter
 
 # Limits of one result. A stalled client holds one of them.
@@ -135,12 +135,17 @@ class LogReader:
         )
 
     def _share_descriptor(self, file: LogFile) -> None:
-        """Read the same file through the follower's descriptor, so that positions compare equal."""
+        """Read the same file through the follower's descriptor, so that positions compare equal.
+
+        If the file was truncated before that, the follower may have seen it, and stands in what was
+        written since.
+        """
         position = self.position
         if (
             file.key == position.file.key
             and position.file.final_offset is None
             and not position.file.compressed
+            and position.is_in_file()
         ):
             self.position = replace(position, file=file)
 
@@ -157,7 +162,8 @@ class LogReader:
         before = len(splitter.window)
         # One read for the bytes to check and those behind them: they belong together.
         data = file.read(splitter.fed_offset - before, before + length)
-        if data[:before] != splitter.window:
+        is_whole = before == min(splitter.fed_offset, HASH_WINDOW_BYTES)
+        if not is_whole or data[:before] != splitter.window:
             return None
         status = file.stat()
         if status.st_size < splitter.fed_offset:

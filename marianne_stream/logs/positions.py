@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from marianne_stream.logs.log_file import LogFile
-from marianne_stream.wire.cursors import LogCursor, content_hash
+from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, LogCursor, content_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,14 @@ class Position:
         if self.offset:
             return self.window == other.window
         return self.file is other.file or self.previous_end == other.previous_end
+
+    def is_in_file(self) -> bool:
+        """Return whether the file still holds the bytes before the position. Blocks.
+
+        A file that was truncated just before the position was made holds fewer bytes.
+        """
+        window = self.file.window_before(self.offset)
+        return window == self.window and len(window) == min(self.offset, HASH_WINDOW_BYTES)
 
     @property
     def previous_end(self) -> LogCursor | None:

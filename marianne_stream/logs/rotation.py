@@ -17,7 +17,7 @@ from marianne_stream.logs.decompression import DamagedFileError
 from marianne_stream.logs.log_file import LogFile, TextLimitError, make_log_file
 from marianne_stream.logs.positions import Position
 from marianne_stream.logs.safe_open import LogPath, OwnedFd, open_directory, open_log_file
-from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, LogCursor
 
 # Behind the name: `.1`, `.2.gz`, `-20261124` (logrotate's dateext) and `.2026-11-28_05` (Python's
 # TimedRotatingFileHandler). Before its last part (logrotate's `extension`):
@@ -111,17 +111,17 @@ class LogFileSet:
     def _find_by_content(self, cursor: LogCursor) -> Position | None:
         """Find the file whose bytes before a cursor's offset have the cursor's hash."""
         newest = self.open_current_or_none()
-        if newest is not None and newest.key[1] == cursor.inode and newest.matches(cursor):
-            return match_in_file(newest, cursor)
+        is_newest = newest is not None and newest.key[1] == cursor.inode
+        if is_newest and (found := find_in_file(newest, cursor)) is not None:
+            return found
         # Among files with the same first lines, prefer the one with the cursor's inode.
         for file in self._open_rotated(cursor.inode):
-            if file.key[1] != cursor.inode and newest is not None and newest.matches(cursor):
-                return match_in_file(newest, cursor)
-            if file.matches(cursor):
-                return match_in_file(file, cursor)
-        return (
-            match_in_file(newest, cursor) if newest is not None and newest.matches(cursor) else None
-        )
+            is_other = file.key[1] != cursor.inode
+            if is_other and (found := find_in_file(newest, cursor)) is not None:
+                return found
+            if (found := find_in_file(file, cursor)) is not None:
+                return found
+        return find_in_file(newest, cursor)
 
     def find_copy(self, cursor: LogCursor, key: tuple[int, int]) -> LogFile | None:
         """Return a rotated file that matches a cursor, other than the one with a key; or None."""
@@ -294,8 +294,11 @@ def compile_rotated_name(name: str) -> re.Pattern[str]:
     return re.compile(f"(?:{'|'.join(forms)}){COMPRESSION_PATTERN}")
 
 
-def match_in_file(file: LogFile, cursor: LogCursor) -> Position:
-    """Return the position of a cursor in its file."""
+def find_in_file(file: LogFile | None, cursor: LogCursor) -> Position | None:
+    """Return the position of a cursor in a file; None if it is none."""
+    window = file.match(cursor) if file is not None else None
+    if file is None or window is None:
+        return None
     offset, number = cursor.offset, cursor.number
     if cursor.unterminated:
         # The client has the line without its newline. Skip the newline; anything else is the rest
@@ -306,9 +309,10 @@ def match_in_file(file: LogFile, cursor: LogCursor) -> Position:
             behind = b""
         if behind == b"\n":
             offset += 1
+            window = (window + behind)[-HASH_WINDOW_BYTES:]
         else:
             number -= len(behind)
-    return Position(file, offset, number, file.window_before(offset))
+    return Position(file, offset, number, window)
 
 
 def is_copy(file: LogFile, current: LogFile | None) -> bool:

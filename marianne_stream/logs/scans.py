@@ -207,7 +207,7 @@ class ForwardsScan(Scan):
         end = self.position
         if not end.file.compressed and not self.is_budget_exhausted:
             self.unread_bytes = max(0, end.file.size() - end.offset)
-            if end.file.window_before(end.offset) != end.window:
+            if not end.is_in_file():
                 raise FileMovedError
         self._add_context(start.file, islice(self.lines, known, None), newest_first=False)
 
