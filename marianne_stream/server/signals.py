@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from types import FrameType
 
 # Time after the second signal in which clients still receive data, in seconds.
 FORCE_GRACE_S = 0.2
@@ -38,22 +39,20 @@ class SignalHandlers:
         After a stop was requested, later signals are ignored: a repeated signal must not interrupt
         the rest of the shutdown.
         """
-        loop = asyncio.get_running_loop()
-        actions: Mapping[int, Callable[[], None]] = {
+        actions: Mapping[signal.Signals, Callable[[], None]] = {
             signal.SIGTERM: partial(self._request_stop, "SIGTERM"),
             signal.SIGINT: partial(self._request_stop, "SIGINT"),
             signal.SIGHUP: self.reload_requested.set,
         }
-        for number, action in actions.items():
-            loop.add_signal_handler(number, action)
+        previous_handlers = handle_signals(actions)
         try:
             yield self
         finally:
             if self.stop_requested.is_set():
                 ignore_signals(actions)
             else:
-                for number in actions:
-                    loop.remove_signal_handler(number)
+                for number, handler in previous_handlers.items():
+                    signal.signal(number, handler)
 
     @contextmanager
     def stop_when_pipe_closes(self, descriptor: int) -> Iterator[None]:
@@ -80,15 +79,28 @@ class SignalHandlers:
         self.stop_requested.set()
 
 
-def ignore_signals(signal_numbers: Iterable[int]) -> None:
-    """Ignore signals that the running loop has handled until now.
+SignalHandler = Callable[[int, FrameType | None], object] | int | None
 
-    Blocks them meanwhile: asyncio first restores the default action, which ends the process.
+
+def handle_signals(
+    actions: Mapping[signal.Signals, Callable[[], None]],
+) -> Mapping[signal.Signals, SignalHandler]:
+    """Let the running loop call an action for each signal; return the handlers until now.
+
+    Handlers of asyncio would not do: to remove one, asyncio restores the default action of the
+    signal for a moment, in which a repeated signal ends the process.
     """
     loop = asyncio.get_running_loop()
-    signal_numbers = frozenset(signal_numbers)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal_numbers)
+
+    def call_in_loop(number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(actions[signal.Signals(number)])
+
+    return {number: signal.signal(number, call_in_loop) for number in actions}
+
+
+def ignore_signals(signal_numbers: Iterable[signal.Signals]) -> None:
+    """Ignore signals that were handled until now."""
     for number in signal_numbers:
-        loop.remove_signal_handler(number)
+        # Python reports a signal that came in before, but would be handled after it is ignored.
+        signal.signal(number, lambda _number, _frame: None)
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal_numbers)

@@ -13,10 +13,11 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 
 from marianne_stream.common.backoff import Backoff
 from marianne_stream.config.settings import Settings
-from marianne_stream.server.signals import ignore_signals
+from marianne_stream.server.signals import handle_signals, ignore_signals
 from marianne_stream.server.sockets import WORKER_SOCKET_ENV, format_socket_address, open_tcp_socket
 from marianne_stream.server.systemd import Notifier
 
@@ -143,15 +144,13 @@ async def run_report_loop(
 @contextlib.asynccontextmanager
 async def forward_signals(workers: Sequence[WorkerProcess]) -> AsyncIterator[None]:
     """Forward signals to all workers inside the context; ignore them after it."""
-    loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def pass_on(number: signal.Signals) -> None:
         for worker in workers:
             worker.send_signal(number)
 
-    for number in numbers:
-        loop.add_signal_handler(number, pass_on, number)
+    handle_signals({number: partial(pass_on, number) for number in numbers})
     try:
         yield
     finally:
