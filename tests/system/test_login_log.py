@@ -157,7 +157,7 @@ async def test_expired_token_ends_its_sessions(auth_server: ManagedProcess, toke
             await viewer.wait_ended()
         async with person.get(f"{auth_server.address}/api/jobs") as answer:
             assert answer.status == 401
-    assert logged_fields(auth_server.log, "token expired")[-1:] == ["token=team"]
+    await wait_until(lambda: logged_fields(auth_server.log, "token expired") == ["token=team"])
 
 
 async def test_start_and_stop_are_logged(auth_server: ManagedProcess, tmp_path: Path) -> None:
