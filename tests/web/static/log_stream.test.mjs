@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { jobLogLines } from "../../../marianne_stream/web/static/js/view/log_source.js";
 import { LogStream } from "../../../marianne_stream/web/static/js/view/log_stream.js";
 
 /** @typedef {import("../../../marianne_stream/web/static/js/view/page.js").Page} Page */
@@ -15,8 +16,7 @@ function openStream(parts) {
     },
   };
   return new LogStream({
-    page: /** @type {Page} */ (/** @type {unknown} */ (page)),
-    jobId: "a",
+    source: jobLogLines(/** @type {Page} */ (/** @type {unknown} */ (page)), "a"),
     getFilter: () => ({ level: "error" }),
     onEvents() {},
     onState() {},

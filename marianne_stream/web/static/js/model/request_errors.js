@@ -5,11 +5,12 @@ export const SLOW_SEARCH = "No line of this time was found in the time that a se
 
 /**
  * Return true if the same request may succeed later, as for streams (`isRetryable`); 0 is no response.
+ * 501 is the answer of an edge to what only the origin has.
  *
  * @param {any} error an `ApiError`.
  */
 export function isTransient({ status }) {
-  return status === 0 || status === 429 || status >= 500;
+  return status === 0 || status === 429 || (status >= 500 && status !== 501);
 }
 
 /**

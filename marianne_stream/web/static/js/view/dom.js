@@ -40,7 +40,9 @@ export function h(name, attributes = {}, ...children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else setAttribute(element, key, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== false));
+  for (const child of children.flat()) {
+    if (child !== null && child !== false) element.append(child);
+  }
   return /** @type {any} */ (element);
 }
 

@@ -1,50 +1,47 @@
-/** Tabs of the job page in a small window, which shows its sheets, its log or its events. */
+/** Tabs of the job page: log and files; in a small window also sheets and events, one at a time. */
 
 import { h, setAttribute } from "./dom.js";
 import { RovingFocus } from "./roving_focus.js";
 
-/** Windows with tabs: the condition of css/job_layout.css. */
+/** Windows with one tab at a time: the condition of css/job_layout.css. */
 const SMALL = "(max-width: 40rem), (max-height: 30rem)";
 
 /** Windows that begin with the log, such as a phone on its side. */
 const LOW = "(max-height: 30rem)";
 
-/** @typedef {"sheets" | "log" | "events"} TabName */
+/** @typedef {"sheets" | "log" | "files" | "events"} TabName */
 
 /** @type {Record<TabName, string>} */
-const LABELS = { sheets: "Sheets", log: "Log", events: "Events" };
+const LABELS = { sheets: "Sheets", log: "Log", files: "Files", events: "Events" };
 
 const NAMES = /** @type {TabName[]} */ (Object.keys(LABELS));
 
+/** @type {TabName[]} tabs of a window that shows sheets and events beside them. */
+const MAIN_NAMES = ["log", "files"];
+
 export class JobTabs {
   #panels;
-  #tabs;
-  #focus;
+  #onFilesShown;
   #small = matchMedia(SMALL);
   #low = matchMedia(LOW);
   /** Chosen tab of an upright and of a low window: a phone that is turned shows its log, and back. */
   #chosen = /** @type {Record<"upright" | "low", TabName>} */ ({ upright: "sheets", low: "log" });
+  /** @type {TabName} chosen tab of a large window. */
+  #main = "log";
+  #areFilesShown = false;
   #closing = new AbortController();
+  #all = new TabList(NAMES, "tab", "Views of the job", (name) => this.show(name));
+  #both = new TabList(MAIN_NAMES, "main-tab", "Log or files", (name) => this.show(name));
 
-  /** @param {Record<TabName, HTMLElement[]>} panels elements of each tab; the first is its panel. */
-  constructor(panels) {
+  /**
+   * @param {Record<TabName, HTMLElement[]>} panels elements of each tab; the first is its panel.
+   * @param {(isShown: boolean) => void} onFilesShown is called when the files are shown or hidden.
+   */
+  constructor(panels, onFilesShown) {
     this.#panels = panels;
-    this.#tabs = NAMES.map((name) =>
-      h(
-        "button.tab",
-        { type: "button", role: "tab", id: `tab-${name}`, onclick: () => this.show(name) },
-        LABELS[name],
-      ),
-    );
-    this.element = h("div.tabs", { role: "tablist", "aria-label": "Views of the job" }, this.#tabs);
-    this.#focus = new RovingFocus(this.element, ".tab", {
-      previous: "ArrowLeft",
-      next: "ArrowRight",
-    });
-    this.element.addEventListener("focusin", ({ target }) => {
-      const name = NAMES[this.#tabs.indexOf(/** @type {HTMLButtonElement} */ (target))];
-      if (name) this.show(name);
-    });
+    this.#onFilesShown = onFilesShown;
+    this.element = this.#all.element;
+    this.mainElement = this.#both.element;
     const { signal } = this.#closing;
     for (const query of [this.#small, this.#low]) {
       query.addEventListener("change", () => this.#update(), { signal });
@@ -57,13 +54,25 @@ export class JobTabs {
   }
 
   /**
-   * Show a tab; without effect on a window that shows everything.
+   * Show a tab. A large window shows sheets and events always.
    *
    * @param {TabName} name
    */
   show(name) {
     this.#chosen[this.#orientation] = name;
+    if (MAIN_NAMES.includes(name)) this.#main = name;
     this.#update();
+  }
+
+  /** Show the sheets, and leave the tab of a large window as it is. */
+  showSheets() {
+    if (this.#small.matches) this.show("sheets");
+  }
+
+  /** @param {TabName} name */
+  isShown(name) {
+    if (this.#small.matches) return name === this.#chosen[this.#orientation];
+    return name === this.#main || !MAIN_NAMES.includes(name);
   }
 
   get #orientation() {
@@ -72,19 +81,64 @@ export class JobTabs {
 
   #update() {
     const isSmall = this.#small.matches;
-    const shown = this.#chosen[this.#orientation];
-    this.element.hidden = !isSmall;
-    NAMES.forEach((name, index) => {
-      const isShown = name === shown;
+    const list = isSmall ? this.#all : this.#both;
+    this.#all.element.hidden = !isSmall;
+    this.#both.element.hidden = isSmall;
+    for (const name of NAMES) {
       const [panel, ...others] = this.#panels[name];
       for (const element of [panel, ...others]) {
-        element.classList.toggle("other-tab", isSmall && !isShown);
+        element.classList.toggle("other-tab", !this.isShown(name));
       }
       panel.id ||= `panel-${name}`;
-      setAttribute(panel, "role", isSmall ? "tabpanel" : null);
-      setAttribute(this.#tabs[index], "aria-controls", panel.id);
-      setAttribute(this.#tabs[index], "aria-selected", String(isShown));
-      if (isShown) this.#focus.setCurrent(this.#tabs[index]);
+      setAttribute(panel, "role", list.names.includes(name) ? "tabpanel" : null);
+    }
+    list.update(isSmall ? this.#chosen[this.#orientation] : this.#main, this.#panels);
+    const areFilesShown = this.isShown("files");
+    if (areFilesShown === this.#areFilesShown) return;
+    this.#areFilesShown = areFilesShown;
+    this.#onFilesShown(areFilesShown);
+  }
+}
+
+class TabList {
+  #tabs;
+  #focus;
+
+  /**
+   * @param {TabName[]} names
+   * @param {string} id prefix of the ids of the tabs.
+   * @param {string} label
+   * @param {(name: TabName) => void} onShow
+   */
+  constructor(names, id, label, onShow) {
+    this.names = names;
+    this.#tabs = names.map((name) =>
+      h(
+        "button.tab",
+        { type: "button", role: "tab", id: `${id}-${name}`, onclick: () => onShow(name) },
+        LABELS[name],
+      ),
+    );
+    this.element = h("div.tabs", { role: "tablist", "aria-label": label }, this.#tabs);
+    this.#focus = new RovingFocus(this.element, ".tab", {
+      previous: "ArrowLeft",
+      next: "ArrowRight",
+    });
+    this.element.addEventListener("focusin", ({ target }) => {
+      const name = names[this.#tabs.indexOf(/** @type {HTMLButtonElement} */ (target))];
+      if (name) onShow(name);
+    });
+  }
+
+  /**
+   * @param {TabName} shown
+   * @param {Record<TabName, HTMLElement[]>} panels
+   */
+  update(shown, panels) {
+    this.names.forEach((name, index) => {
+      setAttribute(this.#tabs[index], "aria-controls", panels[name][0].id);
+      setAttribute(this.#tabs[index], "aria-selected", String(name === shown));
+      if (name === shown) this.#focus.setCurrent(this.#tabs[index]);
     });
   }
 }

@@ -4,14 +4,17 @@ import { plainText } from "../model/ansi.js";
 import { sheetToOpen } from "../model/gantt.js";
 import { hasError } from "../model/sheet_detail.js";
 import { Job } from "../model/job.js";
+import { parseFileFragment } from "../model/job_files.js";
 import { isQueued } from "../model/job_times.js";
 import { Resubscription } from "../model/resubscription.js";
 import { isTerminal, statusTone } from "../model/status.js";
-import { ApiError, getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
+import { ApiError, getNewestRun, jobPart } from "../wire/api.js";
 import { GanttView } from "./gantt_view.js";
 import { findElement, h, setAttribute, setChildren } from "./dom.js";
+import { FilesView } from "./files_view.js";
 import { JobHead } from "./job_head.js";
 import { JobTabs } from "./job_tabs.js";
+import { makeJobLog, replaceFragment } from "./log_source.js";
 import { LogView } from "./log_view.js";
 import { MissingJob } from "./missing_job.js";
 import { NotifyButton } from "./notify_button.js";
@@ -20,8 +23,6 @@ import { TimelineView } from "./timeline_view.js";
 
 /** Number of past events to request. */
 const PAST_EVENTS = 200;
-
-const TICK_MS = 1_000;
 
 const DELETED =
   "This job no longer exists: the conductor does not list it any more. The page shows its last known " +
@@ -37,10 +38,10 @@ export class JobView {
   #panel;
   #timeline;
   #log;
+  #files;
   #tabs;
   /** @type {number | null} number of the chosen sheet. */
   #selected = null;
-  /** True once the sheets have been shown. */
   /** @type {number | null} number of the sheet that needs the reader, and has been shown. */
   #offered = null;
   /** Value of `Job.completeCount` for which the recorded transitions were requested. */
@@ -77,29 +78,44 @@ export class JobView {
       },
     });
     this.#timeline = new TimelineView(jobId, page.times, () => this.#followEvents());
-    this.#log = new LogView(page, jobId);
+    this.#log = new LogView(page, makeJobLog(page, jobId));
+    this.#files = new FilesView(page, jobId, (number) => this.#showSheet(number));
     this.#notify = new NotifyButton(page.notifier, jobId);
     this.#head = new JobHead(page, jobId, this.#notify.element);
-    const [header, ...facts] = this.#head.elements;
-    this.#tabs = new JobTabs({
-      sheets: [this.#gantt.element, this.#panel.element],
-      log: [this.#log.element],
-      events: [this.#timeline.element],
-    });
+    this.#tabs = new JobTabs(
+      {
+        sheets: [this.#gantt.element, this.#panel.element],
+        log: [this.#log.element],
+        files: [this.#files.element],
+        events: [this.#timeline.element],
+      },
+      (isShown) => this.#onFilesShown(isShown),
+    );
     this.#missing = new MissingJob(jobId);
-    this.#content = [
+    this.#content = this.#makeContent();
+    this.element = h("article.job-view", { "aria-labelledby": "job-heading" }, ...this.#content);
+    this.element.addEventListener("keydown", (event) => this.#onKeyDown(event));
+    this.shortcuts = this.#makeShortcuts();
+  }
+
+  #makeContent() {
+    const [header, ...facts] = this.#head.elements;
+    return [
       h("div.job-top", {}, header, this.#tabs.element),
       h("div.job-details", {}, facts),
       h(
         "div.job-panels",
         {},
         h("div.side", {}, this.#gantt.element, this.#timeline.element),
-        h("div.main-side", {}, this.#panel.element, this.#log.element),
+        h(
+          "div.main-side",
+          {},
+          this.#panel.element,
+          this.#tabs.mainElement,
+          h("div.main-panel", {}, this.#log.element, this.#files.element),
+        ),
       ),
     ];
-    this.element = h("article.job-view", { "aria-labelledby": "job-heading" }, ...this.#content);
-    this.element.addEventListener("keydown", (event) => this.#onKeyDown(event));
-    this.shortcuts = this.#makeShortcuts();
   }
 
   /** Subscribe to the job's streams; the element is in the page. */
@@ -108,7 +124,8 @@ export class JobView {
     this.#followStatus();
     this.#followEvents();
     if (this.#log.open()) this.#tabs.show("log");
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    if (this.#files.onFragmentChange()) this.#tabs.show("files");
+    this.#timer = setInterval(() => this.#tick(), 1_000);
     this.#tick();
   }
 
@@ -121,6 +138,7 @@ export class JobView {
     this.#panel.close();
     this.#timeline.close();
     this.#log.close();
+    this.#files.close();
     this.#tabs.close();
     this.#notify.close();
   }
@@ -130,11 +148,30 @@ export class JobView {
     this.#panel.onTimeZoneChange();
     this.#timeline.onTimeZoneChange();
     this.#log.onTimeZoneChange();
+    this.#files.onTimeZoneChange();
   }
 
-  /** Show the lines of the log that the address names. */
+  /** Show the file, or the lines of the log, that the address names. */
   onFragmentChange() {
-    if (this.#log.onFragmentChange()) this.#tabs.show("log");
+    if (this.#files.onFragmentChange()) this.#tabs.show("files");
+    else if (this.#log.onFragmentChange() || this.#tabs.isShown("files")) this.#tabs.show("log");
+  }
+
+  /**
+   * Let the address name the files while they are shown.
+   *
+   * @param {boolean} isShown
+   */
+  #onFilesShown(isShown) {
+    this.#files.setShown(isShown);
+    const isNamed = parseFileFragment(location.hash) !== null;
+    if (isNamed !== isShown) replaceFragment(isShown ? this.#files.fragment : "");
+  }
+
+  /** @param {number} number of a sheet. */
+  #showSheet(number) {
+    this.#tabs.showSheets();
+    this.#select(number);
   }
 
   /** Move the focus to the log. */
@@ -163,7 +200,7 @@ export class JobView {
     if (!this.#resubscription.isDue(entry.status, performance.now())) return;
     if (this.#outcome === "failed") this.#followEvents();
     this.#followStatus();
-    this.#log.resume();
+    for (const view of [this.#log, this.#files]) view.resume();
   }
 
   /**
@@ -180,8 +217,10 @@ export class JobView {
       if (shortcut.key === "Escape") return this.#makeEscape(shortcut);
       /** @param {KeyboardEvent} event */
       const run = (event) => {
-        this.#tabs.show("log");
-        shortcut.run(event);
+        const file = this.#files.log;
+        if (!file) this.#tabs.show("log");
+        const own = file?.shortcuts.find(({ key }) => key === shortcut.key);
+        (own ?? shortcut).run(event);
       };
       return { ...shortcut, run };
     });
@@ -191,8 +230,9 @@ export class JobView {
   #makeEscape(shortcut) {
     /** @param {KeyboardEvent} event */
     const run = (event) => {
-      if (this.#panel.isOpen && !this.#log.hasSelection) this.#closePanel();
-      else shortcut.run(event);
+      const log = this.#files.log ?? this.#log;
+      if (this.#panel.isOpen && !log.hasSelection) this.#closePanel();
+      else log.shortcuts.find(({ key }) => key === shortcut.key)?.run(event);
     };
     return { ...shortcut, label: "Clear the selection, close the sheet", run };
   }
@@ -277,6 +317,7 @@ export class JobView {
   /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
   #applyStatusEvents(events) {
     this.#job.applyEvents(events);
+    this.#files.refreshSoon();
     this.#failure = "";
     this.#showJob();
     const { completeCount } = this.#job;
@@ -300,16 +341,9 @@ export class JobView {
   }
 
   #showJob() {
-    const { status } = this.#job;
+    const { status, isDeleted } = this.#job;
     if (!status) return;
     this.#setMissing(false);
-    this.#showStatus(status);
-    this.#updateError();
-  }
-
-  /** @param {import("../model/job.js").JobStatus} status */
-  #showStatus(status) {
-    const { isDeleted } = this.#job;
     setAttribute(this.element, "data-tone", isDeleted ? "unknown" : statusTone(status.status));
     setAttribute(this.element, "data-deleted", isDeleted);
     setAttribute(this.element, "data-queued", isQueued(status));
@@ -318,6 +352,7 @@ export class JobView {
     this.#updatePanel();
     this.#offerSheet(status);
     this.#tick();
+    this.#updateError();
   }
 
   /** Show the job's error. */
@@ -333,7 +368,7 @@ export class JobView {
   async #loadHistory() {
     const { signal } = this.#closing;
     try {
-      const { run, transitions } = await this.#fetchRecorded(signal);
+      const { run, transitions } = await getNewestRun(this.#jobId, signal);
       if (run !== this.#job.status?.run) return;
       this.#job.history.load(transitions);
       this.#gantt.show(this.#job);
@@ -341,24 +376,6 @@ export class JobView {
       // Without recorded history, bars have the retries and waits that this page has seen.
       if (!signal.aborted && !(error instanceof ApiError)) throw error;
     }
-  }
-
-  /**
-   * Request the newest run, which has its sheets in pages.
-   *
-   * @param {AbortSignal} signal
-   */
-  async #fetchRecorded(signal) {
-    let page = await getJson(jobPath(this.#jobId, "runs", "latest"), { signal });
-    const { run } = page;
-    /** @type {import("../model/sheet_history.js").RecordedTransition[]} */
-    const transitions = page.transitions;
-    while (page.next) {
-      const path = withQuery(jobPath(this.#jobId, "runs", run), { after: page.next });
-      page = await getJson(path, { signal });
-      transitions.push(...page.transitions);
-    }
-    return { run, transitions };
   }
 
   /** Update what changes with time. */

@@ -2,6 +2,7 @@
 
 import { plainText } from "../model/ansi.js";
 import { isTerminal } from "../model/status.js";
+import { jobLogLines } from "./log_source.js";
 import { LogStream } from "./log_stream.js";
 
 /** @typedef {import("../model/log_rows.js").LogJob} LogJob */
@@ -84,8 +85,7 @@ export class JobsLogStreams {
   #makeStream(job) {
     const { page, getFilter } = this.#options;
     return new LogStream({
-      page,
-      jobId: job.id,
+      source: jobLogLines(page, job.id),
       getFilter,
       onEvents: (events) => this.#onEvents(job, events),
       onState: (state) => this.#onState(job, state),

@@ -82,6 +82,8 @@ export class LogClipboard {
       const [first, last] = selectedSerials(range, rows.visibleRange);
       return first === last ? [] : window.linesBetween(first, last);
     }
+    // Of two logs, the other tab has the lines that the reader sees.
+    if (!rows.element.checkVisibility({ visibilityProperty: true })) return [];
     const isOwn = document.getSelection()?.isCollapsed !== false && !isTextInput(event);
     return isOwn ? selection.lines : [];
   }

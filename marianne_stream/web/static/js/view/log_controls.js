@@ -1,7 +1,5 @@
 /** Controls of a log view: level, toggles, jump, copy and download, and a status text. */
 
-import { logsUrl } from "../model/page_urls.js";
-import { jobPath } from "../wire/api.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
 import { load, save } from "./local_storage.js";
@@ -34,13 +32,13 @@ export class LogControls {
   #onLayoutChange;
 
   /**
-   * @param {string | null} jobId null for several jobs, whose logs are not one file.
+   * @param {Node[] | null} links shown with the controls; null for the logs of several jobs.
    * @param {LogControlsOptions} options
    */
-  constructor(jobId, { onFollow, onCopy, onJump, onLevelChange, onLayoutChange }) {
+  constructor(links, { onFollow, onCopy, onJump, onLevelChange, onLayoutChange }) {
     this.#onLayoutChange = onLayoutChange;
     // On a phone times take a row of their own. Several logs are ordered by them.
-    const times = jobId === null || !matchMedia("(max-width: 40rem)").matches;
+    const times = links === null || !matchMedia("(max-width: 40rem)").matches;
     this.#layout = { wrap: true, times, fold: false, ...load(KEY, {}) };
     this.levelSelect = h(
       "select",
@@ -63,7 +61,7 @@ export class LogControls {
       this.foldToggle,
       onJump ? makeButton("Go to time", "calendar", "Go to a date and time (d)", onJump) : null,
       makeButton("Copy", "copy", copyTitle, onCopy),
-      jobId === null ? null : makeJobLinks(jobId),
+      links,
       this.#status,
     );
   }
@@ -135,29 +133,20 @@ function makeButton(label, icon, title, onclick) {
   );
 }
 
-/** @param {string} jobId */
-function makeJobLinks(jobId) {
-  const download = h(
-    "a.quiet",
-    {
-      href: jobPath(jobId, "logs", "raw"),
-      download: `${jobId}.log`,
-      title: "Download the log file",
-      "aria-label": "Download",
-    },
-    makeIcon("down"),
-    h("span", {}, "Download"),
+/**
+ * Make the element of a log view.
+ *
+ * @param {"log" | "file"} name a file has a heading of its own, `file-heading`.
+ * @param {{bar: Node[], notes: Node[], body: Node[], foot: Node}} parts
+ */
+export function makeLogPanel(name, { bar, notes, body, foot }) {
+  const heading = name === "log" ? h("h2", { id: "log-heading" }, "Log") : null;
+  return h(
+    heading ? "section.panel.log" : "section.log.file-log",
+    { "aria-labelledby": `${name}-heading` },
+    h("div.bar", {}, heading, bar),
+    notes,
+    h("div.log-body", {}, body),
+    foot,
   );
-  const others = h(
-    "a.quiet",
-    {
-      href: logsUrl({ jobIds: [jobId] }),
-      "data-page": true,
-      title: "Show the logs of other jobs as well",
-      "aria-label": "Add a job",
-    },
-    makeIcon("logs"),
-    h("span", {}, "Add a job"),
-  );
-  return [download, others];
 }

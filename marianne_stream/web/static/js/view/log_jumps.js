@@ -22,6 +22,7 @@ const MAX_RANGE_PAGES = 10;
  * @property {() => boolean} isCut returns true if only lines of a level or a filter are shown.
  * @property {() => void} onNothing there is nothing to jump to: the log is to be opened anew.
  * @property {import("./log_notes.js").LogNotes} notes
+ * @property {Pick<import("./log_source.js").LogSource, "readLines" | "writeLines">} source
  */
 
 export class LogJumps {
@@ -34,15 +35,14 @@ export class LogJumps {
 
   /** Lines that the address names; null if it names none. */
   get range() {
-    return parseLineFragment(location.hash);
+    return parseLineFragment(this.#options.source.readLines());
   }
 
   /** Let the address name the selected lines. */
   update() {
-    const { lines } = this.#options.selection;
-    const [first, last] = [lines[0], lines.at(-1)];
-    const fragment = first && last ? makeLineFragment(first, last) : "";
-    history.replaceState(null, "", location.pathname + location.search + fragment);
+    const { selection, source } = this.#options;
+    const [first, last] = [selection.lines[0], selection.lines.at(-1)];
+    source.writeLines(first && last ? makeLineFragment(first, last) : "");
   }
 
   /**

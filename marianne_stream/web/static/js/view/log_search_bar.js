@@ -8,6 +8,7 @@ import { makeIcon } from "./icons.js";
 
 /**
  * @typedef {object} SearchBarOptions
+ * @property {"log" | "file"} name of what is searched.
  * @property {import("../model/log_pager.js").FetchPage} fetchPage
  * @property {(pattern: RegExp | null) => void} onPattern highlights the text to find; null for none.
  * @property {(cursor: string) => void} onMatch shows a match.
@@ -44,8 +45,8 @@ export class LogSearchBar {
     this.#options = options;
     this.input = h("input", {
       type: "search",
-      placeholder: "Search the whole log",
-      "aria-label": "Search the whole log",
+      placeholder: `Search the whole ${options.name}`,
+      "aria-label": `Search the whole ${options.name}`,
       maxlength: MAX_TEXT_CHARS,
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKeyDown(event),
       oninput: () => this.input.value || this.clear(),

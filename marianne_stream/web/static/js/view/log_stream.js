@@ -1,14 +1,13 @@
-/** Subscription of a view to the log of its job, from a cursor or from the present end of the log. */
+/** Subscription of a view to a log or a file, from a cursor or from its present end. */
 
-import { getJson, jobPart, jobPath, withQuery } from "../wire/api.js";
+import { getJson, withQuery } from "../wire/api.js";
 
 /** Number of lines with which a log opens that could not be loaded otherwise. */
 const TAIL_LINES = 1000;
 
 /**
  * @typedef {object} LogStreamOptions
- * @property {import("./page.js").Page} page
- * @property {string} jobId
+ * @property {import("./log_source.js").LogLines} source
  * @property {() => Record<string, string | number | null>} getFilter returns parameters of the stream.
  * @property {(events: import("../wire/event_parser.js").ServerSentEvent[]) => void} onEvents
  * @property {(state: import("../wire/event_stream.js").StreamState) => void} onState
@@ -21,6 +20,8 @@ export class LogStream {
   #isClosed = false;
   /** Cursor of the last line, or that to follow from. */
   #cursor = "";
+  /** True while the view is out of sight: nothing is followed. */
+  isPaused = false;
   /** True once the log has ended, or cannot be followed. */
   hasEnded = false;
 
@@ -41,14 +42,14 @@ export class LogStream {
    */
   follow(cursor, tailLines = TAIL_LINES) {
     this.end();
+    if (this.#isClosed || this.isPaused) return;
     this.#cursor = cursor;
     this.hasEnded = false;
-    const { page, jobId, getFilter } = this.#options;
+    const { source, getFilter } = this.#options;
     // Behind a cursor, all windows follow the same part.
     const firstLines = cursor ? TAIL_LINES : tailLines;
-    const part = jobPart("log", jobId, { tail_lines: firstLines, ...getFilter() });
-    this.#unsubscribe = page.follow({
-      part,
+    this.#unsubscribe = source.follow({
+      parameters: { tail_lines: firstLines, ...getFilter() },
       cursor,
       onEvents: (events) => this.#receive(events),
       onState: (state) => this.#setState(state),
@@ -64,7 +65,7 @@ export class LogStream {
   async followFromEnd() {
     if (this.isOpen && !this.hasEnded) return;
     const before = this.#unsubscribe;
-    const path = withQuery(jobPath(this.#options.jobId, "logs", "lines"), { limit: 1 });
+    const path = withQuery(this.#options.source.linesPath, { limit: 1 });
     const { after } = await getJson(path).catch(() => ({ after: "" }));
     if (!this.#isClosed && this.#unsubscribe === before) this.follow(after ?? "", 0);
   }

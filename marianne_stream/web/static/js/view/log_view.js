@@ -1,11 +1,11 @@
-/** Log of a job: follow, scroll back, search, filter, select and link to lines. */
+/** Log of a job, or text of a file: follow, scroll back, search, filter, select and link to lines. */
 
 import { LineSelection } from "../model/line_selection.js";
 import { LogPager } from "../model/log_pager.js";
 import { LogWindow } from "../model/log_window.js";
-import { getJson, jobPath, withQuery } from "../wire/api.js";
+import { getJson, withQuery } from "../wire/api.js";
 import { h, setAttribute } from "./dom.js";
-import { LogControls } from "./log_controls.js";
+import { LogControls, makeLogPanel } from "./log_controls.js";
 import { LogJumpBar } from "./log_jump_bar.js";
 import { LogJumps } from "./log_jumps.js";
 import { LogNotes, logStatusText } from "./log_notes.js";
@@ -20,7 +20,7 @@ import { VirtualLog } from "./virtual_log.js";
 
 export class LogView {
   #page;
-  #jobId;
+  #from;
   #window = new LogWindow();
   #selection = new LineSelection(this.#window);
   #pager;
@@ -43,16 +43,17 @@ export class LogView {
 
   /**
    * @param {import("./page.js").Page} page
-   * @param {string} jobId
+   * @param {import("./log_source.js").LogSource} source
    */
-  constructor(page, jobId) {
+  constructor(page, source) {
     this.#page = page;
-    this.#jobId = jobId;
+    this.#from = source;
     this.#rows = this.#makeRows();
+    this.#rows.element.id = source.id;
     this.#pager = this.#makePager();
     this.#search = this.#makeSearch();
     this.#stream = this.#makeStream();
-    this.#controls = new LogControls(jobId, {
+    this.#controls = new LogControls(source.links, {
       onFollow: () => this.#toggleFollowing(),
       onCopy: () => this.#selector.copy(),
       onJump: () => this.#jumpBar.open(),
@@ -74,6 +75,7 @@ export class LogView {
     };
     this.#jumps = new LogJumps({
       ...parts,
+      source,
       onJump: () => this.#update(),
       isCut: () => Boolean(this.#controls.level || this.#filter),
       onNothing: () => this.#restart(),
@@ -95,8 +97,15 @@ export class LogView {
     return isLinked;
   }
 
+  /** Follow no more until `resume`. */
+  pause() {
+    this.#stream.isPaused = true;
+    this.#stream.end();
+  }
+
   /** Follow the log anew: the job was resumed, or has been created. */
   resume() {
+    this.#stream.isPaused = false;
     const { lastCursor, atEnd } = this.#window;
     if (!lastCursor) this.#restart();
     else if (atEnd) this.#stream.follow(lastCursor);
@@ -172,6 +181,7 @@ export class LogView {
 
   #makeSearch() {
     return new LogSearchBar({
+      name: this.#from.name,
       fetchPage: (query, signal) => this.#fetchPage(query, signal),
       onPattern: (pattern) => this.#rows.setPattern(pattern),
       onMatch: (cursor) => this.#jumps.toLine(cursor),
@@ -182,8 +192,7 @@ export class LogView {
 
   #makeStream() {
     return new LogStream({
-      page: this.#page,
-      jobId: this.#jobId,
+      source: this.#from,
       getFilter: () => ({ level: this.#controls.level, ...this.#filter, context: null }),
       onEvents: (events) => this.#applyEvents(events),
       onState: (state) => this.#onStreamState(state),
@@ -225,22 +234,12 @@ export class LogView {
   }
 
   #makeElement() {
-    return h(
-      "section.panel.log",
-      { "aria-labelledby": "log-heading" },
-      h(
-        "div.bar",
-        {},
-        h("h2", { id: "log-heading" }, "Log"),
-        this.#source,
-        this.#search.element,
-        this.#controls.levelSelect,
-      ),
-      this.#jumpBar.element,
-      this.#notes.note,
-      h("div.log-body", {}, this.#rows.element, this.#notes.message, this.#toEnd.element),
-      this.#controls.element,
-    );
+    return makeLogPanel(this.#from.name, {
+      bar: [this.#source, this.#search.element, this.#controls.levelSelect],
+      notes: [this.#jumpBar.element, this.#notes.note],
+      body: [this.#rows.element, this.#notes.message, this.#toEnd.element],
+      foot: this.#controls.element,
+    });
   }
 
   /** Open the log anew, as for a new viewer. */
@@ -367,8 +366,8 @@ export class LogView {
 
   /** @type {import("../model/log_pager.js").FetchPage} */
   #fetchPage(query, signal) {
-    const path = jobPath(this.#jobId, "logs", "lines");
-    return getJson(withQuery(path, { level: this.#controls.level, ...query }), { signal });
+    const { linesPath } = this.#from;
+    return getJson(withQuery(linesPath, { level: this.#controls.level, ...query }), { signal });
   }
 
   #updateLayout() {

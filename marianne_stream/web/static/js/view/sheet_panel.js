@@ -10,6 +10,7 @@ import { ApiError, getJson, jobPath } from "../wire/api.js";
 import { makeCopyButton } from "./copy_button.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
+import { SheetFiles } from "./sheet_files.js";
 import { SheetLog } from "./sheet_log.js";
 import { StatusBadge } from "./status_badge.js";
 
@@ -50,6 +51,7 @@ export class SheetPanel {
   #attempt = h("span.attempt");
   #details = h("div.sheet-details");
   #log;
+  #files;
   #body;
 
   /**
@@ -62,10 +64,12 @@ export class SheetPanel {
     this.#page = page;
     this.#jobId = jobId;
     this.#log = new SheetLog(page, jobId, onShowLog);
+    this.#files = new SheetFiles(jobId);
     this.#body = h(
       "div.sheet-panel-body",
       { tabindex: 0, role: "group", "aria-label": "Details" },
       this.#details,
+      this.#files.element,
       this.#log.element,
     );
     this.element = h(
@@ -97,6 +101,7 @@ export class SheetPanel {
   close() {
     this.#cancel();
     this.#log.close();
+    this.#files.close();
   }
 
   /**
@@ -134,6 +139,7 @@ export class SheetPanel {
     const format = isActive(sheet.status) ? formatDuration : formatShortDuration;
     setText(this.#duration, format(to - from));
     this.#log.show({ from, to, isActive: isActive(sheet.status) });
+    this.#files.show(sheet, isActive(sheet.status));
     const isVisible = document.visibilityState === "visible";
     if (this.#failure && isVisible && Date.now() >= this.#retryAt) {
       this.#retryAt = Infinity;

@@ -61,28 +61,83 @@ export function withQuery(path, parameters) {
 }
 
 /**
+ * @typedef {object} RequestOptions
+ * @property {AbortSignal} [signal]
+ * @property {(headers: Headers) => void} [onHeaders]
+ * @property {RequestRedirect} [redirect] `manual` if only the origin may have the answer.
+ */
+
+/**
  * Request JSON.
  *
  * @param {string} path
- * @param {{signal?: AbortSignal, onHeaders?: (headers: Headers) => void}} [options]
+ * @param {RequestOptions} [options]
  * @returns {Promise<any>}
  * @throws {ApiError} the response is an error, or does not come in time.
  */
-export async function getJson(path, { signal, onHeaders } = {}) {
+export function getJson(path, options) {
+  return request(path, "application/json", (response) => response.json(), options);
+}
+
+/**
+ * Request text.
+ *
+ * @param {string} path
+ * @param {RequestOptions} [options]
+ * @returns {Promise<string>}
+ * @throws {ApiError} the response is an error, or does not come in time.
+ */
+export function getText(path, options) {
+  return request(path, "*/*", (response) => response.text(), options);
+}
+
+/**
+ * @template T
+ * @param {string} path
+ * @param {string} accept media type.
+ * @param {(response: Response) => Promise<T>} read
+ * @param {RequestOptions} [options]
+ * @returns {Promise<T>}
+ */
+async function request(path, accept, read, { signal, onHeaders, redirect = "follow" } = {}) {
   const timeout = AbortSignal.timeout(RESPONSE_TIMEOUT_MS);
   let response;
   try {
     response = await fetch(path, {
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      headers: { Accept: "application/json" },
+      headers: { Accept: accept },
+      redirect,
     });
     onHeaders?.(response.headers);
-    if (response.ok) return await response.json();
+    if (response.ok) return await read(response);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, "unreachable", "The server is not responding.");
   }
+  if (response.type === "opaqueredirect") {
+    const detail = "Only the conductor's own server has this.";
+    throw new ApiError(501, "not_available_on_edge", detail);
+  }
   throw await readError(response);
+}
+
+/**
+ * Request the newest recorded run of a job, which has its sheets in pages.
+ *
+ * @param {string} jobId
+ * @param {AbortSignal} signal
+ */
+export async function getNewestRun(jobId, signal) {
+  let page = await getJson(jobPath(jobId, "runs", "latest"), { signal });
+  const { run } = page;
+  /** @type {import("../model/sheet_history.js").RecordedTransition[]} */
+  const transitions = page.transitions;
+  while (page.next) {
+    const path = withQuery(jobPath(jobId, "runs", run), { after: page.next });
+    page = await getJson(path, { signal });
+    transitions.push(...page.transitions);
+  }
+  return { run, transitions };
 }
 
 /**

@@ -259,5 +259,5 @@ export function isUnconnected({ phase }) {
  * @param {number} status
  */
 export function isRetryable(status) {
-  return status === 200 || status === 429 || status >= 500;
+  return status === 200 || status === 429 || (status >= 500 && status !== 501);
 }
