@@ -99,6 +99,27 @@ async def test_files_are_listed_by_their_last_change(user: BrowserUser, workspac
     await page.get_by_role("tab", name="Log").click()
     await expect(page).to_have_url(f"{user.address}/jobs/lantern")
     await expect(page.locator(".files")).to_be_hidden()
+    await page.go_back()
+    await expect(page.locator(".file-list")).to_contain_text("No file matches.")
+
+
+async def test_keys_lead_through_the_list(user: BrowserUser, workspace: Path) -> None:
+    for age_s, name in enumerate(["one.txt", "two.txt", "three.txt"]):
+        write(workspace / name, name, age_s=60 * age_s)
+    page = await open_files(user)
+    await expect(page.locator(".file-link")).to_have_count(3)
+    for key, focused in [("j", "one"), ("j", "two"), ("ArrowDown", "three"), ("k", "two")]:
+        await page.keyboard.press(key)
+        await expect(page.get_by_role("link", name=f"{focused}.txt", exact=True)).to_be_focused()
+    # Tab reaches what is in the row, and then leaves the list.
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Download two.txt")).to_be_focused()
+    await page.keyboard.press("Tab")
+    assert not await page.locator(".file-rows :focus").count()
+    # A key of the log does not leave the list.
+    await page.keyboard.press("g")
+    await page.keyboard.press("/")
+    await expect(page.get_by_label("Filter files by name")).to_be_focused()
 
 
 async def test_text_is_followed_searched_and_linked(user: BrowserUser, workspace: Path) -> None:

@@ -60,7 +60,7 @@ async def test_log_of_a_job_that_runs_again_is_followed(
     texts = page.locator(".row.line .text")
     await expect(texts).to_have_text(["at 1", "at 2"])
     conductor.finish("tide")
-    await expect(page.locator(".row.marker")).to_contain_text("End of log")
+    await expect(page.locator(".row.marker")).to_contain_text("End: the job has finished")
     conductor.launch("tide", 2, workspace=str(other_log_path.parent))
     append_at(other_log_path, 3)
     await expect(texts).to_have_text(["at 1", "at 2", "at 3"])

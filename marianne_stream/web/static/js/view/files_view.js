@@ -55,6 +55,7 @@ export class FilesView {
   #focus = new RovingFocus(this.#rowList, ".file-link", {
     previous: "ArrowUp",
     next: "ArrowDown",
+    row: ".file-row",
   });
   #more = h("button.quiet", { type: "button", onclick: () => this.#showMore() });
   #filter = h("input", {
@@ -66,6 +67,12 @@ export class FilesView {
   #note = h("p.muted.file-note", { role: "status" });
   #originLink;
   #listElement;
+  /** @type {import("./shortcuts.js").Shortcut[]} */
+  #listShortcuts = [
+    { key: "j", label: "Next file", run: () => this.#focus.step(1) },
+    { key: "k", label: "Previous file", run: () => this.#focus.step(-1) },
+    { key: "/", label: "Filter files by name", run: () => this.#filter.focus() },
+  ];
 
   /**
    * @param {import("./page.js").Page} page
@@ -98,9 +105,24 @@ export class FilesView {
     this.#draw();
   }
 
+  /** True while the tab is chosen. */
+  get isShown() {
+    return this.#isShown;
+  }
+
   /** View of the text of the file that is shown; null if there is none. */
   get log() {
-    return this.#isShown ? (this.#file?.log ?? null) : null;
+    return this.#file?.log ?? null;
+  }
+
+  /**
+   * Run the shortcut of a key, if what is shown has one: a text has those of a log.
+   *
+   * @param {KeyboardEvent} event
+   */
+  runShortcut(event) {
+    const shortcuts = this.#file ? (this.log?.shortcuts ?? []) : this.#listShortcuts;
+    shortcuts.find(({ key }) => key === event.key)?.run(event);
   }
 
   /** Fragment of the address of what is shown. */

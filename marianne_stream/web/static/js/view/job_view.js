@@ -14,7 +14,7 @@ import { findElement, h, setAttribute, setChildren } from "./dom.js";
 import { FilesView } from "./files_view.js";
 import { JobHead } from "./job_head.js";
 import { JobTabs } from "./job_tabs.js";
-import { makeJobLog, replaceFragment } from "./log_source.js";
+import { makeJobLog, pushFragment } from "./log_source.js";
 import { LogView } from "./log_view.js";
 import { MissingJob } from "./missing_job.js";
 import { NotifyButton } from "./notify_button.js";
@@ -165,7 +165,7 @@ export class JobView {
   #onFilesShown(isShown) {
     this.#files.setShown(isShown);
     const isNamed = parseFileFragment(location.hash) !== null;
-    if (isNamed !== isShown) replaceFragment(isShown ? this.#files.fragment : "");
+    if (isNamed !== isShown) pushFragment(isShown ? this.#files.fragment : "");
   }
 
   /** @param {number} number of a sheet. */
@@ -217,10 +217,9 @@ export class JobView {
       if (shortcut.key === "Escape") return this.#makeEscape(shortcut);
       /** @param {KeyboardEvent} event */
       const run = (event) => {
-        const file = this.#files.log;
-        if (!file) this.#tabs.show("log");
-        const own = file?.shortcuts.find(({ key }) => key === shortcut.key);
-        (own ?? shortcut).run(event);
+        if (this.#files.isShown) return this.#files.runShortcut(event);
+        this.#tabs.show("log");
+        shortcut.run(event);
       };
       return { ...shortcut, run };
     });
@@ -230,9 +229,9 @@ export class JobView {
   #makeEscape(shortcut) {
     /** @param {KeyboardEvent} event */
     const run = (event) => {
-      const log = this.#files.log ?? this.#log;
-      if (this.#panel.isOpen && !log.hasSelection) this.#closePanel();
-      else log.shortcuts.find(({ key }) => key === shortcut.key)?.run(event);
+      const log = this.#files.isShown ? this.#files.log : this.#log;
+      if (this.#panel.isOpen && !log?.hasSelection) this.#closePanel();
+      else log?.shortcuts.find(({ key }) => key === shortcut.key)?.run(event);
     };
     return { ...shortcut, label: "Clear the selection, close the sheet", run };
   }

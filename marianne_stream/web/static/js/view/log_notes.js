@@ -43,30 +43,32 @@ export function noLaterLineText(isCut) {
  *
  * @param {import("../model/log_window.js").LogWindow} window
  * @param {object} state
+ * @param {"log" | "file"} state.name
  * @param {string} state.phase of the stream.
  * @param {object | null} state.filter
  * @param {string} state.level "" for all.
  * @param {boolean} state.isFollowing
  * @param {number} state.selected number of lines.
  */
-export function logStatusText(window, { phase, filter, level, isFollowing, selected }) {
+export function logStatusText(window, { name, phase, filter, level, isFollowing, selected }) {
   const { rows, partial, before, isMissing } = window;
   if (!rows.length && !partial) {
     const isKnown = !before && ["live", "ended"].includes(phase);
-    return isKnown ? emptyLogText(filter, level) : "";
+    return isKnown ? emptyLogText(name, filter, level) : "";
   }
-  if (isMissing && !partial) return "No log";
+  if (isMissing && !partial) return `No ${name}`;
   if (selected) return `${countLines(selected)} selected`;
-  if (phase === "ended") return "End of log";
+  if (phase === "ended") return `End of the ${name}`;
   if (filter && isFollowing) return "Following matches";
   return isFollowing ? "Following" : "Paused";
 }
 
 /**
+ * @param {"log" | "file"} name
  * @param {object | null} filter
  * @param {string} level
  */
-function emptyLogText(filter, level) {
-  if (filter) return "No line of this log matches";
+function emptyLogText(name, filter, level) {
+  if (filter) return `No line of this ${name} matches`;
   return level ? "No line has this level" : "No lines yet";
 }

@@ -250,5 +250,5 @@ function makeMarkerText({ kind, data }) {
   if (kind === "missing") return makeMissingText(data.detail ?? "This job has no log");
   if (kind === "untimed") return "Older lines give no times: see the log of this job alone";
   if (data.missing) return "End: the job has finished without writing a log";
-  return "End of log: the job has finished";
+  return "End: the job has finished";
 }

@@ -135,6 +135,15 @@ export function replaceFragment(fragment) {
 }
 
 /**
+ * Let the address have another fragment; the button "Back" leads to the present one.
+ *
+ * @param {string} fragment "" for none.
+ */
+export function pushFragment(fragment) {
+  history.pushState(null, "", location.pathname + location.search + fragment);
+}
+
+/**
  * Follow a file by a connection of its own: it is no part of the combined stream.
  *
  * @param {Page} page

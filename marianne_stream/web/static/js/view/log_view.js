@@ -386,6 +386,7 @@ export class LogView {
 
   #statusText() {
     return logStatusText(this.#window, {
+      name: this.#from.name,
       phase: this.#phase,
       filter: this.#filter,
       level: this.#controls.level,

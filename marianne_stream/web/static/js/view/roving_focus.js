@@ -1,5 +1,13 @@
 /** Roving tabindex (ARIA): Tab reaches one element of a group, arrow keys reach the others. */
 
+/**
+ * @typedef {object} RovingOptions
+ * @property {string} previous value of `KeyboardEvent.key`.
+ * @property {string} next
+ * @property {string} [row] selector of the rows of the elements: Tab reaches what else is in a row only
+ *   from its element.
+ */
+
 export class RovingFocus {
   #group;
   #selector;
@@ -10,7 +18,7 @@ export class RovingFocus {
   /**
    * @param {HTMLElement} group
    * @param {string} selector of the elements in the group.
-   * @param {{previous: string, next: string}} keys values of `KeyboardEvent.key`.
+   * @param {RovingOptions} keys
    */
   constructor(group, selector, keys) {
     this.#group = group;
@@ -36,8 +44,32 @@ export class RovingFocus {
     const stop = this.#current ?? elements[0];
     for (const element of elements) {
       const index = element === stop ? 0 : -1;
-      if (element.tabIndex !== index || !element.hasAttribute("tabindex")) element.tabIndex = index;
+      for (const each of [element, ...this.#beside(element)]) {
+        if (each.tabIndex !== index || !each.hasAttribute("tabindex")) each.tabIndex = index;
+      }
     }
+  }
+
+  /**
+   * Move the focus to another element, or to that which Tab reaches.
+   *
+   * @param {number} by
+   */
+  step(by) {
+    const elements = this.#elements;
+    const stop = Math.max(
+      0,
+      elements.findIndex(({ tabIndex }) => tabIndex === 0),
+    );
+    const hasFocus = this.#group.contains(document.activeElement);
+    elements[hasFocus ? stop + by : stop]?.focus();
+  }
+
+  /** @param {HTMLElement} element */
+  #beside(element) {
+    const row = this.#keys.row ? element.closest(this.#keys.row) : null;
+    const all = /** @type {HTMLElement[]} */ ([...(row?.querySelectorAll("a, button") ?? [])]);
+    return all.filter((other) => other !== element);
   }
 
   get #elements() {
