@@ -104,14 +104,24 @@ class NumberParameter(Parameter):
 
 @dataclass(frozen=True, slots=True)
 class TextParameter(Parameter):
-    """Text. Its user checks `max_chars`, the limit of its length."""
+    """Text of at most `max_chars` characters."""
 
     is_repeatable: bool = False
     max_chars: int | None = None
 
     def read(self, request: HasQuery) -> str | None:
-        """Return the value in a request, or None; raise BadParameterError if it is repeated."""
-        return read_single(request, self.name)
+        """Return the value in a request, or None.
+
+        Raises:
+            BadParameterError: it is repeated, or too long.
+        """
+        text = read_single(request, self.name)
+        if text is not None and self.max_chars is not None and len(text) > self.max_chars:
+            raise BadParameterError(
+                detail=f"{self.name} must be at most {self.max_chars} characters long, "
+                f"got {len(text)}"
+            )
+        return text
 
     def read_all(self, request: HasQuery) -> list[str]:
         """Return all values in a request."""
