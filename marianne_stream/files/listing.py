@@ -12,6 +12,8 @@ from itertools import accumulate, islice
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from marianne_stream.errors import JobFileForbiddenError, JobFileNotFoundError
 from marianne_stream.files.file_rules import FileRules
 from marianne_stream.logs.read_budget import consume_budget
@@ -43,8 +45,10 @@ TIME_LIMIT_S = 1.0
 NAMES_PER_CHECK = 256
 
 
-class ListedFile(NamedTuple):
+class ListedFile(msgspec.Struct, frozen=True, order=True, gc=False):
     """File, or folder whose content is not listed.
+
+    Lists are long: this takes a fifth of the time of a tuple, and no garbage collection.
 
     Attributes:
         modified_ns: time of the last change in nanoseconds of the epoch.
@@ -97,7 +101,9 @@ class Walk:
         self._query = query
         self._has_path_glob = query.glob is not None and "/" in query.glob
         # Its stars are atomic groups: no name makes it slow.
-        self._matches = re.compile(fnmatch.translate(query.glob or "*")).match
+        self._matches = (
+            re.compile(fnmatch.translate(query.glob)).match if query.glob is not None else None
+        )
         self._deadline_s = time.monotonic() + TIME_LIMIT_S
         self._name_count = 0
 
@@ -110,7 +116,8 @@ class Walk:
         for entry in entries:
             path = prefix + entry.name
             if not self._is_entered(entry, level):
-                yield from self._list(entry, path)
+                if (file := read_entry(entry, path)) is not None:
+                    yield file
             elif not self.is_stopped:
                 try:
                     subfolder = OwnedFd(open_at(entry.name, DIRECTORY_FLAGS, folder))
@@ -121,7 +128,9 @@ class Walk:
 
     def _scan(self, folder: OwnedFd, prefix: str, level: int) -> Iterator["os.DirEntry[str]"]:
         """Yield the folders to enter, and the files and folders to list."""
-        hidden, excludes = self._query.hidden, self._rules.excludes
+        hidden, excludes, matches = self._query.hidden, self._rules.excludes, self._matches
+        prefix_to_match = prefix if self._has_path_glob else ""
+        max_chars = MAX_PATH_CHARS - len(prefix)
         with os.scandir(folder.fd) as entries:
             for entry in entries:
                 self._name_count += 1
@@ -134,25 +143,27 @@ class Walk:
                 name = entry.name
                 if (name.startswith(".") and not hidden) or excludes(name):
                     continue
-                if len(prefix) + len(name) <= MAX_PATH_CHARS and (
-                    self._is_entered(entry, level)
-                    or self._matches(prefix + name if self._has_path_glob else name)
+                if len(name) <= max_chars and (
+                    matches is None
+                    or self._is_entered(entry, level)
+                    or matches(prefix_to_match + name)
                 ):
                     yield entry
 
     def _is_entered(self, entry: "os.DirEntry[str]", level: int) -> bool:
         return level < self._query.depth and entry.is_dir(follow_symlinks=False)
 
-    def _list(self, entry: "os.DirEntry[str]", path: str) -> tuple[ListedFile, ...]:
-        """Return a regular file or a folder; nothing if it is neither, or is gone."""
-        try:
-            status = entry.stat(follow_symlinks=False)
-        except OSError:
-            return ()
-        is_folder = stat.S_ISDIR(status.st_mode)
-        if not is_folder and not stat.S_ISREG(status.st_mode):
-            return ()
-        return (ListedFile(status.st_mtime_ns, path, None if is_folder else status.st_size),)
+
+def read_entry(entry: "os.DirEntry[str]", path: str) -> ListedFile | None:
+    """Return a regular file or a folder; None if it is neither, or is gone."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    if stat.S_ISREG(status.st_mode):
+        return ListedFile(status.st_mtime_ns, path, status.st_size)
+    is_folder = stat.S_ISDIR(status.st_mode)
+    return ListedFile(status.st_mtime_ns, path, None) if is_folder else None
 
 
 def list_files(workspace: LogPath, rules: FileRules, query: ListQuery) -> FileList:
@@ -196,4 +207,7 @@ def select_newest(files: Iterator[ListedFile], limit: int) -> tuple[list[ListedF
         else:
             has_more = True
             heapq.heappushpop(newest, file)
-    return sorted(newest, key=lambda file: (-file.modified_ns, file.path)), has_more
+    # Files of the same time stay in the order of their paths.
+    newest.sort(key=attrgetter("path"))
+    newest.sort(key=attrgetter("modified_ns"), reverse=True)
+    return newest, has_more
