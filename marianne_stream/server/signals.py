@@ -91,6 +91,9 @@ def handle_signals(
     signal for a moment, in which a repeated signal ends the process.
     """
     loop = asyncio.get_running_loop()
+    # With any handler of asyncio, each signal wakes the loop, also one that another thread got.
+    # The default action of this signal is to do nothing.
+    loop.add_signal_handler(signal.SIGURG, lambda: None)
 
     def call_in_loop(number: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(actions[signal.Signals(number)])
@@ -99,8 +102,15 @@ def handle_signals(
 
 
 def ignore_signals(signal_numbers: Iterable[signal.Signals]) -> None:
-    """Ignore signals that were handled until now."""
+    """Ignore signals that were handled until now.
+
+    Python writes a message if a signal came in before it was ignored, but would be handled after
+    that. So a handler that does nothing comes first, and this thread gets no signal meanwhile.
+    """
+    signal_numbers = frozenset(signal_numbers)
     for number in signal_numbers:
-        # Python reports a signal that came in before, but would be handled after it is ignored.
         signal.signal(number, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal_numbers)
+    for number in signal_numbers:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal_numbers)
