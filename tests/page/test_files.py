@@ -16,6 +16,7 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.axe import find_all_violations, load_axe
 from tests.support.browser import BrowserUser
 from tests.support.external import require_node_module
+from tests.support.log_view import append_numbered
 
 HOSTILE = "document.title = 'taken'; fetch('/health?x'); window.taken = true"
 
@@ -101,6 +102,8 @@ async def test_files_are_listed_by_their_last_change(user: BrowserUser, workspac
     await expect(page.locator(".files")).to_be_hidden()
     await page.go_back()
     await expect(page.locator(".file-list")).to_contain_text("No file matches.")
+    await page.get_by_label("Filter files by name").press("Escape")
+    await expect(names).to_have_text(shown)
 
 
 async def test_keys_lead_through_the_list(user: BrowserUser, workspace: Path) -> None:
@@ -169,6 +172,64 @@ async def test_markdown_is_rendered_and_its_links_lead_to_files(
     )
 
 
+async def test_file_that_is_gone_and_comes_back_is_shown_again(
+    user: BrowserUser, conductor: SimulatedConductor, workspace: Path
+) -> None:
+    path = workspace / "notes.txt"
+    write(path, "one\n")
+    page = await open_files(user, "#file=notes.txt")
+    note = page.locator(".file > .file-note")
+    await expect(page.locator(".file-log .row.line .text")).to_have_text(["one"])
+    await expect(page.locator(".file-facts")).to_contain_text("4 bytes")
+    path.unlink()
+    conductor.emit("lantern", "observer.file_deleted", {"path": "notes.txt"})
+    await expect(note).to_have_text("The workspace no longer has this file.")
+    write(path, "two\n")
+    conductor.emit("lantern", "observer.file_created", {"path": "notes.txt"})
+    await expect(note).to_be_hidden()
+
+
+async def test_focus_stays_in_a_text_that_is_rendered_again(
+    user: BrowserUser, conductor: SimulatedConductor, workspace: Path
+) -> None:
+    path = workspace / "report.md"
+    write(path, "[a page](https://example.org/a) first", age_s=60)
+    page = await open_files(user, "#file=report.md")
+    text = page.locator(".markdown")
+    await text.get_by_role("link").focus()
+    await expect(page.locator(".file-facts")).to_contain_text("37 bytes")
+    write(path, "[a page](https://example.org/a) second")
+    conductor.emit("lantern", "observer.file_modified", {"path": "report.md"})
+    await expect(text).to_contain_text("second")
+    await expect(text).to_be_focused()
+
+
+async def test_back_leads_to_what_was_shown_before_the_files(
+    user: BrowserUser, log_path: Path
+) -> None:
+    append_numbered(log_path, 1, 9)
+    page = await user.open_page("/jobs/lantern")
+    await page.get_by_role("button", name="Line 5", exact=True).click()
+    await expect(page).to_have_url(re.compile(r"#L5\."))
+    url = page.url
+    tab = page.get_by_role("tab", selected=True).locator("visible=true")
+    await page.get_by_role("tab", name="Files").locator("visible=true").click()
+    await page.get_by_role("tab", name="Log").locator("visible=true").click()
+    # The address names the selected line again.
+    await expect(page).to_have_url(url)
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.get_by_role("tab", name="Sheets").locator("visible=true").click()
+    await page.get_by_role("tab", name="Files").locator("visible=true").click()
+    count = await page.evaluate("history.length")
+    # A phone that is turned, and back, is no step in the history.
+    for width, height in ((844, 390), (390, 844)):
+        await page.set_viewport_size({"width": width, "height": height})
+        await expect(tab).to_have_text("Log" if height == 390 else "Files")
+    assert await page.evaluate("history.length") == count
+    await page.go_back()
+    await expect(tab).to_have_text("Log")
+
+
 async def test_image_is_shown_and_other_files_are_offered(
     user: BrowserUser, workspace: Path
 ) -> None:
@@ -200,17 +261,17 @@ async def test_list_follows_file_events_while_it_is_shown(
 
     page.on("request", note)
     await expect(page.locator(".sheet").first).to_be_visible()
-    conductor.emit("observer.file_created", "lantern", {"path": "one.txt"})
+    conductor.emit("lantern", "observer.file_created", {"path": "one.txt"})
     await page.get_by_role("tab", name="Files").click()
     await expect(page.locator(".file-link")).to_have_text(["one.txt"])
     assert len(requests) == 1
     write(workspace / "two.txt", "2")
-    conductor.emit("observer.file_created", "lantern", {"path": "two.txt"})
+    conductor.emit("lantern", "observer.file_created", {"path": "two.txt"})
     await expect(page.locator(".file-link")).to_have_text(["two.txt", "one.txt"])
     await page.get_by_role("tab", name="Log").click()
     count = len(requests)
     write(workspace / "three.txt", "3")
-    conductor.emit("observer.file_created", "lantern", {"path": "three.txt"})
+    conductor.emit("lantern", "observer.file_created", {"path": "three.txt"})
     conductor.dispatch("lantern", 1)
     await expect(page.locator(".sheet").first).to_have_attribute("data-tone", "running")
     assert len(requests) == count

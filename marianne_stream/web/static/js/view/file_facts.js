@@ -19,7 +19,6 @@ export function makeFileFacts({ size_bytes: size, modified_at, sheets }, times, 
     h(
       "span.file-sheets",
       {},
-      sheets.length > shown.length ? `${sheets.length - shown.length} others, ` : null,
       shown.map((number) =>
         h(
           "button.link",
@@ -27,6 +26,7 @@ export function makeFileFacts({ size_bytes: size, modified_at, sheets }, times, 
           `sheet ${number}`,
         ),
       ),
+      sheets.length > shown.length ? `and ${sheets.length - shown.length} more` : null,
     ),
     h("span.file-size", {}, size === null ? "" : formatBytes(size)),
     h("time", { title: times.fullDateTime(at) || null }, time),

@@ -41,6 +41,8 @@ export class FileView {
   log = null;
   /** Time of the change that is shown. */
   #shownChange = "";
+  /** True while the list says that there is no such file. */
+  #isGone = false;
   /** True while the file is out of sight: nothing is asked, and what is shown is not followed. */
   #isPaused = true;
   /** @type {AbortController | null} */
@@ -48,6 +50,7 @@ export class FileView {
   /** @type {ReturnType<typeof setTimeout> | null} */
   #retryTimer = null;
   #facts = h("span.file-facts");
+  #shownFacts = "";
   #note = h("p.muted.file-note", { hidden: true, role: "status" });
   #body = h("div.file-body");
   #sourceToggle = h(
@@ -98,7 +101,7 @@ export class FileView {
   #open() {
     this.#shownChange = this.#entry?.modified_at ?? "";
     const isRendered = RENDERED.has(this.#kind) && !this.#isSource;
-    this.#sourceToggle.hidden = !RENDERED.has(this.#kind);
+    this.#sourceToggle.hidden = !RENDERED.has(this.#kind) || this.#isTooLarge();
     setAttribute(this.#sourceToggle, "aria-pressed", String(this.#isSource));
     if (this.#kind === "image") this.#showImage();
     else if (this.#kind === "other") this.#showOther();
@@ -147,9 +150,13 @@ export class FileView {
   update(entry, isWhole) {
     if (this.#isPaused) return;
     if (!entry) {
-      if (isWhole && this.#entry) this.#showNote("The workspace no longer has this file.");
+      if (!isWhole || !this.#entry) return;
+      this.#isGone = true;
+      this.#showNote("The workspace no longer has this file.");
       return;
     }
+    if (this.#isGone) this.#showNote("");
+    this.#isGone = false;
     const isNew = !this.#entry;
     this.#entry = entry;
     this.#showFacts();
@@ -163,6 +170,10 @@ export class FileView {
 
   #showFacts() {
     const { times } = this.#page;
+    const shown = JSON.stringify([this.#entry, times.today, times.zone]);
+    // A button that has the focus, or is being pressed, stays.
+    if (shown === this.#shownFacts) return;
+    this.#shownFacts = shown;
     setChildren(this.#facts, this.#entry ? makeFileFacts(this.#entry, times, this.#onSheet) : []);
   }
 
@@ -186,7 +197,7 @@ export class FileView {
     this.#closeLog();
     const before = this.#body.firstElementChild;
     const top = before?.scrollTop ?? 0;
-    const hadFocus = before !== null && before === document.activeElement;
+    const hadFocus = before !== null && before.contains(document.activeElement);
     this.#body.replaceChildren(element);
     element.scrollTop = top;
     if (hadFocus) element.focus({ preventScroll: true });

@@ -63,7 +63,9 @@ export class FilesView {
     placeholder: "Filter by name",
     "aria-label": "Filter files by name",
     oninput: () => this.#draw(),
+    onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onFilterKey(event),
   });
+  #filterField = h("label.search-field", {}, makeIcon("search"), this.#filter);
   #note = h("p.muted.file-note", { role: "status" });
   #originLink;
   #listElement;
@@ -88,12 +90,7 @@ export class FilesView {
     this.#listElement = h(
       "div.file-list",
       {},
-      h(
-        "div.bar",
-        {},
-        h("h2", { id: "files-heading" }, "Files"),
-        h("label.search-field", {}, makeIcon("search"), this.#filter),
-      ),
+      h("div.bar", {}, h("h2", { id: "files-heading" }, "Files"), this.#filterField),
       this.#note,
       this.#originLink,
       h("div.file-scroll", {}, this.#rowList, this.#more),
@@ -272,7 +269,20 @@ export class FilesView {
   }
 
   #showMore() {
+    const shown = this.#rows.size;
     this.#maxRows += MORE_ROWS;
+    this.#draw();
+    /** @type {NodeListOf<HTMLElement>} */
+    const links = this.#rowList.querySelectorAll(".file-link");
+    if (this.#more.hidden) links[shown]?.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onFilterKey(event) {
+    if (event.key !== "Escape" || !this.#filter.value) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.#filter.value = "";
     this.#draw();
   }
 
@@ -285,7 +295,8 @@ export class FilesView {
       const key = JSON.stringify(entry);
       rows.set(key, this.#rows.get(key) ?? this.#makeRow(entry));
     }
-    const focused = document.activeElement?.getAttribute("href");
+    const focusedRow = document.activeElement?.closest(".file-row");
+    const focused = focusedRow?.querySelector("a")?.getAttribute("href");
     const hadFocus = this.#rowList.contains(document.activeElement);
     this.#rows = rows;
     setChildren(this.#rowList, [...rows.values()]);
@@ -297,7 +308,7 @@ export class FilesView {
     }
     this.#more.hidden = files.length <= shown.length;
     setText(this.#more, `${files.length - shown.length} more`);
-    this.#filter.hidden = !this.#list;
+    this.#filterField.hidden = !this.#list;
     this.#originLink.hidden = this.#failure?.code !== "not_available_on_edge";
     const note = this.#noteText(files.length);
     this.#note.hidden = !note;
@@ -308,11 +319,11 @@ export class FilesView {
   #noteText(count) {
     if (this.#failure) return this.#failure.message;
     if (!this.#list) return "Loading …";
-    if (!this.#list.entries.length) return "The workspace has no files to show.";
-    const cut = this.#list.truncated
-      ? `There are more files: these are ${this.#list.entries.length} of them.`
-      : "";
-    return count ? cut : `No file matches. ${cut}`;
+    const { entries, truncated } = this.#list;
+    const all = filterFiles(entries, "").length;
+    if (!all) return "The workspace has no files to show.";
+    const cut = truncated ? `There are more files, perhaps newer ones: ${all} are listed.` : "";
+    return count ? cut : `No file matches. ${cut}`.trim();
   }
 
   /** @param {FileEntry} entry */

@@ -28,6 +28,8 @@ export class JobTabs {
   #chosen = /** @type {Record<"upright" | "low", TabName>} */ ({ upright: "sheets", low: "log" });
   /** @type {TabName} chosen tab of a large window. */
   #main = "log";
+  /** @type {TabName} tab of a small window that was shown before the files. */
+  #beforeFiles = "log";
   #areFilesShown = false;
   #closing = new AbortController();
   #all = new TabList(NAMES, "tab", "Views of the job", (name) => this.show(name));
@@ -35,7 +37,8 @@ export class JobTabs {
 
   /**
    * @param {Record<TabName, HTMLElement[]>} panels elements of each tab; the first is its panel.
-   * @param {(isShown: boolean) => void} onFilesShown is called when the files are shown or hidden.
+   * @param {(isShown: boolean, isChosen: boolean) => void} onFilesShown is called when the files are
+   *   shown or hidden, by a choice or since the window has another size.
    */
   constructor(panels, onFilesShown) {
     this.#panels = panels;
@@ -44,9 +47,9 @@ export class JobTabs {
     this.mainElement = this.#both.element;
     const { signal } = this.#closing;
     for (const query of [this.#small, this.#low]) {
-      query.addEventListener("change", () => this.#update(), { signal });
+      query.addEventListener("change", () => this.#update(false), { signal });
     }
-    this.#update();
+    this.#update(false);
   }
 
   close() {
@@ -59,9 +62,18 @@ export class JobTabs {
    * @param {TabName} name
    */
   show(name) {
+    const before = this.#chosen[this.#orientation];
+    if (before !== "files") this.#beforeFiles = before;
     this.#chosen[this.#orientation] = name;
     if (MAIN_NAMES.includes(name)) this.#main = name;
-    this.#update();
+    this.#update(true);
+  }
+
+  /** Show what was shown before the files, if these are shown. */
+  leaveFiles() {
+    if (!this.isShown("files")) return;
+    this.#main = "log";
+    this.show(this.#small.matches ? this.#beforeFiles : "log");
   }
 
   /** Show the sheets, and leave the tab of a large window as it is. */
@@ -79,7 +91,8 @@ export class JobTabs {
     return this.#low.matches ? "low" : "upright";
   }
 
-  #update() {
+  /** @param {boolean} isChosen */
+  #update(isChosen) {
     const isSmall = this.#small.matches;
     const list = isSmall ? this.#all : this.#both;
     this.#all.element.hidden = !isSmall;
@@ -96,7 +109,7 @@ export class JobTabs {
     const areFilesShown = this.isShown("files");
     if (areFilesShown === this.#areFilesShown) return;
     this.#areFilesShown = areFilesShown;
-    this.#onFilesShown(areFilesShown);
+    this.#onFilesShown(areFilesShown, isChosen);
   }
 }
 
@@ -124,9 +137,11 @@ class TabList {
       previous: "ArrowLeft",
       next: "ArrowRight",
     });
-    this.element.addEventListener("focusin", ({ target }) => {
-      const name = names[this.#tabs.indexOf(/** @type {HTMLButtonElement} */ (target))];
-      if (name) onShow(name);
+    // An arrow key has moved the focus. A tab that only gets it back, as its window does, stays as it is.
+    this.element.addEventListener("keydown", ({ target }) => {
+      const { activeElement } = document;
+      const name = names[this.#tabs.indexOf(/** @type {HTMLButtonElement} */ (activeElement))];
+      if (name && activeElement !== target) onShow(name);
     });
   }
 

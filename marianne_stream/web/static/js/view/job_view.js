@@ -14,7 +14,7 @@ import { findElement, h, setAttribute, setChildren } from "./dom.js";
 import { FilesView } from "./files_view.js";
 import { JobHead } from "./job_head.js";
 import { JobTabs } from "./job_tabs.js";
-import { makeJobLog, pushFragment } from "./log_source.js";
+import { makeJobLog, pushFragment, replaceFragment } from "./log_source.js";
 import { LogView } from "./log_view.js";
 import { MissingJob } from "./missing_job.js";
 import { NotifyButton } from "./notify_button.js";
@@ -79,7 +79,10 @@ export class JobView {
     });
     this.#timeline = new TimelineView(jobId, page.times, () => this.#followEvents());
     this.#log = new LogView(page, makeJobLog(page, jobId));
-    this.#files = new FilesView(page, jobId, (number) => this.#showSheet(number));
+    this.#files = new FilesView(page, jobId, (number) => {
+      this.#tabs.showSheets();
+      this.#select(number);
+    });
     this.#notify = new NotifyButton(page.notifier, jobId);
     this.#head = new JobHead(page, jobId, this.#notify.element);
     this.#tabs = new JobTabs(
@@ -89,7 +92,7 @@ export class JobView {
         files: [this.#files.element],
         events: [this.#timeline.element],
       },
-      (isShown) => this.#onFilesShown(isShown),
+      (isShown, isChosen) => this.#onFilesShown(isShown, isChosen),
     );
     this.#missing = new MissingJob(jobId);
     this.#content = this.#makeContent();
@@ -154,24 +157,22 @@ export class JobView {
   /** Show the file, or the lines of the log, that the address names. */
   onFragmentChange() {
     if (this.#files.onFragmentChange()) this.#tabs.show("files");
-    else if (this.#log.onFragmentChange() || this.#tabs.isShown("files")) this.#tabs.show("log");
+    else if (this.#log.onFragmentChange()) this.#tabs.show("log");
+    else this.#tabs.leaveFiles();
   }
 
   /**
-   * Let the address name the files while they are shown.
+   * Let the address name the files while they are shown, and else the selected lines of the log.
    *
    * @param {boolean} isShown
+   * @param {boolean} isChosen by the reader, whom Back leads to what was shown before.
    */
-  #onFilesShown(isShown) {
+  #onFilesShown(isShown, isChosen) {
     this.#files.setShown(isShown);
     const isNamed = parseFileFragment(location.hash) !== null;
-    if (isNamed !== isShown) pushFragment(isShown ? this.#files.fragment : "");
-  }
-
-  /** @param {number} number of a sheet. */
-  #showSheet(number) {
-    this.#tabs.showSheets();
-    this.#select(number);
+    if (isNamed === isShown) return;
+    (isChosen ? pushFragment : replaceFragment)(isShown ? this.#files.fragment : "");
+    (isShown ? this.#files.log : this.#log)?.nameSelection();
   }
 
   /** Move the focus to the log. */
@@ -213,27 +214,27 @@ export class JobView {
   }
 
   #makeShortcuts() {
-    return this.#log.shortcuts.map((shortcut) => {
-      if (shortcut.key === "Escape") return this.#makeEscape(shortcut);
-      /** @param {KeyboardEvent} event */
-      const run = (event) => {
-        if (this.#files.isShown) return this.#files.runShortcut(event);
-        this.#tabs.show("log");
-        shortcut.run(event);
-      };
-      return { ...shortcut, run };
-    });
+    return this.#log.shortcuts.map((shortcut) => ({
+      ...shortcut,
+      label: shortcut.key === "Escape" ? "Clear the selection, close the sheet" : shortcut.label,
+      run: (/** @type {KeyboardEvent} */ event) => this.#runShortcut(shortcut, event),
+    }));
   }
 
-  /** @param {import("./shortcuts.js").Shortcut} shortcut of the log. */
-  #makeEscape(shortcut) {
-    /** @param {KeyboardEvent} event */
-    const run = (event) => {
-      const log = this.#files.isShown ? this.#files.log : this.#log;
-      if (this.#panel.isOpen && !log?.hasSelection) this.#closePanel();
-      else log?.shortcuts.find(({ key }) => key === shortcut.key)?.run(event);
-    };
-    return { ...shortcut, label: "Clear the selection, close the sheet", run };
+  /**
+   * @param {import("./shortcuts.js").Shortcut} shortcut of the log.
+   * @param {KeyboardEvent} event
+   */
+  #runShortcut(shortcut, event) {
+    const { isShown: areFilesShown } = this.#files;
+    const log = areFilesShown ? this.#files.log : this.#log;
+    const isEscape = shortcut.key === "Escape";
+    if (isEscape && this.#panel.isOpen && !log?.hasSelection) this.#closePanel();
+    else if (areFilesShown) this.#files.runShortcut(event);
+    else {
+      if (!isEscape) this.#tabs.show("log");
+      shortcut.run(event);
+    }
   }
 
   /**

@@ -153,6 +153,9 @@ export class LogView {
     return this.#selection.lines.length > 0;
   }
 
+  /** Let the address name the selected lines. */
+  nameSelection = () => this.#jumps.update();
+
   onTimeZoneChange() {
     this.#rows.redraw();
   }

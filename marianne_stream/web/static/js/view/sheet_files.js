@@ -16,7 +16,12 @@ const RELOAD_MS = 10_000;
 
 export class SheetFiles {
   #jobId;
+  #number = NaN;
   #shown = "";
+  /** True if what is shown is of another state of the sheet. */
+  #isStale = false;
+  /** True if the server gives no list at all. */
+  #isRefused = false;
   #requestedAt = -Infinity;
   /** True if the last request may succeed later. */
   #hasFailed = false;
@@ -43,22 +48,24 @@ export class SheetFiles {
    */
   show({ number, status, started_at: startedAt, completed_at: completedAt }, isActive) {
     const state = JSON.stringify([number, status, startedAt, completedAt]);
-    const isVisible = document.visibilityState === "visible";
-    const isAwaited = isActive || this.#hasFailed;
-    const isDue = isAwaited && isVisible && Date.now() - this.#requestedAt >= RELOAD_MS;
-    if (state === this.#shown && !isDue) return;
     if (state !== this.#shown) {
       this.#request?.abort();
-      this.#draw([]);
+      this.#shown = state;
+      this.#isStale = true;
     }
-    this.#shown = state;
-    if (startedAt) this.#load(number);
+    if (number !== this.#number) this.#draw([]);
+    this.#number = number;
+    const isVisible = document.visibilityState === "visible";
+    const isOld = Date.now() - this.#requestedAt >= RELOAD_MS;
+    const isDue = this.#isStale || (isOld && (isActive || this.#hasFailed));
+    if (startedAt && isVisible && isDue && !this.#isRefused) this.#load(number);
   }
 
   /** End the request in progress, and forget the files. */
   close() {
     this.#request?.abort();
     this.#shown = "";
+    this.#number = NaN;
   }
 
   /** @param {number} number */
@@ -66,7 +73,7 @@ export class SheetFiles {
     this.#request?.abort();
     const { signal } = (this.#request = new AbortController());
     this.#requestedAt = Date.now();
-    this.#hasFailed = false;
+    this.#hasFailed = this.#isStale = false;
     const path = withQuery(jobPath(this.#jobId, "files"), { limit: MAX_LISTED });
     try {
       const { entries } = await getJson(path, { signal, redirect: "manual" });
@@ -76,7 +83,10 @@ export class SheetFiles {
       // The tab says why there are no files.
       if (!(error instanceof ApiError)) throw error;
       if (isTransient(error)) this.#hasFailed = true;
-      else this.#draw([]);
+      else {
+        this.#isRefused = true;
+        this.#draw([]);
+      }
     }
   }
 
