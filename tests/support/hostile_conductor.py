@@ -24,8 +24,8 @@ EVENT = b'{"method":"monitor.event","params":{"job_id":"other","event":"observer
 # Entries of `job.list` after the valid job. Each is created on demand.
 ROSTERS: dict[str, Callable[[], str]] = {
     "small_roster": lambda: "",
-    # 15 MiB of lone surrogates.
-    "lone_halves": lambda: format_entry("tail", '"' + r"\udc80" * (15 * 1024 * 1024 // 6) + '"'),
+    # 4 MiB of lone surrogates.
+    "lone_halves": lambda: format_entry("tail", '"' + r"\udc80" * (4 * 1024 * 1024 // 6) + '"'),
     "not_numbers": lambda: format_entry("tail", "[" + ",".join(["NaN"] * 4_000_000) + "]"),
     "not_jobs": lambda: ',{"a":1}' * 2_000_000,
 }

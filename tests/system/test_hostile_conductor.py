@@ -76,10 +76,11 @@ async def test_event_flood_delays_no_request_and_takes_no_memory(tmp_path: Path)
         open_viewer(session, "api/jobs/other/stream") as viewer,
         open_viewer(session, "api/roster/stream?details=true"),
     ):
-        for _ in range(5):
+        rounds = 0
+        while rounds < 5 or await monitor_events(session) <= 50_000:
+            rounds += 1
             seen = completed(viewer)
             await health_until(session, lambda seen=seen: completed(viewer) > seen + 5)  # type: ignore[misc]
-        assert await monitor_events(session) > 5_000
         assert running.rss_kib() < 300 * 1024
 
 
@@ -95,8 +96,11 @@ async def test_roster_with_lone_surrogates_is_served(tmp_path: Path) -> None:
             async with session.get("api/jobs") as answer:
                 return {job["job_id"] for job in (await answer.json())["jobs"]}
 
-        await wait_for_value(job_ids, lambda found: found == {"other", "odd"})
-        assert viewer.event_data("source")[-1]["source"] == "conductor"
+        await wait_for_value(job_ids, lambda found: found == {"other", "odd"}, timeout_s=60)
+        # An answer that takes too long for a busy machine is replaced by the registry.
+        await health_until(
+            session, lambda: viewer.event_data("source")[-1]["source"] == "conductor"
+        )
 
 
 @pytest.mark.parametrize("kind", ["not_numbers", "not_jobs"])

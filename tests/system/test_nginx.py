@@ -47,7 +47,10 @@ def service_args(folder: Path) -> tuple[object, ...]:
 
 async def test_login_over_tls_opens_streams(tmp_path: Path, conductor: SimulatedConductor) -> None:
     conductor.launch("a", 3)
-    async with run_process(*service_args(tmp_path)), run_behind_nginx(tmp_path) as behind:
+    async with (
+        run_process(*service_args(tmp_path)) as running,
+        run_behind_nginx(tmp_path) as behind,
+    ):
         session, address = behind.session, behind.address
         async with session.get(f"{address}/", headers={"Accept": "text/html"}) as page:
             assert page.url.path == "/login"
@@ -58,6 +61,8 @@ async def test_login_over_tls_opens_streams(tmp_path: Path, conductor: Simulated
             assert "Sign out" in await page.text()
         cookie = next(iter(session.cookie_jar))
         assert cookie["secure"]
+        # A visit just before the subscription could miss an event, and the stream would say so.
+        await wait_until(lambda: "monitor subscribed" in running.log)
         async with open_viewer(session, f"{address}/api/events/stream") as viewer:
             await wait_until(lambda: b'"live":true' in viewer.raw)
             for number in range(5):

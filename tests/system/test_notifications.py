@@ -31,7 +31,7 @@ from tests.support.notify_targets import (
 from tests.support.outboxes import read_rows
 from tests.support.processes import CHECKOUT, ManagedProcess
 from tests.support.terminals import run_command
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_for_value, wait_until
 
 # What the targets do while each of the servers runs; None: nothing listens.
 BEHAVIOURS = (FAIL, None, LIMIT, ACCEPT, HANG, FAIL, ACCEPT, None, LIMIT, HANG)
@@ -134,14 +134,16 @@ async def test_every_transition_arrives_though_targets_fail_and_the_server_is_ki
     ):
         for target in targets:
             await wait_until(partial(has_keys, target, expected), timeout_s=120)
-        metrics = await fetch_metrics(server)
+        metrics = await wait_for_value(
+            partial(fetch_metrics, server),
+            lambda text: "marianne_stream_notifications_waiting 0.0" in text,
+        )
         await stop(server)
     for target in targets:
         assert without_runs(target.keys) == expected
         # A key has its run: the second in which the job was submitted.
         runs = {make_run_name(job.submitted_at) for job in conductor.jobs.values()}
         assert {re.findall(r"@([^:]+:\d\d:\d\dZ):", key)[0] for key in target.keys} == runs
-    assert "marianne_stream_notifications_waiting 0.0" in metrics
     assert_no_secret(tmp_path, [*servers, server], metrics)
 
 
