@@ -1,5 +1,6 @@
 """Kinds of files by the endings of their names, and the media types under which they are sent."""
 
+from os.path import splitext
 from typing import Literal
 
 FileKind = Literal["folder", "text", "markdown", "json", "image", "other"]
@@ -30,10 +31,7 @@ BINARY_ENDINGS = frozenset(
 
 def find_ending(name: str) -> str:
     """Return the last dot of a name and what is behind it, in lower case; "" without a dot."""
-    stem, dot, ending = name.rpartition(".")
-    # A name that only begins with dots has no ending.
-    is_ending = dot and "/" not in ending and stem.rpartition("/")[2].strip(".")
-    return f".{ending.lower()}" if is_ending else ""
+    return splitext(name)[1].lower()  # noqa: PTH122 - a list has 20,000, a Path is much slower
 
 
 def find_kind(name: str) -> FileKind:

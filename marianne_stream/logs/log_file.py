@@ -98,12 +98,12 @@ class LogFile:
 
         For a compressed file this reads up to the cursor's offset.
         """
-        return self.match(cursor) is not None
+        return self.find_window(cursor) is not None
 
-    def match(self, cursor: LogCursor) -> bytes | None:
-        """Return the bytes before a cursor that it hashes; None if it is no position in this file.
+    def find_window(self, cursor: LogCursor) -> bytes | None:
+        """Return the bytes before a cursor that its hash is of; None if `matches` is false.
 
-        The file may be truncated at any time: do not read them again.
+        Read once more, they may be others: a file may be truncated at any time.
         """
         try:
             if (

@@ -137,8 +137,8 @@ class LogReader:
     def _share_descriptor(self, file: LogFile) -> None:
         """Read the same file through the follower's descriptor, so that positions compare equal.
 
-        If the file was truncated before that, the follower may have seen it, and stands in what was
-        written since.
+        A file that was truncated is read through its own descriptor up to there: the follower may
+        have seen the truncation already, and stand in what was written since.
         """
         position = self.position
         if (

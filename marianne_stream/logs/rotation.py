@@ -295,8 +295,8 @@ def compile_rotated_name(name: str) -> re.Pattern[str]:
 
 
 def find_in_file(file: LogFile | None, cursor: LogCursor) -> Position | None:
-    """Return the position of a cursor in a file; None if it is none."""
-    window = file.match(cursor) if file is not None else None
+    """Return the position of a cursor in a file; None if it is no cursor of this file."""
+    window = file.find_window(cursor) if file is not None else None
     if file is None or window is None:
         return None
     offset, number = cursor.offset, cursor.number

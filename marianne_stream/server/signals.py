@@ -11,6 +11,9 @@ from types import FrameType
 # Time after the second signal in which clients still receive data, in seconds.
 FORCE_GRACE_S = 0.2
 
+# Handler of a signal, as `signal.signal` takes and returns it.
+SignalHandler = Callable[[int, FrameType | None], object] | int | None
+
 
 class SignalHandlers:
     """Events for the signals of the process.
@@ -79,9 +82,6 @@ class SignalHandlers:
         self.stop_requested.set()
 
 
-SignalHandler = Callable[[int, FrameType | None], object] | int | None
-
-
 def handle_signals(
     actions: Mapping[signal.Signals, Callable[[], None]],
 ) -> Mapping[signal.Signals, SignalHandler]:
@@ -91,8 +91,8 @@ def handle_signals(
     signal for a moment, in which a repeated signal ends the process.
     """
     loop = asyncio.get_running_loop()
-    # With any handler of asyncio, each signal wakes the loop, also one that another thread got.
-    # The default action of this signal is to do nothing.
+    # One handler of asyncio lets every signal wake the loop, also one that another thread got. This
+    # signal does nothing by default: asyncio may restore that at any time.
     loop.add_signal_handler(signal.SIGURG, lambda: None)
 
     def call_in_loop(number: int, _frame: FrameType | None) -> None:

@@ -10,6 +10,7 @@ from marianne_stream.logs.log_reader import LogReader, ReadResult
 from marianne_stream.logs.positions import Position
 from marianne_stream.logs.rotation import LogFileSet
 from marianne_stream.logs.safe_open import LogPath
+from marianne_stream.wire.cursors import LogCursor
 
 OLD_TEXT = b"".join(b"line %d of the old text\n" % number for number in range(400))
 NEW_TEXT = b"another beginning\nand its second line\n"
@@ -58,15 +59,14 @@ def test_position_is_found_by_the_bytes_that_its_cursor_was_compared_with(
     log: Path, files: LogFileSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cursor = make_end(files).make_cursor()
-    match = LogFile.match
+    find_window = LogFile.find_window
 
-    def match_and_truncate(self: LogFile, *arguments: object) -> bytes | None:
-        found = match(self, cursor)
-        assert arguments == (cursor,)
+    def find_and_truncate(self: LogFile, given: LogCursor) -> bytes | None:
+        found = find_window(self, given)
         log.write_bytes(NEW_TEXT)
         return found
 
-    monkeypatch.setattr(LogFile, "match", match_and_truncate)
+    monkeypatch.setattr(LogFile, "find_window", find_and_truncate)
     position = files.find(cursor)
     assert position is not None
     assert not position.is_in_file()

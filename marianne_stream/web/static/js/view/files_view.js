@@ -69,12 +69,12 @@ export class FilesView {
   #note = h("p.muted.file-note", { role: "status" });
   #originLink;
   #listElement;
-  /** @type {import("./shortcuts.js").Shortcut[]} */
-  #listShortcuts = [
-    { key: "j", label: "Next file", run: () => this.#focus.step(1) },
-    { key: "k", label: "Previous file", run: () => this.#focus.step(-1) },
-    { key: "/", label: "Filter files by name", run: () => this.#filter.focus() },
-  ];
+  /** @type {Record<string, () => void>} keys of the list. */
+  #listKeys = {
+    j: () => this.#focus.step(1),
+    k: () => this.#focus.step(-1),
+    "/": () => this.#filter.focus(),
+  };
 
   /**
    * @param {import("./page.js").Page} page
@@ -118,8 +118,8 @@ export class FilesView {
    * @param {KeyboardEvent} event
    */
   runShortcut(event) {
-    const shortcuts = this.#file ? (this.log?.shortcuts ?? []) : this.#listShortcuts;
-    shortcuts.find(({ key }) => key === event.key)?.run(event);
+    if (this.#file) this.log?.shortcuts.find(({ key }) => key === event.key)?.run(event);
+    else this.#listKeys[event.key]?.();
   }
 
   /** Fragment of the address of what is shown. */

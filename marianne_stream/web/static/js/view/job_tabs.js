@@ -38,7 +38,7 @@ export class JobTabs {
   /**
    * @param {Record<TabName, HTMLElement[]>} panels elements of each tab; the first is its panel.
    * @param {(isShown: boolean, isChosen: boolean) => void} onFilesShown is called when the files are
-   *   shown or hidden, by a choice or since the window has another size.
+   *   shown or hidden: by a choice, or because the window has another size.
    */
   constructor(panels, onFilesShown) {
     this.#panels = panels;
@@ -137,7 +137,7 @@ class TabList {
       previous: "ArrowLeft",
       next: "ArrowRight",
     });
-    // An arrow key has moved the focus. A tab that only gets it back, as its window does, stays as it is.
+    // A key has moved the focus. A tab that gets it back with its window is not chosen by that.
     this.element.addEventListener("keydown", ({ target }) => {
       const { activeElement } = document;
       const name = names[this.#tabs.indexOf(/** @type {HTMLButtonElement} */ (activeElement))];

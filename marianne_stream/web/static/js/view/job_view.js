@@ -24,6 +24,8 @@ import { TimelineView } from "./timeline_view.js";
 /** Number of past events to request. */
 const PAST_EVENTS = 200;
 
+const TICK_MS = 1_000;
+
 const DELETED =
   "This job no longer exists: the conductor does not list it any more. The page shows its last known " +
   "state, and goes on if the job is submitted again.";
@@ -128,7 +130,7 @@ export class JobView {
     this.#followEvents();
     if (this.#log.open()) this.#tabs.show("log");
     if (this.#files.onFragmentChange()) this.#tabs.show("files");
-    this.#timer = setInterval(() => this.#tick(), 1_000);
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#tick();
   }
 
@@ -137,13 +139,8 @@ export class JobView {
     this.#closing.abort();
     this.#closeStatus?.();
     this.#closeEvents?.();
-    this.#gantt.close();
-    this.#panel.close();
-    this.#timeline.close();
-    this.#log.close();
-    this.#files.close();
-    this.#tabs.close();
-    this.#notify.close();
+    const views = [this.#gantt, this.#panel, this.#timeline, this.#log, this.#files];
+    for (const part of [...views, this.#tabs, this.#notify]) part.close();
   }
 
   onTimeZoneChange() {
@@ -201,7 +198,8 @@ export class JobView {
     if (!this.#resubscription.isDue(entry.status, performance.now())) return;
     if (this.#outcome === "failed") this.#followEvents();
     this.#followStatus();
-    for (const view of [this.#log, this.#files]) view.resume();
+    this.#log.resume();
+    this.#files.resume();
   }
 
   /**

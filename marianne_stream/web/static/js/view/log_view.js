@@ -20,7 +20,7 @@ import { VirtualLog } from "./virtual_log.js";
 
 export class LogView {
   #page;
-  #from;
+  #source;
   #window = new LogWindow();
   #selection = new LineSelection(this.#window);
   #pager;
@@ -34,7 +34,7 @@ export class LogView {
   #filter = null;
   #toEnd = new NewLinesButton(() => this.#goToEnd());
   #notes = new LogNotes();
-  #source = h("span.log-source", { hidden: true }, "Lines of this job in the conductor's log");
+  #sourceNote = h("span.log-source", { hidden: true }, "Lines of this job in the conductor's log");
   #stream;
   /** Number of lines received while the reader did not follow. */
   #newLines = 0;
@@ -47,7 +47,7 @@ export class LogView {
    */
   constructor(page, source) {
     this.#page = page;
-    this.#from = source;
+    this.#source = source;
     this.#rows = this.#makeRows();
     this.#rows.element.id = source.id;
     this.#pager = this.#makePager();
@@ -184,7 +184,7 @@ export class LogView {
 
   #makeSearch() {
     return new LogSearchBar({
-      name: this.#from.name,
+      name: this.#source.name,
       fetchPage: (query, signal) => this.#fetchPage(query, signal),
       onPattern: (pattern) => this.#rows.setPattern(pattern),
       onMatch: (cursor) => this.#jumps.toLine(cursor),
@@ -195,7 +195,7 @@ export class LogView {
 
   #makeStream() {
     return new LogStream({
-      source: this.#from,
+      source: this.#source,
       getFilter: () => ({ level: this.#controls.level, ...this.#filter, context: null }),
       onEvents: (events) => this.#applyEvents(events),
       onState: (state) => this.#onStreamState(state),
@@ -237,8 +237,8 @@ export class LogView {
   }
 
   #makeElement() {
-    return makeLogPanel(this.#from.name, {
-      bar: [this.#source, this.#search.element, this.#controls.levelSelect],
+    return makeLogPanel(this.#source.name, {
+      bar: [this.#sourceNote, this.#search.element, this.#controls.levelSelect],
       notes: [this.#jumpBar.element, this.#notes.note],
       body: [this.#rows.element, this.#notes.message, this.#toEnd.element],
       foot: this.#controls.element,
@@ -369,7 +369,7 @@ export class LogView {
 
   /** @type {import("../model/log_pager.js").FetchPage} */
   #fetchPage(query, signal) {
-    const { linesPath } = this.#from;
+    const { linesPath } = this.#source;
     return getJson(withQuery(linesPath, { level: this.#controls.level, ...query }), { signal });
   }
 
@@ -382,14 +382,14 @@ export class LogView {
     const { isFollowing } = this.#rows;
     const { atEnd, partial, isFromConductor, hasEntries } = this.#window;
     this.#rows.showPartial(atEnd ? partial : null);
-    this.#source.hidden = !isFromConductor;
+    this.#sourceNote.hidden = !isFromConductor;
     this.#toEnd.update({ isFollowing, atEnd, count: this.#newLines });
     this.#controls.update({ isFollowing, hasEntries, status: this.#statusText() });
   }
 
   #statusText() {
     return logStatusText(this.#window, {
-      name: this.#from.name,
+      name: this.#source.name,
       phase: this.#phase,
       filter: this.#filter,
       level: this.#controls.level,

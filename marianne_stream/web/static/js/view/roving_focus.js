@@ -11,19 +11,19 @@
 export class RovingFocus {
   #group;
   #selector;
-  #keys;
+  #options;
   /** @type {HTMLElement | null} the element that had the focus last. */
   #current = null;
 
   /**
    * @param {HTMLElement} group
    * @param {string} selector of the elements in the group.
-   * @param {RovingOptions} keys
+   * @param {RovingOptions} options
    */
-  constructor(group, selector, keys) {
+  constructor(group, selector, options) {
     this.#group = group;
     this.#selector = selector;
-    this.#keys = keys;
+    this.#options = options;
     group.addEventListener("keydown", (event) => this.#onKeyDown(event));
     group.addEventListener("focusin", ({ target }) => {
       const element = /** @type {Element} */ (target).closest(selector);
@@ -51,9 +51,9 @@ export class RovingFocus {
   }
 
   /**
-   * Move the focus to another element, or to that which Tab reaches.
+   * Move the focus by some elements; into the group, to the one that Tab reaches.
    *
-   * @param {number} by
+   * @param {number} by +1 to the next element.
    */
   step(by) {
     const elements = this.#elements;
@@ -67,7 +67,7 @@ export class RovingFocus {
 
   /** @param {HTMLElement} element */
   #beside(element) {
-    const row = this.#keys.row ? element.closest(this.#keys.row) : null;
+    const row = this.#options.row ? element.closest(this.#options.row) : null;
     const all = /** @type {HTMLElement[]} */ ([...(row?.querySelectorAll("a, button") ?? [])]);
     return all.filter((other) => other !== element);
   }
@@ -82,7 +82,7 @@ export class RovingFocus {
     const elements = this.#elements;
     const index = elements.indexOf(/** @type {HTMLElement} */ (event.target));
     if (index < 0) return;
-    const { previous, next } = this.#keys;
+    const { previous, next } = this.#options;
     /** @type {Record<string, HTMLElement | undefined>} */
     const targets = {
       [previous]: elements[index - 1],
