@@ -33,6 +33,17 @@ def exchange(address: str, pieces: Iterable[bytes]) -> bytes:
         return heard + receive(sock)
 
 
+def exchange_last(address: str, request: bytes) -> bytes:
+    """Send the only request of a connection, after which the server closes it; return the response.
+
+    Raises:
+        TimeoutError: the server does not close the connection.
+    """
+    with open_connection(address) as sock:
+        sock.sendall(request)
+        return receive(sock)
+
+
 def receive(sock: socket.socket, *, quiet_s: float | None = None) -> bytes:
     """Read until the connection ends, or until nothing comes for `quiet_s` seconds.
 

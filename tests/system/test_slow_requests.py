@@ -11,9 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.processes import ManagedProcess, run_server
-from tests.support.raw_http import exchange, open_connection, receive
+from tests.support.raw_http import exchange, exchange_last, open_connection, receive
 
 HEAD_LIMIT_BYTES = 2048
+
+# Headers of a connection's only request.
+CLOSE = "Host: localhost\r\nConnection: close\r\n"
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LOGIN = (
@@ -82,8 +85,8 @@ async def test_slow_request_times_out_and_is_closed(running: ManagedProcess) -> 
 @pytest.mark.parametrize("spare", [1, 0, -1])
 async def test_url_longer_than_the_limit_is_rejected(running: ManagedProcess, spare: int) -> None:
     path = "/health?".ljust(HEAD_LIMIT_BYTES - spare, "x")
-    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    answer = await asyncio.to_thread(exchange, running.address, [request])
+    request = f"GET {path} HTTP/1.1\r\n{CLOSE}\r\n".encode()
+    answer = await asyncio.to_thread(exchange_last, running.address, request)
     assert answer[8:12] == (b" 200" if spare >= 0 else b" 400")
 
 
@@ -92,8 +95,8 @@ async def test_header_longer_than_the_limit_is_rejected(
     running: ManagedProcess, spare: int
 ) -> None:
     value = "x" * (HEAD_LIMIT_BYTES - spare)
-    request = f"GET /health HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {value}\r\n\r\n".encode()
-    answer = await asyncio.to_thread(exchange, running.address, [request])
+    request = f"GET /health HTTP/1.1\r\n{CLOSE}Last-Event-ID: {value}\r\n\r\n".encode()
+    answer = await asyncio.to_thread(exchange_last, running.address, request)
     assert answer[8:12] == (b" 200" if spare >= 0 else b" 400")
 
 
@@ -139,8 +142,9 @@ def pour(address: str, pieces: Iterable[bytes]) -> None:
 async def test_compressed_form_is_rejected(running: ManagedProcess) -> None:
     """Not even a small one: its size is known only after decompression."""
     for body in (gzip.compress(b"token=a"), b"not compressed at all"):
-        head = LOGIN + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
-        answer = await asyncio.to_thread(exchange, running.address, [head, body])
+        head = b"Connection: close\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+        request = LOGIN + head % len(body) + body
+        answer = await asyncio.to_thread(exchange_last, running.address, request)
         assert answer.startswith(b"HTTP/1.1 400")
         assert b'"code":"bad_request"' in answer
 
