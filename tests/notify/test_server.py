@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.history_servers import TIMEOUT_S, find_history, kill, run_recording_server, stop
+from tests.support.history_servers import find_history, kill, run_recording_server, stop
 from tests.support.outboxes import TARGET, read_rows
 from tests.support.waiting import wait_until
 
@@ -31,14 +31,13 @@ def read_keys(folder: Path) -> list[str]:
 
 async def wait_for_key(folder: Path, key: str) -> None:
     """Wait until a message is stored."""
-    await wait_until(lambda: key in read_keys(folder), timeout_s=TIMEOUT_S)
+    await wait_until(lambda: key in read_keys(folder))
 
 
 async def wait_for_change(folder: Path, *change: object) -> None:
     """Wait until a transition is stored: job, number of the sheet, and status."""
     await wait_until(
         lambda: change in read_rows(find_history(folder), "job_id, number, status", "transitions"),
-        timeout_s=TIMEOUT_S,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Error, Page, Request, Route, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.axe import find_all_violations, load_axe
+from tests.support.axe import SCHEMES, find_all_violations, find_violations, load_axe
 from tests.support.browser import BrowserUser
 from tests.support.external import require_node_module
 from tests.support.log_view import append_numbered
@@ -369,9 +369,12 @@ async def test_axe_finds_no_violation_in_files(
     await user.take_pictures(page, "files")
     shown = {"report.md": ".markdown", "data.json": ".file-json", "notes.txt": ".row.line"}
     for name, selector in {**shown, "dot.png": ".file-image img"}.items():
-        await page.set_viewport_size({"width": 1280, "height": 800})
         await page.evaluate("(name) => { location.hash = `#file=${name}` }", name)
-        await expect(page.locator(f".file-body {selector}").first).to_be_visible()
-        assert await find_all_violations(page) == []
-        await show_files_on_a_phone(page)
+        for scheme in SCHEMES:
+            await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            await page.set_viewport_size({"width": 1280, "height": 800})
+            await expect(page.locator(f".file-body {selector}").first).to_be_visible()
+            assert await find_violations(page) == []
+            await show_files_on_a_phone(page)
+            assert await find_violations(page) == []
         await user.take_pictures(page, f"file_{name.partition('.')[0]}")

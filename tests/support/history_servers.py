@@ -18,9 +18,6 @@ from tests.support.waiting import wait_until
 
 STREAM = "/api/events/stream"
 
-# Limit of a wait: long enough for a machine with other work.
-TIMEOUT_S = 30.0
-
 
 def run_recording_server(
     folder: Path, *options: object
@@ -45,7 +42,7 @@ async def run_watched_server(
         url = server.address + STREAM
         async with open_viewer(session, url, last_event_id=cursor) as viewer:
             if not cursor:
-                await viewer.wait_for("source", timeout_s=TIMEOUT_S)
+                await viewer.wait_for("source")
             yield server, viewer
 
 
@@ -92,7 +89,7 @@ def emit_steps(conductor: SimulatedConductor, *numbers: int, job_id: str = "a") 
 
 async def wait_until_stored(folder: Path, step: int) -> None:
     """Wait until a numbered event is in the history."""
-    await wait_until(lambda: is_stored(folder, step), timeout_s=TIMEOUT_S)
+    await wait_until(lambda: is_stored(folder, step))
 
 
 def is_stored(folder: Path, step: int) -> bool:
@@ -118,12 +115,12 @@ async def wait_for_step(viewer: Viewer, step: int) -> None:
         searched += len(new)
         return any(marked in event.data for event in new)
 
-    await wait_until(has_step, timeout_s=TIMEOUT_S)
+    await wait_until(has_step)
 
 
 async def wait_subscribed(conductor: SimulatedConductor) -> None:
     """Wait until a server is subscribed to the conductor's events."""
-    await wait_until(lambda: conductor.statistics.monitor_streams_open >= 1, timeout_s=TIMEOUT_S)
+    await wait_until(lambda: conductor.statistics.monitor_streams_open >= 1)
 
 
 async def stop(server: ManagedProcess) -> None:

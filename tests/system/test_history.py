@@ -10,7 +10,6 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.fanout.replay_buffer import MAX_REPLAY_EVENTS
 from tests.support.history_servers import (
     STREAM,
-    TIMEOUT_S,
     emit_steps,
     fetch_all_events,
     find_history,
@@ -35,9 +34,9 @@ async def test_event_cursor_resumes_after_a_kill(
     conductor.launch("a")
     async with run_watched_server(tmp_path, conductor) as (_, viewer):
         emit_steps(conductor, 1, 2, 3)
-        await viewer.wait_for("test.step", 2, timeout_s=TIMEOUT_S)
+        await viewer.wait_for("test.step", 2)
         cursor = next(event.event_id for event in viewer.events if event.event == "test.step")
-        await viewer.wait_for("test.step", 3, timeout_s=TIMEOUT_S)
+        await viewer.wait_for("test.step", 3)
         await wait_until_stored(tmp_path, 3)
     emit_steps(conductor, 4)
     async with (
@@ -67,13 +66,13 @@ async def test_cursor_older_than_the_replay_buffer_resumes_without_a_hole(
     conductor.launch("b")
     async with run_watched_server(tmp_path, conductor) as (_, viewer):
         emit_steps(conductor, 0)
-        await viewer.wait_for("test.step", timeout_s=TIMEOUT_S)
+        await viewer.wait_for("test.step")
         cursor = viewer.last_event_id
         for first in range(1, total, at_once):
             numbers = range(first, min(first + at_once, total))
             for number in numbers:
                 emit_steps(conductor, number, job_id="ab"[number % 2])
-            await viewer.wait_for("test.step", numbers[-1] + 1, timeout_s=TIMEOUT_S)
+            await viewer.wait_for("test.step", numbers[-1] + 1)
         await wait_until_stored(tmp_path, total - 1)
     async with (
         run_watched_server(tmp_path, conductor, cursor) as (server, viewer),
@@ -97,7 +96,7 @@ async def test_cursor_whose_events_were_removed_is_told_first(
     conductor.launch("a")
     async with run_watched_server(tmp_path, conductor) as (_, viewer):
         emit_steps(conductor, 1)
-        await viewer.wait_for("test.step", timeout_s=TIMEOUT_S)
+        await viewer.wait_for("test.step")
         cursor = viewer.last_event_id
         emit_steps(conductor, 2, 3)
         await wait_until_stored(tmp_path, 3)
@@ -106,11 +105,11 @@ async def test_cursor_whose_events_were_removed_is_told_first(
     database.close()
     async with run_recording_server(tmp_path) as server:
         # The history is cleaned soon after the start.
-        await wait_until(lambda: not is_stored(tmp_path, 3), timeout_s=TIMEOUT_S)
+        await wait_until(lambda: not is_stored(tmp_path, 3))
         await kill(server)
     async with run_watched_server(tmp_path, conductor, cursor) as (_, viewer):
         emit_steps(conductor, 4)
-        await viewer.wait_for("test.step", timeout_s=TIMEOUT_S)
+        await viewer.wait_for("test.step")
         steps = received_steps(viewer)
     assert steps[0] == "cursor_expired"
     assert set(steps[1:-1]) == {"monitor_lost"}
@@ -125,7 +124,7 @@ async def test_no_event_id_is_given_twice(conductor: SimulatedConductor, tmp_pat
     steps: list[int | str] = []
     for _ in range(20):
         async with run_watched_server(tmp_path, conductor, cursor) as (_, viewer):
-            await viewer.wait_for("source", timeout_s=TIMEOUT_S)
+            await viewer.wait_for("source")
             emit_steps(conductor, *range(step, step + STEPS_PER_START))
             step += STEPS_PER_START
             await wait_for_step(viewer, step - 1)

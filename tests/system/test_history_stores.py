@@ -15,7 +15,6 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.history.migrations import SCHEMA_VERSION
 from tests.support.history_servers import (
     STREAM,
-    TIMEOUT_S,
     emit_steps,
     fetch_json,
     find_history,
@@ -70,11 +69,11 @@ async def check_streams_work(conductor: SimulatedConductor, server: ManagedProce
             open_viewer(session, f"{url}/api/roster/stream") as roster,
             open_viewer(session, url + STREAM, last_event_id=f"t-{'0' * 16}-1") as events,
         ):
-            await job.wait_for("job_sheets", timeout_s=TIMEOUT_S)
-            await roster.wait_for("roster", timeout_s=TIMEOUT_S)
+            await job.wait_for("job_sheets")
+            await roster.wait_for("roster")
             await wait_subscribed(conductor)
             emit_steps(conductor, 1, job_id="works")
-            await events.wait_for("test.step", timeout_s=TIMEOUT_S)
+            await events.wait_for("test.step")
     assert server.log.count("history turned off") == 1
     assert "Traceback" not in server.log
 
@@ -112,7 +111,7 @@ async def record_one_run(conductor: SimulatedConductor, folder: Path) -> None:
             _, page = await fetch_json(server.address, "/api/jobs/old/runs")
             return [run["status"] for run in page["runs"]]
 
-        await wait_for_value(read_status, lambda found: found == ["completed"], timeout_s=TIMEOUT_S)
+        await wait_for_value(read_status, lambda found: found == ["completed"])
         await stop(server)
 
 
@@ -136,7 +135,7 @@ async def test_full_disk_turns_recording_off(conductor: SimulatedConductor, tmp_
             for number in range(200):
                 conductor.emit("old", "test.large", {"text": f"{number} " * 3000})
                 await asyncio.sleep(0)
-            await wait_until(lambda: "history turned off" in server.log, timeout_s=TIMEOUT_S)
+            await wait_until(lambda: "history turned off" in server.log)
             await check_streams_work(conductor, server)
             status, page = await fetch_json(server.address, "/api/jobs/old/runs")
             assert (status, len(page["runs"])) == (200, 1)
@@ -153,17 +152,15 @@ async def test_second_server_reads_and_takes_over(
         run_recording_server(tmp_path) as second,
         aiohttp.ClientSession() as session,
     ):
-        await wait_until(
-            lambda: conductor.statistics.monitor_streams_open == 2, timeout_s=TIMEOUT_S
-        )
-        await wait_until(lambda: second.log.count("history not recorded") == 1, timeout_s=TIMEOUT_S)
+        await wait_until(lambda: conductor.statistics.monitor_streams_open == 2)
+        await wait_until(lambda: second.log.count("history not recorded") == 1)
         assert (await fetch_json(second.address, "/api/jobs/old/runs"))[0] == 200
         async with open_viewer(session, second.address + STREAM) as viewer:
-            await viewer.wait_for("source", timeout_s=TIMEOUT_S)
+            await viewer.wait_for("source")
             emit_steps(conductor, 1)
             await wait_for_step(viewer, 1)
             await kill(first)
-            await wait_until(lambda: "history recorded" in second.log, timeout_s=TIMEOUT_S)
+            await wait_until(lambda: "history recorded" in second.log)
             emit_steps(conductor, 2)
             await wait_for_step(viewer, 2)
             cursor = next(event.event_id for event in viewer.events if event.event == "test.step")
@@ -194,7 +191,7 @@ async def test_two_conductors_have_two_histories(tmp_path: Path) -> None:
                     _, page = await fetch_json(server.address, f"/api/jobs/job-of-{own}/runs")
                     return len(page.get("runs", ()))
 
-                await wait_for_value(count, lambda found: found == 1, timeout_s=TIMEOUT_S)
+                await wait_for_value(count, lambda found: found == 1)
                 status, _ = await fetch_json(server.address, f"/api/jobs/job-of-{other}/runs")
                 assert status == 404
             assert "history" not in one.log + two.log

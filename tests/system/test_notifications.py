@@ -12,7 +12,6 @@ import aiohttp
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.jobs.run_times import make_run_name
 from tests.support.history_servers import (
-    TIMEOUT_S,
     find_history,
     kill,
     run_recording_server,
@@ -55,7 +54,6 @@ async def wait_for_status(folder: Path, *change: object) -> None:
     """Wait until a transition is stored: job, number of the sheet, and status."""
     await wait_until(
         lambda: change in read_rows(find_history(folder), "job_id, number, status", "transitions"),
-        timeout_s=TIMEOUT_S,
     )
 
 
@@ -156,7 +154,7 @@ async def test_server_stops_while_a_target_hangs(
     options = ("--config", settings, "--drain-timeout-s", 0)
     async with target.run(), run_recording_server(tmp_path, *options) as server:
         await change_jobs(conductor, tmp_path, 0)
-        await wait_until(lambda: target.attempts, timeout_s=TIMEOUT_S)
+        await wait_until(lambda: target.attempts)
         server.send_signal(signal.SIGTERM)
         assert await server.wait(timeout_s=5) == 0
 
