@@ -1,7 +1,7 @@
 """The reference documents every setting, command, option and exit code, and no other."""
 
 import re
-from argparse import SUPPRESS, Action
+from argparse import SUPPRESS, Action, _SubParsersAction
 
 import pytest
 
@@ -76,7 +76,10 @@ def test_every_server_option_is_in_the_reference(verb: str) -> None:
 
 def command_options(verb: str) -> dict[str, Action]:
     """Return the options and arguments of a terminal command, as the reference writes them."""
-    actions = make_parser(verb, COMMANDS[verb].load())._actions
+    actions = [*make_parser(verb, COMMANDS[verb].load())._actions]
+    for parent in actions[:]:
+        if isinstance(parent, _SubParsersAction):
+            actions += [action for parser in parent.choices.values() for action in parser._actions]
     shown = [action for action in actions if action.help != SUPPRESS and action.dest != "help"]
     return {format_option(action): action for action in shown}
 

@@ -9,6 +9,7 @@ from marianne_stream.auth.tokens import (
     FileToken,
     Token,
     ensure_generated_token,
+    file_exists,
     read_preferred_token,
     read_tokens,
 )
@@ -56,16 +57,21 @@ def ensure_token_source(token_file: Path | None, data_dir: Path) -> TokenSource:
 
 
 def find_token_source(token_file: Path | None, data_dir: Path) -> TokenSource | None:
-    """Return the token file to use, or None if a server would have to generate one."""
+    """Return the token file to use, or None if a server would have to generate one.
+
+    Raises SettingsError if its folder may not be searched.
+    """
+    found = find_configured_source(token_file)
     path = data_dir / GENERATED_TOKEN_FILENAME
-    generated = TokenSource(path, is_generated=True) if path.exists() else None
-    return find_configured_source(token_file) or generated
+    if found is None and file_exists(path):
+        found = TokenSource(path, is_generated=True)
+    return found
 
 
 def find_configured_source(token_file: Path | None) -> TokenSource | None:
     """Return the given token file, or that of a systemd credential."""
     folder = find_credentials_dir()
-    if token_file is None and folder is not None and (folder / CREDENTIAL_NAME).exists():
+    if token_file is None and folder is not None and file_exists(folder / CREDENTIAL_NAME):
         token_file = folder / CREDENTIAL_NAME
     if token_file is None:
         return None
@@ -112,4 +118,4 @@ def find_local_token(data_dir: Path) -> str | None:
     Raises as `tokens.read_tokens` does.
     """
     path = data_dir / GENERATED_TOKEN_FILENAME
-    return read_preferred_token(path).text if path.exists() else None
+    return read_preferred_token(path).text if file_exists(path) else None

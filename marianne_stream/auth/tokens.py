@@ -67,12 +67,19 @@ class Token:
         return self.expires_at_s is not None and time.time() >= self.expires_at_s
 
 
+class FileToken(NamedTuple):
+    """Token of a file, and its text."""
+
+    text: str
+    token: Token
+
+
 def digest_secret(text: str) -> str:
     """Return the hash of a secret, in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def parse_token_line(line: str, *, line_number: int, path: object) -> tuple[str, Token] | None:
+def parse_token_line(line: str, *, line_number: int, path: object) -> FileToken | None:
     """Parse a line to the token and its text; return None if it is blank or a comment.
 
     A token without a name is called `line-NUMBER`.
@@ -93,7 +100,7 @@ def parse_token_line(line: str, *, line_number: int, path: object) -> tuple[str,
     job_scope = JobPatterns(tuple(word for word in words if "=" not in word))
     default_rights = ",".join(RIGHTS) if job_scope.matches_all else NO_RIGHTS
     try:
-        return text, Token(
+        token = Token(
             digest_secret(text),
             job_scope,
             name=parse_name(options["name"]) if "name" in options else f"line-{line_number}",
@@ -102,6 +109,7 @@ def parse_token_line(line: str, *, line_number: int, path: object) -> tuple[str,
         )
     except ValueError as error:
         raise SettingsError(f"{where}: {error}") from error
+    return FileToken(text, token)
 
 
 def parse_options(words: list[str], location: str) -> dict[str, str]:
@@ -175,30 +183,30 @@ def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> dict[str, Tok
         SettingsError: the file cannot be read, others than its owner may read it, or a line is
             invalid. The message contains no token.
     """
-    found: dict[str, Token] = {}
-    names: set[str] = set()
     lines = read_private_file(path, passed_by_systemd=passed_by_systemd)
+    found = parse_tokens(lines, path)
+    if not found:
+        raise SettingsError(f"no tokens in {path}: every request would be rejected")
+    return {each.text: each.token for each in found.values()}
+
+
+def parse_tokens(lines: str, path: object) -> dict[int, FileToken]:
+    """Return the tokens of a file's text by the numbers of their lines; raises SettingsError."""
+    found: dict[int, FileToken] = {}
+    texts: set[str] = set()
+    names: set[str] = set()
     for number, line in enumerate(lines.splitlines(), start=1):
         parsed = parse_token_line(line, line_number=number, path=path)
         if parsed is None:
             continue
-        text, token = parsed
-        if text in found:
+        if parsed.text in texts:
             raise SettingsError(f"line {number} of {path} repeats a token of an earlier line")
-        if token.name in names:
+        if parsed.token.name in names:
             raise SettingsError(f"line {number} of {path} repeats a name of an earlier line")
-        found[text] = token
-        names.add(token.name)
-    if not found:
-        raise SettingsError(f"no tokens in {path}: every request would be rejected")
+        found[number] = parsed
+        texts.add(parsed.text)
+        names.add(parsed.token.name)
     return found
-
-
-class FileToken(NamedTuple):
-    """Token of a file, and its text."""
-
-    text: str
-    token: Token
 
 
 def read_preferred_token(path: Path, *, passed_by_systemd: bool = False) -> FileToken:
@@ -215,11 +223,16 @@ def read_preferred_token(path: Path, *, passed_by_systemd: bool = False) -> File
 
 
 def read_private_file(
-    path: Path, *, passed_by_systemd: bool = False, content_name: str = "tokens"
+    path: Path,
+    *,
+    passed_by_systemd: bool = False,
+    content_name: str = "tokens",
+    owners: tuple[int, ...] = (),
 ) -> str:
     """Return the text of a file that only its owner may read; raises as `read_tokens` does.
 
-    `content_name` names the content in error messages.
+    `content_name` names the content in error messages. The owner is root, the user of this process,
+    or one of `owners`.
     """
     try:
         # Non-blocking, since it may be a pipe.
@@ -234,7 +247,7 @@ def read_private_file(
     if not stat.S_ISREG(status.st_mode):
         raise SettingsError(f"the {content_name} must be in a regular file; {path} is not one")
     mode = stat.S_IMODE(status.st_mode)
-    if not passed_by_systemd and (mode & 0o077 or status.st_uid not in (0, os.geteuid())):
+    if not passed_by_systemd and (mode & 0o077 or status.st_uid not in (0, os.geteuid(), *owners)):
         raise SettingsError(
             f"{path} holds the {content_name}, and must be its owner's alone (chmod 600, owned by "
             f"the user that runs this); it has mode {mode:04o} and belongs to user {status.st_uid}"
@@ -245,6 +258,17 @@ def read_private_file(
         return data.decode()
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} must be text in UTF-8: {error}") from error
+
+
+def file_exists(path: Path) -> bool:
+    """Return whether a file exists; raise SettingsError if its folder may not be searched."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    return True
 
 
 def ensure_generated_token(folder: Path) -> tuple[Path, bool]:

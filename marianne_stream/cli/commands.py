@@ -41,7 +41,7 @@ COMMANDS = {
     "demo": LazyCommand("demo", "Serve a simulated conductor whose jobs run in a loop."),
     "check": LazyCommand("check", "Check whether a server with these settings would work."),
     "notify-test": LazyCommand("notify_test", "Send a test message to the targets of the rules."),
-    "token": LazyCommand("token", "Print the server's token."),
+    "token": LazyCommand("token", "Print the server's token; add, list and revoke tokens."),
     "jobs": LazyCommand("jobs", "List the jobs."),
     "show": LazyCommand("show", "Show a job with its sheets, or one sheet in full."),
     "runs": LazyCommand("runs", "List the recorded runs of a job."),
@@ -92,9 +92,11 @@ def make_parser(name: str, command: CliCommand) -> ArgumentParser:
 class RenamedOption(Action):
     """Option, left out of the help, whose use is an error that gives its new name, `const`."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, *, const: str) -> None:
+    def __init__(
+        self, option_strings: Sequence[str], dest: str, *, const: str, default: str = SUPPRESS
+    ) -> None:
         super().__init__(
-            option_strings, dest, nargs="?", const=const, default=SUPPRESS, help=SUPPRESS
+            option_strings, dest, nargs="?", const=const, default=default, help=SUPPRESS
         )
 
     def __call__(

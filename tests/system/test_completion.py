@@ -115,6 +115,18 @@ async def test_options_and_values_are_completed(
     assert expected <= set(await complete(tmp_path, f"marianne-stream {line}"))
 
 
+async def test_actions_and_names_of_tokens_are_completed(tmp_path: Path) -> None:
+    (tokens := tmp_path / "tokens").write_text("secret-0123456789 name=night\n")
+    tokens.chmod(0o600)
+    line = "marianne-stream token "
+    assert {"add", "list", "revoke"} <= set(await complete(tmp_path, line))
+    revoke = f"{line}revoke --token-file {tokens} "
+    assert "night" in await complete(tmp_path, revoke)
+    tokens.chmod(0o644)
+    assert "night" not in await complete(tmp_path, revoke)
+    assert "--rights" in await complete(tmp_path, f"{line}add bob --")
+
+
 async def test_slow_server_completes_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

@@ -32,10 +32,10 @@ def check_tokens(token_file: Path | None, data_dir: Path, *, no_auth: bool) -> F
     subject = "tokens"
     if no_auth:
         return Finding("ok", subject, "not used, no_auth is set")
-    source = find_token_source(token_file, data_dir)
-    if source is None:
-        return Finding("ok", subject, "the server generates a token when it starts")
     try:
+        source = find_token_source(token_file, data_dir)
+        if source is None:
+            return Finding("ok", subject, "the server generates a token when it starts")
         tokens = source.read()
     except SettingsError as error:
         return Finding("error", subject, str(error), "see docs/how-to/tokens.md")
