@@ -50,6 +50,7 @@ def create_app(settings: Settings) -> web.Application:
         trusted_hosts=TrustedHosts(settings.allowed_hosts),
         cors=cors,
         proxies=TrustedProxies(settings.trusted_proxies),
+        sign_on=components.sign_on,
         public_paths=[path for path, is_public in optional_paths.items() if is_public],
     )
     app = web.Application(
@@ -69,6 +70,7 @@ def create_app(settings: Settings) -> web.Application:
         auth,
         session_max_age_s=settings.session_max_age_s,
         form_timeout_s=min(FORM_TIMEOUT_S, settings.idle_timeout_s),
+        sign_out_url=settings.auth_sign_out_url or "",
     )
     app.cleanup_ctx.append(components.lifespan)
     app.on_shutdown.append(components.close_streams)

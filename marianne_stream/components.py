@@ -9,7 +9,12 @@ from aiohttp import web
 
 from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.auth.session_store import SessionStore
-from marianne_stream.auth.token_source import ensure_token_source, find_credentials_dir
+from marianne_stream.auth.token_source import (
+    ensure_token_source,
+    find_credentials_dir,
+    is_credential,
+)
+from marianne_stream.auth.tokens import read_proxy_secret
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
 from marianne_stream.backends.conductor import ConductorBackend
@@ -47,6 +52,7 @@ from marianne_stream.server.tasks import TaskSupervisor
 from marianne_stream.web.job_metrics import ConductorCollector, HistoryCollector, JobCollector
 from marianne_stream.web.limits import DownloadLimiter
 from marianne_stream.web.metrics import Metrics, ServerCollector
+from marianne_stream.web.sign_on_headers import SignOnHeaders
 from marianne_stream.web.stream_monitor import monitor_streams
 from marianne_stream.web.stream_registry import StreamRegistry
 
@@ -68,6 +74,7 @@ class Components:
         notifications: rules and delivery of notifications; None without rules.
         publisher: publisher to Redis; None unless this server is an origin.
         authenticator: tokens and sessions; None with `no_auth`.
+        sign_on: headers of a proxy that signs users in; None if the settings name none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -109,6 +116,7 @@ class Components:
         )
         self.metrics = make_metrics(self)
         self.authenticator = make_authenticator(settings)
+        self.sign_on = make_sign_on(settings)
         self.tasks = TaskSupervisor()
 
     async def lifespan(self, _app: web.Application) -> AsyncIterator[None]:
@@ -307,6 +315,21 @@ def make_authenticator(settings: Settings) -> Authenticator | None:
     return Authenticator(
         ensure_token_source(settings.token_file, settings.data_dir),
         SessionStore(settings.data_dir, max_age_s=settings.session_max_age_s),
+    )
+
+
+def make_sign_on(settings: Settings) -> SignOnHeaders | None:
+    """Return the headers of a proxy that signs users in, or None if the settings name none."""
+    if settings.auth_user_header is None:
+        return None
+    secret, path = None, settings.auth_header_secret_file
+    if path is not None:
+        secret = read_proxy_secret(path, passed_by_systemd=is_credential(path))
+    return SignOnHeaders(
+        settings.auth_user_header,
+        jobs_header=settings.auth_jobs_header,
+        secret=secret,
+        max_age_s=settings.auth_header_max_age_s,
     )
 
 

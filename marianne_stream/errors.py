@@ -25,6 +25,7 @@
     ├── UnauthenticatedError                       401 unauthenticated
     │   └── InvalidTokenError                      401 invalid_token
     ├── CrossOriginFormError                       403 cross_origin
+    ├── SignOnRefusedError                         403 sign_on_refused
     ├── HostNotAllowedError                        421 host_not_allowed
     ├── LoginRateLimitError                        429 login_rate_limited
     ├── TooManyDownloadsError                      429 too_many_downloads
@@ -235,6 +236,16 @@ class CrossOriginFormError(MarianneStreamError, status=403, code="cross_origin")
     """The form was sent by a page of another origin."""
 
     default_detail = "Cross-origin form rejected: the Origin header does not match this server."
+
+
+class SignOnRefusedError(MarianneStreamError, status=403, code="sign_on_refused"):
+    """A trusted proxy has named no valid user, or no valid jobs; the message is the reason."""
+
+    default_detail = "The sign-on service named no user or no jobs that this server accepts."
+
+    def __init__(self, reason: str, *, user: str = "") -> None:
+        self.user = user
+        super().__init__(reason)
 
 
 class HostNotAllowedError(MarianneStreamError, status=421, code="host_not_allowed"):

@@ -1,12 +1,13 @@
 """Authentication by tokens, browser sessions and one-time login links.
 
-A successful check returns a grant. It is revoked when its token is removed or its session ends, and
-whoever keeps a stream open for it checks `Grant.revoked`.
+A successful check returns a grant. It becomes invalid when its token is removed, its session ends,
+or its maximum age is reached. Streams and downloads that are open for it check `Grant.is_valid`.
 """
 
 import asyncio
 import hmac
 import logging
+import math
 import secrets
 import time
 from collections.abc import Set as AbstractSet
@@ -27,19 +28,35 @@ REVOKE_INTERVAL_S = 1.0
 
 
 class Grant:
-    """The right to see the jobs in `job_scope`, until `revoked` is set.
+    """The right to see the jobs in `job_scope`, until it is revoked or reaches its maximum age.
 
-    `rights` is a subset of `tokens.RIGHTS`.
+    `rights` is a subset of `tokens.RIGHTS`. `user` is the user whom a proxy has signed in, and
+    empty for tokens and sessions.
     """
 
-    __slots__ = ("__weakref__", "job_scope", "revoked", "rights")
+    __slots__ = ("__weakref__", "_expires_at", "job_scope", "rights", "user")
 
     def __init__(
-        self, job_scope: JobPatterns = ALL_JOBS, rights: AbstractSet[str] = frozenset(RIGHTS)
+        self,
+        job_scope: JobPatterns = ALL_JOBS,
+        rights: AbstractSet[str] = frozenset(RIGHTS),
+        *,
+        user: str = "",
+        max_age_s: float = math.inf,
     ) -> None:
         self.job_scope = job_scope
         self.rights = rights
-        self.revoked = False
+        self.user = user
+        self._expires_at = time.monotonic() + max_age_s
+
+    @property
+    def is_valid(self) -> bool:
+        """False if it was revoked or has expired: its streams and downloads must end."""
+        return time.monotonic() < self._expires_at
+
+    def revoke(self) -> None:
+        """Make it invalid, so that its streams and downloads end."""
+        self._expires_at = -math.inf
 
     def matches(self, token: Token) -> bool:
         """Return whether this is what a token grants."""
@@ -175,7 +192,7 @@ class Authenticator:
         for (token_digest, session_digest), grant in list(self._grants.items()):
             token = self._get_valid_token(token_digest)
             if token is None or not grant.matches(token) or session_digest in ended_sessions:
-                grant.revoked = True
+                grant.revoke()
                 del self._grants[token_digest, session_digest]
 
     def _log_expired(self) -> None:

@@ -260,6 +260,22 @@ def read_private_file(
         raise SettingsError(f"{path} must be text in UTF-8: {error}") from error
 
 
+def read_proxy_secret(path: Path, *, passed_by_systemd: bool = False) -> str:
+    """Return the secret of a proxy in a private file; it has the characters of a token.
+
+    Raises SettingsError if the file cannot be read, others may read it, or it has no such secret.
+    """
+    text = read_private_file(
+        path, passed_by_systemd=passed_by_systemd, content_name="secret of the proxy"
+    ).strip()
+    if not TOKEN_RE.fullmatch(text):
+        raise SettingsError(
+            f"{path} must have a secret of the proxy of 16 to 512 ASCII characters without "
+            f"blanks, got {len(text)} characters"
+        )
+    return text
+
+
 def file_exists(path: Path) -> bool:
     """Return whether a file exists; raise SettingsError if its folder may not be searched."""
     try:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from marianne_stream.auth.token_source import expand_user
@@ -79,6 +79,10 @@ def reject_int(value: object) -> object:
     return value
 
 
+# Headers with another meaning; what is in them must not be logged as a user's name.
+RESERVED_HEADERS = {"authorization", "cookie", "host", "x-marianne-secret"}
+# nginx drops headers with underscores.
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 UserPath = Annotated[Path, AfterValidator(expand_user)]
 Integer = Annotated[int, BeforeValidator(reject_bool)]
 Number = Annotated[float, BeforeValidator(reject_bool)]

@@ -14,8 +14,10 @@ from marianne_stream.auth.token_source import default_data_dir
 from marianne_stream.config.setting_types import (
     HOST_NAME_RE,
     ORIGIN_RE,
+    RESERVED_HEADERS,
     SOURCE_NAME_RE,
     CsvTuple,
+    HeaderName,
     Integer,
     Number,
     UserPath,
@@ -192,6 +194,29 @@ class Settings(BaseSettings):
         le=366 * 24 * 3600,
         description="Time that a browser stays signed in, in seconds.",
     )
+    auth_user_header: HeaderName | None = Field(
+        None,
+        description="Header in which a proxy names the user whom it has signed in; trusted on the "
+        "Unix socket only, or with the secret of auth_header_secret_file.",
+    )
+    auth_jobs_header: HeaderName | None = Field(
+        None, description="Header in which the proxy names the user's jobs; default: all jobs."
+    )
+    auth_header_secret_file: UserPath | None = Field(
+        None, description="File with the secret that the proxy sends as X-Marianne-Secret."
+    )
+    auth_header_max_age_s: Integer = Field(
+        3600,
+        ge=1,
+        le=7 * 24 * 3600,
+        description="Longest time until streams of a proxy's user end, in seconds; their clients "
+        "reconnect through the proxy.",
+    )
+    auth_sign_out_url: str | None = Field(
+        None,
+        pattern=r"^(https?://[^\s/]|/)\S*$",
+        description="Address at which a proxy's user signs out.",
+    )
     public_ready: bool = Field(default=False, description="Serve /ready without a token.")
     public_metrics: bool = Field(default=False, description="Serve /metrics without a token.")
     allowed_hosts: Annotated[CsvTuple, match_all(HOST_NAME_RE)] = Field(
@@ -289,6 +314,7 @@ class Settings(BaseSettings):
         return (
             self._settings_file,
             self.token_file,
+            self.auth_header_secret_file,
             self.redis_password_file,
             self.registry_path,
             self.conductor_log,
@@ -326,6 +352,25 @@ class Settings(BaseSettings):
             )
         if self.publish_url is not None and self.source_name is None:
             raise ValueError("publish_url needs source_name, the name of this conductor in Redis")
+        return self
+
+    @model_validator(mode="after")
+    def _check_sign_on(self) -> Self:
+        """Check the settings of single sign-on."""
+        user, jobs = self.auth_user_header, self.auth_jobs_header
+        if user is None and (jobs or self.auth_header_secret_file or self.auth_sign_out_url):
+            raise ValueError("the other settings of a proxy's users need auth_user_header")
+        if user is not None and self.no_auth:
+            raise ValueError("no_auth excludes auth_user_header: everybody may see everything")
+        names = [name.lower() for name in (user, jobs) if name is not None]
+        if len(set(names)) < len(names):
+            raise ValueError("auth_user_header and auth_jobs_header must differ")
+        if not RESERVED_HEADERS.isdisjoint(names):
+            reserved = ", ".join(sorted(RESERVED_HEADERS))
+            raise ValueError(
+                f"auth_user_header and auth_jobs_header must not be one of {reserved}, got "
+                f"{' and '.join(names)}"
+            )
         return self
 
     @model_validator(mode="after")

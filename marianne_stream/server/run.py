@@ -36,6 +36,7 @@ from marianne_stream.server.sockets import (
     open_worker_socket,
     require_listening,
     require_loopback,
+    require_unix,
     set_stream_socket_options,
     unlink_if_ours,
 )
@@ -69,8 +70,8 @@ async def serve(
 
     Raises:
         ListenError: an address cannot be listened on.
-        SettingsError: the tokens cannot be read or generated, or `no_auth` is set on a public
-            address.
+        SettingsError: the tokens cannot be read or generated, `no_auth` is set on a public
+            address, or no client could be trusted with the headers of single sign-on.
     """
     settings = clamp_to_fd_limit(settings)
     notifier = Notifier()
@@ -80,6 +81,8 @@ async def serve(
         sockets = open_sockets(settings, stack)
         if settings.no_auth:
             require_loopback(sockets)
+        if settings.auth_user_header is not None and settings.auth_header_secret_file is None:
+            require_unix(sockets)
         app = create_app(settings)
         runner = make_runner(app, settings)
         signals = stack.enter_context(SignalHandlers(partial(abort, app, runner)).install())

@@ -152,6 +152,15 @@ def require_loopback(sockets: Iterable[socket.socket]) -> None:
             )
 
 
+def require_unix(sockets: Iterable[socket.socket]) -> None:
+    """Raise SettingsError if no Unix socket is listened on, whose clients could be trusted."""
+    if not any(sock.family == socket.AF_UNIX for sock in sockets):
+        raise SettingsError(
+            "auth_user_header is trusted on a Unix socket only, and there is none: set uds, or "
+            "auth_header_secret_file"
+        )
+
+
 def format_socket_address(sock: socket.socket) -> str:
     """Return the URL of a TCP socket, or `unix:` and the path of a Unix socket."""
     if sock.family == socket.AF_UNIX:

@@ -1,4 +1,4 @@
-"""Authentication middleware: Host header, CORS preflight, token or session, access to the job."""
+"""Authentication middleware: Host header, CORS preflight, credentials, access to the job."""
 
 import logging
 from collections.abc import Iterable
@@ -10,11 +10,17 @@ from yarl import URL
 
 from marianne_stream.auth.authenticator import UNRESTRICTED, Authenticator, Grant
 from marianne_stream.auth.login_throttle import LoginThrottle
-from marianne_stream.errors import InvalidTokenError, JobNotFoundError, UnauthenticatedError
+from marianne_stream.errors import (
+    InvalidTokenError,
+    JobNotFoundError,
+    SignOnRefusedError,
+    UnauthenticatedError,
+)
 from marianne_stream.web.host_policy import Cors, TrustedHosts
 from marianne_stream.web.login_log import LoginLog
 from marianne_stream.web.params import read_job_id
 from marianne_stream.web.proxy_headers import ClientInfo, TrustedProxies
+from marianne_stream.web.sign_on_headers import WRONG_SECRET, SignOnHeaders
 
 CLIENT_INFO = web.RequestKey("CLIENT_INFO", ClientInfo)
 GRANT = web.RequestKey("GRANT", Grant)
@@ -32,13 +38,14 @@ class AuthMiddleware:
     Without an authenticator, every client may see everything.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         authenticator: Authenticator | None,
         *,
         trusted_hosts: TrustedHosts,
         cors: Cors,
         proxies: TrustedProxies,
+        sign_on: SignOnHeaders | None = None,
         public_paths: Iterable[str] = (),
     ) -> None:
         self.authenticator = authenticator
@@ -48,6 +55,7 @@ class AuthMiddleware:
         self._trusted_hosts = trusted_hosts
         self._cors = cors
         self._proxies = proxies
+        self._sign_on = sign_on
         self._public_paths = PUBLIC_PATHS.union(public_paths)
 
     @web.middleware
@@ -66,7 +74,40 @@ class AuthMiddleware:
             require_job_access(request, grant)
         return await handler(request)
 
-    async def session_grant(self, request: web.Request) -> Grant | None:
+    async def browser_grant(self, request: web.Request) -> Grant | None:
+        """Return the grant of the user whom a trusted proxy names, otherwise that of the session.
+
+        Raises as `_sign_on_grant` does.
+        """
+        return await self._sign_on_grant(request) or await self._session_grant(request)
+
+    async def _sign_on_grant(self, request: web.Request) -> Grant | None:
+        """Return the grant of the user whom a trusted proxy names, or None.
+
+        A wrong secret is delayed whatever else the request has: an answer without a delay would let
+        a client guess the secret.
+
+        Raises:
+            SignOnRefusedError: the proxy names no valid user or jobs.
+            LoginRateLimitError: too many delays are pending for the client.
+        """
+        if self._sign_on is None:
+            return None
+        client = request[CLIENT_INFO]
+        if reason := self._sign_on.rejection_reason(request):
+            self.refused_log.write("sign-on headers ignored", client, reason=reason)
+            if reason == WRONG_SECRET:
+                await self.login_throttle.penalize(client.rate_limit_key)
+        try:
+            grant = self._sign_on.authenticate(request)
+        except SignOnRefusedError as error:
+            self.refused_log.write("sign-on refused", client, reason=str(error), user=error.user)
+            raise
+        if grant is not None and self._sign_on.mark_seen(grant.user):
+            self.accepted_log.write("signed in", client, user=grant.user, method="proxy")
+        return grant
+
+    async def _session_grant(self, request: web.Request) -> Grant | None:
         """Return the grant of the request's session cookie, or None without a valid session."""
         if self.authenticator is None:
             return UNRESTRICTED
@@ -74,18 +115,24 @@ class AuthMiddleware:
         return await self.authenticator.authenticate_session(session_id) if session_id else None
 
     async def _authenticate(self, request: web.Request) -> Grant | None:
-        """Return the grant of the request's token or session, or None if it has neither.
+        """Return the grant of the request's user, token or session, or None if it has none.
+
+        A user whom a trusted proxy names takes precedence: neither a token nor an old session may
+        give this user more than the proxy does.
 
         Raises:
+            SignOnRefusedError: a trusted proxy names no valid user or jobs.
             InvalidTokenError: the token is invalid; raised after a delay.
-            LoginRateLimitError: too many such delays are pending for the client.
+            LoginRateLimitError: too many delays are pending for the client.
         """
         if self.authenticator is None:
             return UNRESTRICTED
+        if (grant := await self._sign_on_grant(request)) is not None:
+            return grant
         header = request.headers.get("Authorization", "")
         # A proxy may pass on credentials of another scheme, which were for itself.
         if header[: len(BEARER_PREFIX)].lower() != BEARER_PREFIX:
-            return await self.session_grant(request)
+            return await self._session_grant(request)
         text = header[len(BEARER_PREFIX) :].strip()
         # Checked before the throttle: failures from the same address lock out no valid token.
         grant = self.authenticator.authenticate_token(text)

@@ -89,11 +89,11 @@ class DownloadLimiter:
             self._limiter.remove(client_key)
 
     async def run_revocation(self) -> None:
-        """Abort downloads whose grant was revoked, until cancelled."""
+        """Abort downloads whose grant has become invalid, until cancelled."""
         while True:
             await asyncio.sleep(REVOKE_INTERVAL_S)
             for task, request in self._open.items():
-                if request[GRANT].revoked:
+                if not request[GRANT].is_valid:
                     task.cancel()
                     if request.transport is not None:
                         # After the task has run: asyncio's sendfile fails without its transport.

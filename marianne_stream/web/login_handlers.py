@@ -48,7 +48,7 @@ class LoginPages:
         authenticator, code = self._auth.authenticator, request.query.get("code")
         path = safe_redirect_path(request.query.get("next", "/"))
         if authenticator is None or (
-            not code and await self._auth.session_grant(request) is not None
+            not code and await self._auth.browser_grant(request) is not None
         ):
             raise web.HTTPSeeOther(path)
         if not code:

@@ -204,13 +204,14 @@ class SSEResponse(DirectEventSourceResponse):
     def log_closed(self) -> None:
         """Log the end of the stream."""
         logger.info(
-            "stream closed reason=%s duration=%.1fs bytes=%d client=%s path=%s request_id=%s",
+            "stream closed reason=%s duration=%.1fs bytes=%d client=%s path=%s request_id=%s%s",
             self.close_reason,
             time.monotonic() - self.opened_at,
             self.written_bytes,
             self.client_key,
             self._loggable_path,
             self._request_id,
+            f" user={self.grant.user}" if self.grant.user else "",
         )
 
     async def _send_feed(self) -> None:
@@ -246,4 +247,4 @@ class SSEResponse(DirectEventSourceResponse):
     def _feed_close_reason(self) -> CloseReason:
         if self._drain_retry_ms() is not None:
             return "shutdown"
-        return "revoked" if self.grant.revoked else "finished"
+        return "finished" if self.grant.is_valid else "revoked"

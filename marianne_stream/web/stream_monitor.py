@@ -62,9 +62,9 @@ def send_keepalives(streams: Collection[SSEResponse], now: float) -> None:
 
 
 def close_revoked(streams: Collection[SSEResponse], now: float) -> None:
-    """End streams whose grant was revoked; abort those that do not take the rest in time."""
+    """End streams whose grant has become invalid; abort those that do not take the rest in time."""
     for stream in streams:
-        if not stream.grant.revoked:
+        if stream.grant.is_valid:
             continue
         if not stream.revoked_at:
             stream.revoked_at = now

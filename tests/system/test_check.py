@@ -162,6 +162,19 @@ async def test_each_missing_part_is_an_error(tmp_path: Path) -> None:
     assert "token-of-somebody" not in ended.stdout
 
 
+async def test_unusable_secret_of_a_proxy_is_an_error(tmp_path: Path) -> None:
+    (secret := tmp_path / "proxy-secret").write_text("proxy-secret-0123456789\n")
+    arguments = (
+        *("check", "--state-backend", "registry", *path_args(tmp_path)),
+        *("--auth-user-header", "X-User", "--auth-header-secret-file", secret),
+    )
+    for mode, level in ((0o644, "error"), (0o600, "ok")):
+        secret.chmod(mode)
+        ended = await run_command(tmp_path, *arguments)
+        assert findings(ended)["auth_header_secret_file"][0] == level
+        assert "0123456789" not in ended.stdout
+
+
 async def test_symlinked_log_is_reported_unreadable(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ class IdleStream:
         self._measured = measured
         self._buffered_bytes = buffered_bytes
         self.feed = SimpleNamespace(has_heartbeats=False)
-        self.grant = SimpleNamespace(revoked=False)
+        self.grant = SimpleNamespace(is_valid=True)
         self.last_write_at = self.last_event_at = float("inf")
         self.held_bytes = 0
         self.aborted: list[str] = []

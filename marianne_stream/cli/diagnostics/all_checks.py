@@ -42,6 +42,10 @@ async def run_checks(settings: Settings, config: Path | None) -> AsyncGenerator[
         settings.data_dir,
         no_auth=settings.no_auth,
     )
+    if settings.auth_header_secret_file is not None:
+        yield await asyncio.to_thread(
+            auth_checks.check_proxy_secret, settings.auth_header_secret_file
+        )
     for name, url in (("publish_url", settings.publish_url), ("redis_url", settings.redis_url)):
         if url is not None:
             yield await check_redis(name, url, settings)

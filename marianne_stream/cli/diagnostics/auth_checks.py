@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from marianne_stream.auth.token_source import find_token_source
+from marianne_stream.auth.token_source import find_token_source, is_credential
+from marianne_stream.auth.tokens import read_proxy_secret
 from marianne_stream.cli.diagnostics.finding import Finding, FindingLevel
 from marianne_stream.errors import SettingsError
 
@@ -47,3 +48,13 @@ def check_tokens(token_file: Path | None, data_dir: Path, *, no_auth: bool) -> F
         names = ", ".join(expired)
         return Finding("warning", subject, f"expired: {names}", f"remove them from {source.path}")
     return Finding("ok", subject, f"{source.path} has {len(tokens)}")
+
+
+def check_proxy_secret(path: Path) -> Finding:
+    """Check that the secret of a proxy that signs users in can be read."""
+    subject = "auth_header_secret_file"
+    try:
+        read_proxy_secret(path, passed_by_systemd=is_credential(path))
+    except SettingsError as error:
+        return Finding("error", subject, str(error), "see docs/how-to/single-sign-on.md")
+    return Finding("ok", subject, f"{path} can be read")
