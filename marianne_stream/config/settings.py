@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from marianne_stream.auth.token_source import default_data_dir
+from marianne_stream.config.setting_combinations import check_combinations
 from marianne_stream.config.setting_types import (
     HOST_NAME_RE,
     ORIGIN_RE,
-    RESERVED_HEADERS,
     SOURCE_NAME_RE,
     CsvTuple,
     HeaderName,
@@ -29,7 +29,7 @@ from marianne_stream.config.setting_types import (
     reject_bool,
     reject_int,
 )
-from marianne_stream.notify.rules import Rule, rules_by_name
+from marianne_stream.notify.rules import Rule
 
 ENV_PREFIX = "MARIANNE_STREAM_"
 
@@ -322,69 +322,5 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
-        """Check what settings require and exclude of each other."""
-        if self.state_backend == "json" and self.checkpoint_dir is None:
-            raise ValueError(
-                "state_backend json needs checkpoint_dir, the folder of the JSON checkpoints"
-            )
-        if self.state_backend == "redis" and self.redis_url is None:
-            raise ValueError(
-                "state_backend redis needs redis_url, the URL of the Redis to read from"
-            )
-        if self.state_backend == "redis" and not self.sources:
-            raise ValueError(
-                "state_backend redis needs sources, the source_name of each origin to serve"
-            )
-        if len(set(self.sources)) < len(self.sources):
-            raise ValueError(f"sources must name each source once, got {','.join(self.sources)}")
-        if self.state_backend == "redis" and self.publish_url is not None:
-            raise ValueError(
-                "state_backend redis excludes publish_url: set publish_url on the origin"
-            )
-        if self.workers > 1 and self.state_backend != "redis":
-            raise ValueError(
-                "workers above 1 needs state_backend redis: each worker would take two slots of "
-                "the conductor"
-            )
-        if self.workers > 1 and (self.port is None or self.uds is not None):
-            raise ValueError(
-                "workers above 1 share a TCP port: set port to a number, and leave out uds"
-            )
-        if self.publish_url is not None and self.source_name is None:
-            raise ValueError("publish_url needs source_name, the name of this conductor in Redis")
-        return self
-
-    @model_validator(mode="after")
-    def _check_sign_on(self) -> Self:
-        """Check the settings of single sign-on."""
-        user, jobs = self.auth_user_header, self.auth_jobs_header
-        if user is None and (jobs or self.auth_header_secret_file or self.auth_sign_out_url):
-            raise ValueError("the other settings of a proxy's users need auth_user_header")
-        if user is not None and self.no_auth:
-            raise ValueError("no_auth excludes auth_user_header: everybody may see everything")
-        names = [name.lower() for name in (user, jobs) if name is not None]
-        if len(set(names)) < len(names):
-            raise ValueError("auth_user_header and auth_jobs_header must differ")
-        if not RESERVED_HEADERS.isdisjoint(names):
-            reserved = ", ".join(sorted(RESERVED_HEADERS))
-            raise ValueError(
-                f"auth_user_header and auth_jobs_header must not be one of {reserved}, got "
-                f"{' and '.join(names)}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _check_notifications(self) -> Self:
-        """Check that there is a history for messages to wait in, and that rules can be told."""
-        if self.notifications and self.state_backend == "redis":
-            raise ValueError("state_backend redis excludes notifications: set them on the origin")
-        if self.notifications and self.history == "none":
-            raise ValueError("notifications need the history, in which they wait: set history auto")
-        is_told_away = any("conductor_away" in rule.on for rule in self.notifications)
-        if is_told_away and self.state_backend not in ("auto", "conductor"):
-            raise ValueError(
-                "conductor_away needs state_backend auto or conductor: the others ask no conductor"
-            )
-        if len(rules_by_name(self.notifications)) < len(self.notifications):
-            raise ValueError("rules of notifications must have different names")
+        check_combinations(self)
         return self
