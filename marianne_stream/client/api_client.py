@@ -148,7 +148,7 @@ class ApiClient:
             ) as response:
                 self.clock.read_headers(response.headers, sent_s, time.time())
                 if response.status not in (200, 204, 206):
-                    raise await self._read_error(response)
+                    raise await self._read_error(response, path)
                 yield response
         except CONNECTION_ERRORS as error:
             raise connection_error(error, self._address.text) from error
@@ -195,8 +195,8 @@ class ApiClient:
         """Return a retrier for one request or stream."""
         return Retrier(self._retry_policy, self.connection_status)
 
-    async def _read_error(self, response: aiohttp.ClientResponse) -> MarianneStreamError:
-        """Read an error response."""
+    async def _read_error(self, response: aiohttp.ClientResponse, path: str) -> MarianneStreamError:
+        """Read an error response to a request for a path."""
         body = b""
         async for chunk in response.content.iter_any():
             body += chunk
@@ -213,8 +213,10 @@ class ApiClient:
             # The API has the words of Marianne's dashboard.
             detail = detail.replace("Score", "Job", 1)
         if response.status == 307:
-            origin, found, _ = response.headers.get("Location", "").partition("/api/")
-            if origin and found:
+            # The address of an origin, and a path with as many segments as the requested one.
+            location = response.headers.get("Location", "").partition("?")[0]
+            origin, *segments = location.rsplit("/", path.count("/"))
+            if origin and segments[:1] == ["api"]:
                 detail = f"only {origin} has this: name that server with --url, and a token for it"
         detail = strip_to_one_line(detail).rstrip(".")
         detail = detail or f"{self._address.text} answered {response.status}"

@@ -104,10 +104,18 @@ async def test_errors_of_files_have_the_detail_of_the_server(
 
 
 async def test_redirect_of_an_edge_names_the_origin_and_is_not_followed() -> None:
-    location = {"Location": "https://origin.example/prefix/api/jobs/nightly/files?sort=name"}
+    location = {"Location": "https://origin.example/api/here/api/jobs/nightly/files?sort=a/b"}
     server = ScriptedServer(lambda: web.Response(status=307, headers=location))
     async with server.run(token="t" * 20) as client:
-        with pytest.raises(CliError, match=r"only https://origin.example/prefix has") as caught:
+        with pytest.raises(CliError, match=r"only https://origin.example/api/here has") as caught:
             await print_files(client, Output(io.StringIO()), "nightly", {}, as_json=False)
     assert caught.value.exit_code == 1
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("location", ["https://sso.example/login?next=/api/jobs", "/login", ""])
+async def test_redirect_of_another_service_names_no_origin(location: str) -> None:
+    server = ScriptedServer(lambda: web.Response(status=307, headers={"Location": location}))
+    async with server.run(token="t" * 20) as client:
+        with pytest.raises(CliError, match=r"answered 307$"):
+            await print_files(client, Output(io.StringIO()), "nightly", {}, as_json=False)
