@@ -22,6 +22,7 @@ from marianne_stream.web.middleware import (
 )
 from marianne_stream.web.params import JOB_ID_RESOLVER
 from marianne_stream.web.proxy_headers import TrustedProxies
+from marianne_stream.web.root_path import ROOT_PATH
 from marianne_stream.web.routes import add_routes
 
 TASKS = web.AppKey("TASKS", TaskSupervisor)
@@ -68,6 +69,7 @@ def create_app(settings: Settings) -> web.Application:
     add_frontend(
         app,
         auth,
+        root_path=settings.root_path,
         session_max_age_s=settings.session_max_age_s,
         form_timeout_s=min(FORM_TIMEOUT_S, settings.idle_timeout_s),
         sign_out_url=settings.auth_sign_out_url or "",
@@ -91,7 +93,8 @@ def set_app_keys(app: web.Application, components: Components, settings: Setting
     app[app_keys.MAX_DOWNLOAD_BYTES] = settings.max_download_bytes
     app[app_keys.METRICS] = components.metrics
     app[app_keys.NOT_SERVED] = edge.version_mismatches if edge is not None else list
-    app[app_keys.OPENAPI] = openapi.load_openapi_document
+    app[app_keys.OPENAPI] = lambda: openapi.load_openapi_document(settings.root_path)
+    app[ROOT_PATH] = settings.root_path
     app[app_keys.SOURCE_NAMES] = edge.public_names if edge is not None else ()
     app[app_keys.STREAM_REGISTRY] = components.stream_registry
     app[app_keys.WORKSPACES] = components.workspaces

@@ -223,7 +223,7 @@ class CursorExpiredError(MarianneStreamError, status=410, code="cursor_expired")
 class UnauthenticatedError(MarianneStreamError, status=401, code="unauthenticated"):
     """The request has neither a token nor a valid session."""
 
-    default_detail = "A token is required: send it as a Bearer token, or sign in at /login."
+    default_detail = "A token is required: send it as a Bearer token, or sign in with a browser."
 
 
 class InvalidTokenError(UnauthenticatedError, code="invalid_token"):

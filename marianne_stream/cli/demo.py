@@ -67,12 +67,13 @@ async def run_demo(
         MarianneStreamError: the jobs failed.
     """
     socket, registry = folder / "conductor.sock", folder / "daemon-state.db"
-    # A Unix socket in the environment belongs to a service, and data_dir has its history.
+    # A Unix socket and a path in the environment belong to a service, and data_dir has its history.
     paths = {
         "conductor_socket": socket,
         "registry_path": registry,
         "data_dir": folder / "data",
         "uds": None,
+        "root_path": "",
     }
     settings = settings.model_copy(update=paths)
     async with AsyncExitStack() as stack:

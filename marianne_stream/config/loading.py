@@ -75,6 +75,7 @@ ALLOWED_TEXT = {
     "sources": "names of sources, separated by commas",
     "source_name": "1 to 64 letters, digits, dots, dashes or underscores",
     "public_url": "a URL that begins with http:// or https://",
+    "root_path": "a path of letters, digits and the characters . - _ ~, as /marianne",
     "redis_prefix": "1 to 64 letters, digits, colons, dots, dashes or underscores",
     "notifications": "tables `[[notifications]]`",
     "trusted_proxies": "addresses, networks or unix, separated by commas",
@@ -194,7 +195,7 @@ def describe_default(name: str) -> str:
     field = Settings.model_fields[name]
     if field.default_factory is not None:
         return "the state directory of the user"
-    if field.default in (None, ()):
+    if field.default in (None, (), ""):
         return "none"
     if isinstance(field.default, tuple):
         return ",".join(field.default)

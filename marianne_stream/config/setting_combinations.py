@@ -4,6 +4,7 @@ Each function raises ValueError, which names the settings and what to do.
 """
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from marianne_stream.config.setting_types import RESERVED_HEADERS
 from marianne_stream.notify.rules import rules_by_name
@@ -16,6 +17,7 @@ def check_combinations(settings: "Settings") -> None:
     """Check all that two settings or more have to do with each other."""
     check_backend(settings)
     check_sign_on(settings)
+    check_public_url(settings)
     check_notifications(settings)
 
 
@@ -63,6 +65,18 @@ def check_sign_on(settings: "Settings") -> None:
         raise ValueError(
             f"auth_user_header and auth_jobs_header must not be one of {reserved}, got "
             f"{' and '.join(names)}"
+        )
+
+
+def check_public_url(settings: "Settings") -> None:
+    """Check that links from outside lead to the path at which the proxy serves the page."""
+    if settings.public_url is None:
+        return
+    path, root_path = urlsplit(settings.public_url).path.rstrip("/"), settings.root_path
+    if path != root_path:
+        raise ValueError(
+            f"public_url has the path {path or '/'}, and root_path is {root_path or '/'}: both "
+            "must be the path below which the proxy serves this server"
         )
 
 

@@ -14,6 +14,8 @@ from marianne_stream.wire.redis_urls import REDIS_URL
 SOURCE_NAME_RE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # A host name without scheme, port or path; `*.` may come first.
 HOST_NAME_RE = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+# A path without encoded characters and dot segments, which browsers and proxies change.
+ROOT_PATH_RE = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 # An origin as browsers write it.
 ORIGIN_RE = re.compile(r"https?://[a-z0-9._\[\]:-]+")
 
@@ -53,6 +55,14 @@ def check_redis_url(url: str) -> str:
     if not REDIS_URL.fullmatch(url):
         raise ValueError("not a Redis URL")
     return url
+
+
+def check_root_path(path: str) -> str:
+    """Accept a path, and remove its last slash."""
+    path = path.rstrip("/")
+    if not ROOT_PATH_RE.fullmatch(path):
+        raise ValueError("not a path")
+    return path
 
 
 def match_all(pattern: re.Pattern[str]) -> AfterValidator:

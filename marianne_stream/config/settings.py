@@ -24,6 +24,7 @@ from marianne_stream.config.setting_types import (
     check_names,
     check_networks,
     check_redis_url,
+    check_root_path,
     match_all,
     parse_none,
     reject_bool,
@@ -230,6 +231,9 @@ class Settings(BaseSettings):
         (),
         description="Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted; unix: the "
         "Unix socket.",
+    )
+    root_path: Annotated[str, AfterValidator(check_root_path)] = Field(
+        "", description="Path below which a proxy serves this server; the proxy strips it."
     )
     drain_timeout_s: Number = Field(
         5.0,

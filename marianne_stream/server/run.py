@@ -214,8 +214,15 @@ def startup_messages(
     # Not into the system's log at each start: a generated token is only new once.
     source = authenticator.token_source
     if source.is_newly_generated or (source.is_generated and sys.stdout.isatty()):
-        address = format_socket_address(tcp_sockets[0])
+        address = login_address(settings, tcp_sockets[0])
         yield f"Sign in, once, with: {address}/login?code={authenticator.issue_login_link()}"
+
+
+def login_address(settings: Settings, sock: socket.socket) -> str:
+    """Return the address that a login link begins with: with a root_path, that of the proxy."""
+    if not settings.root_path:
+        return format_socket_address(sock)
+    return (settings.public_url or settings.root_path).rstrip("/")
 
 
 def clamp_to_fd_limit(settings: Settings) -> Settings:

@@ -20,6 +20,7 @@ from marianne_stream.web.host_policy import Cors, TrustedHosts
 from marianne_stream.web.login_log import LoginLog
 from marianne_stream.web.params import read_job_id
 from marianne_stream.web.proxy_headers import ClientInfo, TrustedProxies
+from marianne_stream.web.root_path import ROOT_PATH, external_path, is_root_path_kept
 from marianne_stream.web.sign_on_headers import WRONG_SECRET, SignOnHeaders
 
 CLIENT_INFO = web.RequestKey("CLIENT_INFO", ClientInfo)
@@ -155,16 +156,23 @@ def require_job_access(request: web.Request, grant: Grant) -> None:
 
 
 def unauthenticated_error(request: web.Request) -> Exception:
-    """Return a redirect to the login page for a browser, otherwise UnauthenticatedError."""
+    """Return a redirect to the login page for a browser, otherwise UnauthenticatedError.
+
+    If the proxy does not strip `root_path`, it is HTTPNotFound: the redirect would not end.
+    """
+    if is_root_path_kept(request):
+        return web.HTTPNotFound()
     if request.method == "GET" and "text/html" in request.headers.get("Accept", "").lower():
-        return web.HTTPSeeOther(f"/login?next={quote(request.raw_path, safe='')}")
+        next_path = quote(external_path(request, request.raw_path), safe="")
+        return web.HTTPSeeOther(external_path(request, f"/login?next={next_path}"))
     return UnauthenticatedError()
 
 
 def session_cookie_name(request: web.Request) -> str:
-    """Return the name of the session cookie, with the port.
+    """Return the name of the session cookie, with the port and the path of the proxy.
 
-    Browsers send a cookie to all ports of a host (RFC 6265 section 8.5).
+    Browsers send a cookie to all ports of a host (RFC 6265 section 8.5), and that of a server at
+    `/` to another one below a path as well.
     """
     default = 443 if request[CLIENT_INFO].secure else 80
     try:
@@ -172,4 +180,4 @@ def session_cookie_name(request: web.Request) -> str:
         port = url.explicit_port or default
     except (ValueError, LookupError):
         port = default
-    return f"marianne_stream_{port}"
+    return f"marianne_stream_{port}{request.app[ROOT_PATH].replace('/', '+')}"

@@ -12,18 +12,24 @@ from marianne_stream.web.templates import Templates
 
 STATIC_DIR = files("marianne_stream.web") / "static"
 
-SIGN_OUT_FORM = '<form method="post" action="/logout"><button>Sign out</button></form>'
+SIGN_OUT_FORM = '<form method="post" action="{}/logout"><button>Sign out</button></form>'
 
 
 class Frontend:
     """Handlers of the page and of the static files."""
 
     def __init__(
-        self, auth: AuthMiddleware, templates: Templates, static: StaticFiles, sign_out_url: str
+        self,
+        auth: AuthMiddleware,
+        templates: Templates,
+        static: StaticFiles,
+        *,
+        root_path: str,
+        sign_out_url: str,
     ) -> None:
         self._templates = templates
         self._static = static
-        self._sign_out = "" if auth.authenticator is None else SIGN_OUT_FORM
+        self._sign_out = "" if auth.authenticator is None else SIGN_OUT_FORM.format(root_path)
         # A link: the policy of the page allows no form that leads to another server.
         url = html.escape(sign_out_url)
         self._proxy_sign_out = f'<a class="quiet" href="{url}">Sign out</a>' if url else ""
@@ -47,10 +53,11 @@ class Frontend:
         return self._templates.render("index.html", trusted=trusted)
 
 
-def add_frontend(
+def add_frontend(  # noqa: PLR0913
     app: web.Application,
     auth: AuthMiddleware,
     *,
+    root_path: str,
     session_max_age_s: int,
     form_timeout_s: float,
     sign_out_url: str,
@@ -60,12 +67,14 @@ def add_frontend(
     Args:
         app: the application.
         auth: checks tokens.
+        root_path: path below which a proxy serves the server.
         session_max_age_s: time until a browser has to sign in again.
         form_timeout_s: time limit for the body of the form.
         sign_out_url: where users whom a proxy has signed in sign out; empty for no link.
     """
-    static = StaticFiles(STATIC_DIR)
-    templates = Templates(STATIC_DIR, static.root)
+    static = StaticFiles(STATIC_DIR, root_path)
+    templates = Templates(STATIC_DIR, root_path, static.root)
     login = LoginPages(auth, templates, max_age_s=session_max_age_s, form_timeout_s=form_timeout_s)
     login.add_routes(app.router)
-    Frontend(auth, templates, static, sign_out_url).add_routes(app.router)
+    frontend = Frontend(auth, templates, static, root_path=root_path, sign_out_url=sign_out_url)
+    frontend.add_routes(app.router)

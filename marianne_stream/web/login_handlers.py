@@ -11,12 +11,14 @@ from marianne_stream.errors import BadRequestError, InvalidTokenError
 from marianne_stream.web.auth_middleware import CLIENT_INFO, AuthMiddleware, session_cookie_name
 from marianne_stream.web.host_policy import require_same_origin
 from marianne_stream.web.responses import NO_STORE
+from marianne_stream.web.root_path import ROOT_PATH, external_path
 from marianne_stream.web.templates import Templates
 
 INVALID_TOKEN_MESSAGE = "That token is not known here."  # noqa: S105 - a message, not a token
 EXPIRED_LINK_MESSAGE = (
     "This link has been used, is older than an hour, or is of a server that has ended."
 )
+PLACEHOLDER_ORIGIN = URL("http://localhost")
 BAD_FIELDS_DETAIL = "a form or a JSON object with a token, as text, was expected"
 
 
@@ -46,7 +48,7 @@ class LoginPages:
     async def login_page(self, request: web.Request) -> web.Response:
         """`GET /login`: the form, or a session if the request has the code of a login link."""
         authenticator, code = self._auth.authenticator, request.query.get("code")
-        path = safe_redirect_path(request.query.get("next", "/"))
+        path = safe_redirect_path(request, request.query.get("next", ""))
         if authenticator is None or (
             not code and await self._auth.browser_grant(request) is not None
         ):
@@ -64,7 +66,7 @@ class LoginPages:
         authenticator = self._require_same_origin(request)
         is_form = request.content_type == "application/x-www-form-urlencoded"
         fields = await read_login_fields(request, is_form=is_form, timeout_s=self._form_timeout_s)
-        path = safe_redirect_path(fields.get("next", "/"))
+        path = safe_redirect_path(request, fields.get("next", ""))
         if authenticator is None:
             return see_other(path)
         token = fields.get("token", "").strip()
@@ -88,8 +90,8 @@ class LoginPages:
             token_name = await authenticator.end_session(session_id)
             if token_name is not None:
                 self._auth.accepted_log.write("signed out", request[CLIENT_INFO], token=token_name)
-        response = see_other("/login")
-        response.del_cookie(session_cookie_name(request), path="/")
+        response = see_other(external_path(request, "/login"))
+        response.del_cookie(session_cookie_name(request), path=cookie_path(request))
         return response
 
     async def _penalize_failure(self, request: web.Request, **fields: str) -> None:
@@ -117,7 +119,7 @@ class LoginPages:
             session_cookie_name(request),
             session_id,
             max_age=self._max_age_s,
-            path="/",
+            path=cookie_path(request),
             secure=client.secure,
             httponly=True,
             samesite="Lax",
@@ -153,11 +155,22 @@ def see_other(path: str) -> web.Response:
     return web.Response(status=303, headers={**NO_STORE, "Location": location})
 
 
-def safe_redirect_path(text: str) -> str:
-    """Return a path of this server to redirect to; "/" if the text leads anywhere else."""
-    if not text.startswith("/") or text.startswith(("//", "/\\")) or not text.isprintable():
-        return "/"
+def cookie_path(request: web.Request) -> str:
+    """Return the path of the session cookie.
+
+    Servers below other paths do not receive it, but their pages can use it (RFC 6265 section 8.6).
+    """
+    return request.app[ROOT_PATH] or "/"
+
+
+def safe_redirect_path(request: web.Request, text: str) -> str:
+    """Return a path of this server to redirect to: that of the page if the text leads elsewhere."""
+    home = external_path(request, "/")
+    if not text.startswith(home) or text.startswith(("//", "/\\")) or not text.isprintable():
+        return home
     try:
-        return text if not URL(text).absolute else "/"
+        # Browsers resolve dot segments before they send a request.
+        url = PLACEHOLDER_ORIGIN.join(URL(text))
     except (ValueError, LookupError):
-        return "/"
+        return home
+    return text if url.origin() == PLACEHOLDER_ORIGIN and url.path.startswith(home) else home

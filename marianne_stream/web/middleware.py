@@ -20,6 +20,7 @@ from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.params import JOB_ID_SEGMENT_INDEX
 from marianne_stream.web.request_ids import REQUEST_ID, loggable_path, make_request_id
 from marianne_stream.web.responses import NO_STORE, error_response, response_from_error
+from marianne_stream.web.root_path import ROOT_PATH, is_root_path_kept
 from marianne_stream.wire import job_ids
 from marianne_stream.wire.zone_header import ZONE_HEADER, format_zone
 
@@ -132,6 +133,9 @@ def response_from_http_exception(request: web.Request, error: web.HTTPException)
         detail = f"{request.method} is not allowed here; allowed is: {headers['Allow']}."
     elif error.status == web.HTTPNotFound.status_code:
         code, detail = "not_found", "There is nothing at this address."
+        if is_root_path_kept(request):
+            path, root_path = request.rel_url.raw_path, request.app[ROOT_PATH]
+            detail = f"Received {path}: the proxy must strip {root_path}, which is root_path."
     return error_response(request, status=error.status, code=code, detail=detail, headers=headers)
 
 

@@ -53,17 +53,18 @@ class StaticFiles:
 
     Args:
         folder: directory of the files.
+        root_path: path below which a proxy serves the server.
 
     Attributes:
         root: URL path of the directory, with a hash of its content.
         module_paths: URL paths of the modules that the page imports.
     """
 
-    def __init__(self, folder: Traversable) -> None:
+    def __init__(self, folder: Traversable, root_path: str) -> None:
         self._files = dict(load_static_files(folder))
         etags = "".join(file.etag.value for _, file in sorted(self._files.items()))
         self._release = hashlib.sha256(etags.encode()).hexdigest()[:16]
-        self.root = f"/static/{self._release}"
+        self.root = f"{root_path}/static/{self._release}"
         self.module_paths = [
             f"{self.root}/{name}"
             for name in sorted(self._files)

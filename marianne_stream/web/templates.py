@@ -16,11 +16,12 @@ class Templates:
 
     Args:
         folder: directory of the templates.
+        root_path: path below which a proxy serves the server.
         static_root: URL path of the static files.
     """
 
-    def __init__(self, folder: Traversable, static_root: str) -> None:
-        self._static_root = static_root
+    def __init__(self, folder: Traversable, root_path: str, static_root: str) -> None:
+        self._roots = {"root": root_path, "static": static_root}
         self._texts = {
             entry.name: Template(entry.read_text(encoding="utf-8"))
             for entry in folder.iterdir()
@@ -31,8 +32,7 @@ class Templates:
         self, name: str, *, status: int = 200, trusted: dict[str, str] | None = None, **values: str
     ) -> web.Response:
         """Return a page. The values in `trusted` are HTML; all others are text, and are escaped."""
-        safe = {key: html.escape(value) for key, value in values.items()}
-        safe["static"] = self._static_root
+        safe = {key: html.escape(value) for key, value in values.items()} | self._roots
         return web.Response(
             text=self._texts[name].substitute(safe | (trusted or {})),
             status=status,

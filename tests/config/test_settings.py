@@ -15,6 +15,9 @@ from marianne_stream.config.loading import REDIS_URL_TEXT, RENAMED, load_setting
 from marianne_stream.config.settings import Settings
 from marianne_stream.errors import SettingsError
 
+ROOT_PATH_TEXT = "a path of letters, digits and the characters . - _ ~, as /marianne"
+BOTH_PATHS_TEXT = "both must be the path below which the proxy serves this server"
+
 
 @pytest.fixture
 def settings_file(tmp_path: Path) -> Path:
@@ -130,6 +133,15 @@ def test_tilde_expands_to_home_folder() -> None:
             "--sources must be names of sources, separated by commas, got 'a/b'",
         ),
         ("sources", "oak,elm,oak", "sources must name each source once, got oak,elm,oak"),
+        ("root_path", "marianne", f"--root-path must be {ROOT_PATH_TEXT}, got 'marianne'"),
+        ("root_path", "//x", f"--root-path must be {ROOT_PATH_TEXT}, got '//x'"),
+        ("root_path", "/a/../b", f"--root-path must be {ROOT_PATH_TEXT}, got '/a/../b'"),
+        ("root_path", "/a%2Fb", f"--root-path must be {ROOT_PATH_TEXT}, got '/a%2Fb'"),
+        (
+            "public_url",
+            "https://watch.example.org/marianne/",
+            "public_url has the path /marianne, and root_path is /: " + BOTH_PATHS_TEXT,
+        ),
         (
             "state_backend",
             "json",
@@ -141,6 +153,17 @@ def test_invalid_value_error_names_allowed_values(name: str, value: Any, sentenc
     with pytest.raises(SettingsError) as caught:
         load_settings({name: value})
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("root_path", "public_url"),
+    [("/", "https://here"), ("/a/b.c/", "https://here/a/b.c"), ("/~a/b.c", "https://here/~a/b.c/")],
+)
+def test_root_path_agrees_with_public_url(root_path: str, public_url: str) -> None:
+    settings = load_settings({"root_path": root_path, "public_url": public_url})
+    assert settings.root_path == root_path.rstrip("/")
+    with pytest.raises(SettingsError, match="public_url has the path /c, and root_path is"):
+        load_settings({"root_path": root_path, "public_url": "https://here/c"})
 
 
 def test_edge_without_sources_is_refused() -> None:

@@ -131,7 +131,8 @@ async def test_status_with_most_rate_limits_is_small_enough(
 ) -> None:
     names = [f'"\\{number:02}{"x" * 75}' for number in range(50)]
     conductor.daemon.rate_limits_until = dict.fromkeys(names, time.time() + 600.0)
-    async with start_relay(public_url=f"https://{'o' * 60}.example.org/{'p' * 1900}"):
+    path = f"/{'p' * 1900}"
+    async with start_relay(public_url=f"https://{'o' * 60}.example.org{path}", root_path=path):
 
         async def read_limits() -> tuple[int, int]:
             data = await redis.client.get(KEYS.status) or b"{}"
@@ -211,7 +212,11 @@ async def test_history_on_edge_is_redirected_to_the_origin(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, public_url: str | None
 ) -> None:
     conductor.launch("lantern", 2)
-    async with run_origin(tmp_path, redis, public_url=public_url), run_edge(redis) as edge:
+    # The path of the edge's own proxy is in no request, and in no redirect to the origin.
+    async with (
+        run_origin(tmp_path, redis, public_url=public_url, root_path="/base" if public_url else ""),
+        run_edge(redis, root_path="/edge") as edge,
+    ):
         await edge.wait_live("lantern")
         since = "/api/summary?since=2026-11-28T00:00:00Z"
         for path in (*(f"/api/jobs/lantern/{place}" for place in ORIGIN_ONLY), since):

@@ -148,7 +148,7 @@ async def test_request_that_needs_the_file_is_redirected_to_the_origin(
     append_lines(log_path, "one")
     there = "https://oak.example.org/base/"
     async with (
-        run_origin(tmp_path, redis, public_url=there),
+        run_origin(tmp_path, redis, public_url=there, root_path="/base"),
         run_edge(redis) as second,
     ):
         await second.wait_live("lantern")

@@ -1,12 +1,13 @@
 """Real nginx on loopback with a file of docs/examples."""
 
 import asyncio
+import re
 import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +15,7 @@ import trustme
 
 from tests.support.external import require_program
 from tests.support.ports import free_port
+from tests.support.processes import run_process
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 
@@ -142,6 +144,49 @@ async def run_behind_nginx(
         aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session,
     ):
         yield ProxiedServer(running, f"https://{SITE_NAME}:{port}", session)
+
+
+GUIDE = EXAMPLES.parent / "how-to" / "run-it-as-a-service.md"
+
+# The lines of the guide for a path, for nginx.conf and for nginx-edges.conf.
+PATH_BLOCKS = re.compile(r"```nginx\n(    location /marianne/ \{\n.*?)```", re.DOTALL)
+
+
+@asynccontextmanager
+async def run_below_path(
+    folder: Path, token: str, *changes: tuple[str, str], is_edge: bool = False
+) -> AsyncIterator[ProxiedServer]:
+    """Run a server and nginx with the guide's settings for a path, which the address contains.
+
+    Args:
+        folder: directory of the conductor's socket, and for files of the server and nginx.
+        token: accepted token.
+        changes: further changes of the example.
+        is_edge: use nginx-edges.conf.
+    """
+    for_one, for_edges = PATH_BLOCKS.findall(GUIDE.read_text(encoding="utf-8"))
+    servers: dict[str, object] = {}
+    if is_edge:
+        changes = (("    location / {\n", for_edges), *changes)
+        servers = dict.fromkeys(("EDGE_1", "EDGE_2"), f"unix:{folder / 'http.sock'}")
+    else:
+        replaced = ("        proxy_pass http://marianne_stream;\n", "")
+        changes = (("    location / {\n", for_one), replaced, *changes)
+    tokens = folder / "tokens"
+    tokens.write_text(f"{token}\n")
+    tokens.chmod(0o600)
+    arguments = (
+        *("-m", "marianne_stream", "--port", "none", "--uds", folder / "http.sock"),
+        *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
+        *("--data-dir", folder / "own", "--token-file", tokens, "--root-path", "/marianne"),
+        *("--allowed-hosts", SITE_NAME, "--trusted-proxies", "unix"),
+    )
+    example = "nginx-edges.conf" if is_edge else "nginx.conf"
+    async with (
+        run_process(*arguments),
+        run_behind_nginx(folder, *changes, example=example, **servers) as behind,
+    ):
+        yield replace(behind, address=f"{behind.address}/marianne")
 
 
 async def check_unavailable_responses(proxied: ProxiedServer) -> None:

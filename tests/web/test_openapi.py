@@ -14,7 +14,7 @@ from marianne_stream.web import openapi
 from marianne_stream.web.routes import ROUTES
 from tests.web.conftest import Client
 
-DOCUMENT = json.loads(openapi.make_openapi_document())
+DOCUMENT = json.loads(openapi.make_openapi_document(""))
 
 
 async def request_document(client: Client) -> Any:

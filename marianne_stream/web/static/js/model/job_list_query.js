@@ -1,6 +1,7 @@
 /** Filter and sort of the job list, as they stand in the address. */
 
 import { SORTS } from "./job_sections.js";
+import { LIST_URL } from "./page_urls.js";
 import { TONES } from "./status.js";
 
 /** @typedef {import("./job_sections.js").Sort} Sort */
@@ -39,7 +40,7 @@ export function formatJobListUrl({ tone, name, sort }) {
     }
   }
   const text = query.toString();
-  return text ? `/?${text}` : "/";
+  return text ? `${LIST_URL}?${text}` : LIST_URL;
 }
 
 /**

@@ -1,5 +1,10 @@
 /** URLs of the page's views. */
 
+import { ROOT_PATH } from "../root_path.js";
+
+/** URL of the list of all jobs. */
+export const LIST_URL = `${ROOT_PATH}/`;
+
 /**
  * Reason why a job has no URL: browsers resolve `/.` and `/..` as path segments, encoded or not
  * (WHATWG URL, single-dot and double-dot path segments).
@@ -13,7 +18,7 @@ export const NO_JOB_URL =
  * @param {string} jobId
  */
 export function jobUrl(jobId) {
-  return jobId === "." || jobId === ".." ? null : `/jobs/${encodeURIComponent(jobId)}`;
+  return jobId === "." || jobId === ".." ? null : `${ROOT_PATH}/jobs/${encodeURIComponent(jobId)}`;
 }
 
 /**
@@ -22,7 +27,7 @@ export function jobUrl(jobId) {
  * @param {string} path
  */
 export function parseJobPath(path) {
-  const match = /^\/jobs\/([^/]+)$/.exec(path);
+  const match = /^\/jobs\/([^/]+)$/.exec(path.slice(ROOT_PATH.length));
   if (!match) return null;
   try {
     return decodeURIComponent(match[1]);
@@ -53,7 +58,7 @@ export function logsUrl({ jobIds, level, text, time }) {
   for (const [name, value] of Object.entries({ level, text, time })) {
     if (value) query.set(name, value);
   }
-  return `/logs?${query}`;
+  return `${ROOT_PATH}/logs?${query}`;
 }
 
 /**
@@ -64,7 +69,7 @@ export function logsUrl({ jobIds, level, text, time }) {
  * @returns {LogsAddress | null}
  */
 export function parseLogsUrl(path, search) {
-  if (path !== "/logs") return null;
+  if (path !== `${ROOT_PATH}/logs`) return null;
   const query = new URLSearchParams(search);
   const jobIds = [...new Set(query.getAll("job").filter(Boolean))];
   return {

@@ -1,5 +1,16 @@
 /** Choices of the reader, kept in the browser's local storage if it can be used. */
 
+import { ROOT_PATH } from "../root_path.js";
+
+/**
+ * Return the key of a value of this server: servers below other paths use the same storage.
+ *
+ * @param {string} key
+ */
+export function serverKey(key) {
+  return ROOT_PATH ? `${key} ${ROOT_PATH}` : key;
+}
+
 /**
  * Load a value; the default if there is none.
  *

@@ -1,6 +1,7 @@
 /** Content of the job page if there is no job to show: it is unknown, or the reader may not see it. */
 
 import { plainText } from "../model/ansi.js";
+import { LIST_URL } from "../model/page_urls.js";
 import { h, setText } from "./dom.js";
 import { makeIcon } from "./icons.js";
 
@@ -24,7 +25,7 @@ export class MissingJob {
       h("h1", { id: "job-heading" }, "No job ", h("q", {}, plainText(jobId))),
       this.#reason,
       this.#next,
-      h("a.quiet", { href: "/", "data-page": true }, makeIcon("back"), "All jobs"),
+      h("a.quiet", { href: LIST_URL, "data-page": true }, makeIcon("back"), "All jobs"),
     );
   }
 

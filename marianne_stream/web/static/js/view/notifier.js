@@ -3,14 +3,14 @@
 import { plainText } from "../model/ansi.js";
 import { NotifyRules } from "../model/notify_rules.js";
 import { statusLabel } from "../model/status.js";
-import { load, save } from "./local_storage.js";
+import { load, save, serverKey } from "./local_storage.js";
 import { iconUrl } from "./tab.js";
 
 /** @typedef {import("../model/notify_rules.js").NotifyKind} NotifyKind */
 /** @typedef {import("../model/notify_rules.js").NotifiableJob} NotifiableJob */
 /** @typedef {"granted" | "denied" | "default" | "insecure" | "missing"} NotifyPermission */
 
-const KEY = "marianne-stream notifications";
+const KEY = serverKey("marianne-stream notifications");
 
 export class Notifier {
   #openJob;

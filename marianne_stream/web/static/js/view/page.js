@@ -1,7 +1,7 @@
 /** Page: its parts, and the view that the address names. */
 
 import { plainText } from "../model/ansi.js";
-import { jobUrl, parseJobPath, parseLogsUrl } from "../model/page_urls.js";
+import { jobUrl, LIST_URL, parseJobPath, parseLogsUrl } from "../model/page_urls.js";
 import { Roster } from "../model/roster.js";
 import { SeenFailures } from "../model/seen_failures.js";
 import { ServerClock } from "../model/server_clock.js";
@@ -16,7 +16,7 @@ import { makeIcon } from "./icons.js";
 import { JobView } from "./job_view.js";
 import { JobsLogView } from "./jobs_log_view.js";
 import { JobsView } from "./jobs_view.js";
-import { load, save } from "./local_storage.js";
+import { load, save, serverKey } from "./local_storage.js";
 import { Notifier } from "./notifier.js";
 import { Shortcuts } from "./shortcuts.js";
 import { redirectToSignIn } from "./sign_in_redirect.js";
@@ -41,7 +41,7 @@ const BLOCKED_REASON =
 
 const ROSTER_PART = "roster?details=true";
 
-const SEEN_KEY = "marianne-stream seen failures";
+const SEEN_KEY = serverKey("marianne-stream seen failures");
 
 /** An unknown job is a new one up to this age; an older one was not listed for a while. */
 const MAX_NEW_JOB_AGE_MS = 60_000;
@@ -50,7 +50,7 @@ const MAX_NEW_JOB_AGE_MS = 60_000;
 export class Page {
   #shownUrl = "";
   /** Address of the job list, with the filters that the reader left it with. */
-  listUrl = "/";
+  listUrl = LIST_URL;
   #isRosterSeen = false;
   #rosterPhase = "connecting";
   /** @type {JobsView | JobView | JobsLogView | null} */
@@ -70,7 +70,7 @@ export class Page {
     this.announcer = new Announcer(findElement("#announcer"));
     this.tab = new Tab(findElement("link[rel=icon]"));
     this.notifier = new Notifier(
-      (jobId) => this.go(jobUrl(jobId) ?? "/"),
+      (jobId) => this.go(jobUrl(jobId) ?? LIST_URL),
       (jobId) => this.roster.get(jobId),
     );
     this.theme = new ThemeSwitch(findElement("#theme"));
@@ -117,7 +117,7 @@ export class Page {
 
   /** Show the job list as the reader left it, or all jobs if it is shown. */
   #showJobs() {
-    this.go(this.#view instanceof JobsView ? "/" : this.listUrl);
+    this.go(this.#view instanceof JobsView ? LIST_URL : this.listUrl);
   }
 
   #makeView() {

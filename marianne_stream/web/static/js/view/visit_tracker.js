@@ -2,13 +2,14 @@
 
 import { isTransient } from "../model/request_errors.js";
 import { continueVisit, summaryUntil } from "../model/visits.js";
+import { ROOT_PATH } from "../root_path.js";
 import { ApiError, getJson, withQuery } from "../wire/api.js";
-import { load, save } from "./local_storage.js";
+import { load, save, serverKey } from "./local_storage.js";
 
 /** @typedef {import("../model/visits.js").Summary} Summary */
 /** @typedef {import("../model/visits.js").Visit} Visit */
 
-const KEY = "marianne-stream visit";
+const KEY = serverKey("marianne-stream visit");
 
 const CHECK_MS = 1_000;
 /** Interval at which the end of the visit is saved, and a summary that failed is requested again. */
@@ -56,7 +57,7 @@ export class VisitTracker {
     if (since !== this.#requested) this.summary = null;
     this.#requested = since;
     if (since === null) return;
-    const path = withQuery("/api/summary", { since: new Date(since).toISOString() });
+    const path = withQuery(`${ROOT_PATH}/api/summary`, { since: new Date(since).toISOString() });
     try {
       const summary = summaryUntil(await getJson(path), began);
       const isChanged = JSON.stringify(summary) !== JSON.stringify(this.summary);

@@ -1,5 +1,7 @@
 /** Client of the HTTP API: paths, JSON requests and errors. */
 
+import { ROOT_PATH } from "../root_path.js";
+
 /** A search may take two seconds on the server; after this time the server is taken to be away. */
 const RESPONSE_TIMEOUT_MS = 20_000;
 
@@ -24,7 +26,7 @@ export class ApiError extends Error {
  * @param {...string} rest
  */
 export function jobPath(jobId, ...rest) {
-  return ["/api/jobs", encodeURIComponent(jobId), ...rest].join("/");
+  return [`${ROOT_PATH}/api/jobs`, encodeURIComponent(jobId), ...rest].join("/");
 }
 
 /** @typedef {string | number | boolean | null | undefined} QueryValue */
@@ -147,7 +149,9 @@ export async function getNewestRun(jobId, signal) {
  */
 export async function fetchNotReadyReasons() {
   try {
-    const response = await fetch("/ready", { signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS) });
+    const response = await fetch(`${ROOT_PATH}/ready`, {
+      signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS),
+    });
     // A response of status 503 has the same fields.
     const { reasons } = await response.json();
     return reasons ?? [];

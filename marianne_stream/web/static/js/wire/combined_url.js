@@ -1,5 +1,7 @@
 /** URL of a combined stream, whose length and number of parts are limited. */
 
+import { ROOT_PATH } from "../root_path.js";
+
 /** Limit of the server. */
 const MAX_PARTS = 32;
 
@@ -21,7 +23,7 @@ export function makeUrl(parts) {
   for (const [index, { cursor }] of parts.entries()) {
     if (cursor) query.append("cursor", `${index + 1},${cursor}`);
   }
-  return `/api/stream?${query}`;
+  return `${ROOT_PATH}/api/stream?${query}`;
 }
 
 /** @param {RequestedPart[]} parts */
