@@ -34,7 +34,7 @@ async def main() -> int:
     """Serve until stopped."""
     asyncio.get_running_loop().add_reader(sys.stdin, on_stdin)
     settings = Settings(port=0, conductor_socket=Path(sys.argv[1]), registry_path=Path(sys.argv[2]))
-    return await serve(settings, announce=print_line)
+    return await serve(settings, announce=lambda lines: print_line("\n".join(lines)))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,18 @@
 import asyncio
 import math
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from marianne_stream.cli.commands import PROGRAM
-from marianne_stream.cli.settings_options import add_settings_options, make_settings, print_line
+from marianne_stream.cli.settings_options import (
+    add_settings_options,
+    make_settings,
+    print_line,
+    print_lines,
+)
 from marianne_stream.config.logging_config import configure_logging
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.recording import Recording
@@ -79,11 +85,11 @@ async def run_demo(
     async with AsyncExitStack() as stack:
         if recording is not None:
             await start_conductor(ReplayConductor(socket, recording, speed=speed), stack)
-            return await serve(settings, announce=print_line)
+            return await serve(settings, announce=print_lines)
         conductor = SimulatedConductor(socket, registry=registry)
         await start_conductor(conductor, stack)
         jobs_task = asyncio.create_task(Scenario(conductor, folder, speed=speed).run())
-        server_task = asyncio.create_task(serve(settings, announce=print_demo_address))
+        server_task = asyncio.create_task(serve(settings, announce=print_demo_lines))
         tasks = (jobs_task, server_task)
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -109,10 +115,10 @@ async def start_conductor(
     stack.push_async_callback(conductor.kill)
 
 
-def print_demo_address(line: str) -> None:
-    """Print the address, and commands that show the jobs."""
-    address = line.rpartition(" ")[2]
-    print_line(line)
+def print_demo_lines(lines: Sequence[str]) -> None:
+    """Print the addresses, and commands that show the jobs at the first one."""
+    address = lines[0].rpartition(" ")[2]
+    print_lines(lines)
     print_line("Its jobs are simulated and run in a loop. Open it in a browser, or in a terminal:")
     print_line(f"  {PROGRAM} watch --url {address}")
     print_line(f"  curl -N {address}/api/jobs/tide-tables/stream")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from marianne_stream.auth.token_source import ensure_token_source
 from marianne_stream.cli.commands import PROGRAM
-from marianne_stream.cli.settings_options import add_settings_options, make_settings, print_line
+from marianne_stream.cli.settings_options import add_settings_options, make_settings, print_lines
 from marianne_stream.config.loading import is_readable_by_others, negated_option, option_name
 from marianne_stream.config.logging_config import configure_logging
 from marianne_stream.config.settings import ENV_PREFIX, Settings
@@ -59,11 +59,11 @@ def run(options: Namespace) -> int:
             "serve",
             *format_options(options_by_name),
         ]
-        return asyncio.run(run_workers(settings, command, print_line))
+        return asyncio.run(run_workers(settings, command, print_lines))
     return asyncio.run(
         serve(
             settings,
-            announce=print_line,
+            announce=print_lines,
             load_settings=lambda: make_settings(options_by_name),
             settings_file=config,
         )

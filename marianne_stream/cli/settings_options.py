@@ -1,9 +1,9 @@
 """Settings as command-line options."""
 
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from marianne_stream.cli.commands import RenamedOption
 from marianne_stream.config.loading import (
@@ -38,6 +38,8 @@ def add_settings_options(parser: ArgumentParser, names: Collection[str]) -> None
             parser.add_argument(option_name(name), negated_option(name), action=Switch, **common)
         else:
             is_number = describe_allowed(name).startswith(("a number", "an integer"))
+            if get_origin(field.annotation) is tuple:
+                common["action"] = CommaList
             parser.add_argument(
                 option_name(name), metavar="N" if is_number else name.upper(), **common
             )
@@ -71,6 +73,21 @@ class Switch(Action):
         return " | ".join(self.option_strings)
 
 
+class CommaList(Action):
+    """Option with values that are separated by commas; it may be repeated."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,  # noqa: ARG002 - the signature of argparse.Action
+        namespace: Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Append the values to those of earlier options."""
+        earlier = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, values if earlier is None else f"{earlier},{values}")
+
+
 def add_renamed_option(parser: ArgumentParser, old: str, new: str) -> None:
     """Add the old name of an option; using it is an error that gives the new name."""
     names = [(option_name(old), option_name(new))]
@@ -90,3 +107,9 @@ def make_settings(options: dict[str, Any]) -> Settings:
 def print_line(line: str) -> None:
     """Print a line and flush it."""
     print(line, flush=True)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines and flush them."""
+    for line in lines:
+        print_line(line)

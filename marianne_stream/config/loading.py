@@ -62,6 +62,7 @@ REDIS_URL_TEXT = (
 
 # Allowed values of the settings whose schema does not state them.
 ALLOWED_TEXT = {
+    "host": "addresses or host names, separated by commas",
     "port": "an integer from 0 to 65535, or none",
     "uds_mode": "a string of three octal digits",
     "allowed_hosts": "host names, separated by commas",

@@ -12,6 +12,8 @@ from marianne_stream.auth.token_source import expand_user
 from marianne_stream.wire.redis_urls import REDIS_URL
 
 SOURCE_NAME_RE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# A host name or an address, without scheme, brackets or path.
+HOST_RE = re.compile(r"[^\s,/\[\]]+")
 # A host name without scheme, port or path; `*.` may come first.
 HOST_NAME_RE = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 # A path without encoded characters and dot segments, which browsers and proxies change.
@@ -32,6 +34,13 @@ def split_csv(value: object) -> object:
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return value
+
+
+def check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept addresses and host names, at least one."""
+    if not hosts or not all(map(HOST_RE.fullmatch, hosts)):
+        raise ValueError("not hosts")
+    return hosts
 
 
 def check_networks(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from marianne_stream.config.setting_types import (
     Integer,
     Number,
     UserPath,
+    check_hosts,
     check_names,
     check_networks,
     check_redis_url,
@@ -63,7 +64,10 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    host: Annotated[CsvTuple, AfterValidator(check_hosts)] = Field(
+        ("127.0.0.1",),
+        description="Addresses to listen on; :: accepts IPv4 as well, if the system can.",
+    )
     port: Annotated[Integer | None, BeforeValidator(parse_none)] = Field(
         8765, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one."
     )

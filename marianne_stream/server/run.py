@@ -31,9 +31,9 @@ from marianne_stream.server.sockets import (
     ListenError,
     format_socket_address,
     is_worker,
-    open_tcp_socket,
+    open_tcp_sockets,
     open_unix_socket,
-    open_worker_socket,
+    open_worker_sockets,
     require_listening,
     require_loopback,
     require_unix,
@@ -58,20 +58,21 @@ ACCEPT_BATCH_SIZE = 16
 async def serve(
     settings: Settings,
     *,
-    announce: Callable[[str], None],
+    announce: Callable[[Sequence[str]], None],
     load_settings: Callable[[], Settings] | None = None,
     settings_file: Path | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT, or until a background task fails. Return the exit code.
 
-    SIGHUP reloads the tokens and the log level. `announce` is called with a line for each address
-    once the server listens, and with a login link if the token is generated. `settings_file` is
+    SIGHUP reloads the tokens and the log level. `announce` is called once the server listens, with
+    a line for each address, and one with a login link if the token is generated. `settings_file` is
     named in the log.
 
     Raises:
         ListenError: an address cannot be listened on.
         SettingsError: the tokens cannot be read or generated, `no_auth` is set on a public
-            address, or no client could be trusted with the headers of single sign-on.
+            address, no client could be trusted with the headers of single sign-on, or an address
+            includes another one.
     """
     settings = clamp_to_fd_limit(settings)
     notifier = Notifier()
@@ -96,8 +97,7 @@ async def serve(
             app[TASKS].start("signals", reload_loop)
             app[TASKS].start("systemd", notifier.report(partial(status_line, app)))
             tune_gc()
-            for line in startup_messages(app, settings, sockets):
-                announce(line)
+            announce(list(startup_messages(app, settings, sockets)))
             log_server_started(sockets, settings_file)
             notifier.ready()
             await wait_any(signals.stop_requested, app[TASKS].failed)
@@ -150,15 +150,15 @@ def log_server_started(sockets: Iterable[socket.socket], settings_file: Path | N
 def open_sockets(settings: Settings, stack: contextlib.ExitStack) -> list[socket.socket]:
     """Open the listening sockets, which `stack` closes.
 
-    A worker inherits its socket from its parent, and a service may inherit sockets from systemd;
+    A worker inherits its sockets from its parent, and a service may inherit sockets from systemd;
     otherwise the settings decide.
 
     Raises:
         ListenError: an address cannot be listened on.
-        SettingsError: the settings name no address.
+        SettingsError: the settings name no address, or one that includes another one.
     """
-    if (inherited := open_worker_socket()) is not None:
-        return [stack.enter_context(inherited)]
+    if inherited := open_worker_sockets():
+        return [stack.enter_context(sock) for sock in inherited]
     try:
         sockets = open_passed_sockets()
     except OSError as error:
@@ -174,7 +174,8 @@ def open_sockets(settings: Settings, stack: contextlib.ExitStack) -> list[socket
         stack.callback(unlink_if_ours, settings.uds, settings.uds.lstat().st_ino)
         sockets.append(sock)
     if settings.port is not None:
-        sockets.insert(0, stack.enter_context(open_tcp_socket(settings.host, settings.port)))
+        tcp_sockets = open_tcp_sockets(settings.host, settings.port)
+        sockets[:0] = [stack.enter_context(sock) for sock in tcp_sockets]
     if not sockets and settings.publish_url is None:
         raise SettingsError("port none leaves no address to listen on: set uds, or a port")
     return sockets

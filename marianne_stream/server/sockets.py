@@ -1,20 +1,25 @@
-"""Listening sockets: a TCP port, a Unix socket, or a worker's socket."""
+"""Listening sockets: a TCP port of each address, a Unix socket, or a worker's sockets."""
 
 import contextlib
 import ipaddress
 import os
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from marianne_stream.errors import MarianneStreamError, SettingsError
 
 # Room for a burst of connections: with aiohttp's default of 128, some wait for a second.
 BACKLOG = 4096
 
-# Environment variable of a worker: the file descriptor of its socket.
-WORKER_SOCKET_ENV = "MARIANNE_STREAM_WORKER_SOCKET"
+# A free port that the system picks at one address may be in use at another one.
+PORT_ATTEMPTS = 5
+
+# Environment variable of a worker: the file descriptors of its sockets.
+WORKER_SOCKETS_ENV = "MARIANNE_STREAM_WORKER_SOCKETS"
 
 # Unsent bytes that the kernel buffers for a connection (tcp(7)). By default it buffers megabytes,
 # and accepts more only after a large part was sent: a slow client would look like a stalled one.
@@ -23,44 +28,102 @@ NOTSENT_LOWAT_BYTES = 16 * 1024
 # Time after which the kernel drops a connection whose peer acknowledges nothing (tcp(7)).
 TCP_USER_TIMEOUT_MS = 60_000
 
+# Family and address of a socket (getaddrinfo(3)).
+SocketAddress = tuple[int, tuple[Any, ...]]
+
 
 class ListenError(MarianneStreamError):
     """The server cannot listen on the address."""
 
 
-def open_tcp_socket(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """Open a socket that listens on a TCP port; 0 picks a free one.
+def open_tcp_sockets(
+    hosts: Iterable[str], port: int, *, reuse_port: bool = False
+) -> list[socket.socket]:
+    """Open sockets that listen on one TCP port of each address; 0 picks a free one.
 
+    A host name stands for its first address. `::` accepts IPv4 as well if the system can
+    (IPV6_V6ONLY, ipv6(7)), unless an IPv4 address is given, too: its port would be in use.
     `reuse_port` allows other sockets of the same user on the port (SO_REUSEPORT, socket(7)).
 
     Raises:
-        ListenError: the address is invalid or in use.
+        ListenError: an address is invalid or in use.
+        SettingsError: an address includes another one.
     """
-    try:
+    # Two names may stand for one address.
+    hosts_by_address = {resolve_host(host, port): host for host in hosts}
+    require_separate(hosts_by_address)
+    open_all = partial(open_at_one_port, hosts_by_address, port, reuse_port=reuse_port)
+    if port == 0:
+        for _ in range(PORT_ATTEMPTS - 1):
+            with contextlib.suppress(ListenError):
+                return open_all()
+    return open_all()
+
+
+def open_at_one_port(
+    hosts_by_address: Mapping[SocketAddress, str], port: int, *, reuse_port: bool
+) -> list[socket.socket]:
+    """Open sockets as open_tcp_sockets does; the first one picks the port if it is 0."""
+    families = {family for family, _ in hosts_by_address}
+    options: dict[str, Any] = {
+        "backlog": BACKLOG,
+        "reuse_port": reuse_port,
+        "dualstack_ipv6": families == {socket.AF_INET6} and socket.has_dualstack_ipv6(),
+    }
+    with contextlib.ExitStack() as stack:
+        sockets = []
+        for (family, (address, _, *rest)), host in hosts_by_address.items():
+            with errors_as_listen_error(f"{host} port {port}"):
+                sock = socket.create_server((address, port, *rest), family=family, **options)
+            sockets.append(stack.enter_context(sock))
+            set_stream_socket_options(sock)
+            port = sock.getsockname()[1]
+        stack.pop_all()
+    return sockets
+
+
+def require_separate(hosts_by_address: Mapping[SocketAddress, str]) -> None:
+    """Raise SettingsError if an address includes another one: the port would be in use twice."""
+    for (family, (address, *_)), host in hosts_by_address.items():
+        if not ipaddress.ip_address(address).is_unspecified:
+            continue
+        for (other_family, _), other in hosts_by_address.items():
+            if other_family == family and other != host:
+                raise SettingsError(
+                    f"host has {host}, which includes {other}: leave out one of them"
+                )
+
+
+def resolve_host(host: str, port: int) -> SocketAddress:
+    """Return the family and the first address of a host; raise ListenError if it has none."""
+    with errors_as_listen_error(f"{host} port {port}"):
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.create_server(
-            address[:2], family=family, backlog=BACKLOG, reuse_port=reuse_port
-        )
+    return family, address
+
+
+@contextlib.contextmanager
+def errors_as_listen_error(place: str) -> Iterator[None]:
+    """Raise ListenError with the reason why the server cannot listen at a place."""
+    try:
+        yield
     except socket.gaierror as error:
-        raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+        raise ListenError(f"cannot listen on {place}: {error.strerror}") from error
     except UnicodeError as error:
-        raise ListenError(f"cannot listen on {host} port {port}: invalid host name") from error
+        raise ListenError(f"cannot listen on {place}: invalid host name") from error
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ListenError(f"cannot listen on {host} port {port}: {reason}") from error
-    set_stream_socket_options(sock)
-    return sock
+        raise ListenError(f"cannot listen on {place}: {reason}") from error
 
 
-def open_worker_socket() -> socket.socket | None:
-    """Return the socket that a worker inherits, or None in another process."""
-    descriptor = os.environ.pop(WORKER_SOCKET_ENV, "")
-    return socket.socket(fileno=int(descriptor)) if descriptor.isdecimal() else None
+def open_worker_sockets() -> list[socket.socket]:
+    """Return the sockets that a worker inherits; none in another process."""
+    descriptors = os.environ.pop(WORKER_SOCKETS_ENV, "")
+    return [socket.socket(fileno=int(text)) for text in descriptors.split(",") if text.isdecimal()]
 
 
 def is_worker() -> bool:
     """Return whether this process is a worker."""
-    return WORKER_SOCKET_ENV in os.environ
+    return WORKER_SOCKETS_ENV in os.environ
 
 
 def set_stream_socket_options(sock: socket.socket) -> None:

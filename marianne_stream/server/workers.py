@@ -1,6 +1,6 @@
 """Worker processes that serve one port, restarted if they fail.
 
-Each worker has a listening socket of its own on the same port, and the kernel distributes the
+Each worker has listening sockets of its own on the same port, and the kernel distributes the
 connections (SO_REUSEPORT, socket(7)). The parent process keeps the sockets open: connections to a
 worker that restarts wait.
 """
@@ -12,13 +12,17 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from marianne_stream.common.backoff import Backoff
 from marianne_stream.config.settings import Settings
 from marianne_stream.server.signals import handle_signals, ignore_signals
-from marianne_stream.server.sockets import WORKER_SOCKET_ENV, format_socket_address, open_tcp_socket
+from marianne_stream.server.sockets import (
+    WORKER_SOCKETS_ENV,
+    format_socket_address,
+    open_tcp_sockets,
+)
 from marianne_stream.server.systemd import Notifier
 
 logger = logging.getLogger(__name__)
@@ -30,9 +34,11 @@ HEALTHY_AFTER_S = 10.0
 class WorkerProcess:
     """A worker process, and its restarts. `ready` is set while it listens."""
 
-    def __init__(self, number: int, sock: socket.socket, command: Sequence[str]) -> None:
+    def __init__(
+        self, number: int, sockets: Sequence[socket.socket], command: Sequence[str]
+    ) -> None:
         self._number = number
-        self._sock = sock
+        self._sockets = sockets
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._is_stopping = False
@@ -67,14 +73,14 @@ class WorkerProcess:
             self._process.send_signal(number)
 
     async def _run_once(self) -> int:
-        descriptor = self._sock.fileno()
+        descriptors = [sock.fileno() for sock in self._sockets]
         # Only the parent notifies systemd.
         environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
-        environment[WORKER_SOCKET_ENV] = str(descriptor)
+        environment[WORKER_SOCKETS_ENV] = ",".join(map(str, descriptors))
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             env=environment,
-            pass_fds=(descriptor,),
+            pass_fds=descriptors,
             # Its end of file tells the worker that the parent has died.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -88,21 +94,22 @@ class WorkerProcess:
 
 
 async def run_workers(
-    settings: Settings, command: Sequence[str], announce: Callable[[str], None]
+    settings: Settings, command: Sequence[str], announce: Callable[[Sequence[str]], None]
 ) -> int:
     """Serve with several processes until SIGTERM or SIGINT; return the exit code.
 
-    A worker runs `command`, and finds its socket in the environment. `announce` is called with the
-    address once all workers listen.
+    A worker runs `command`, and finds its sockets in the environment. `announce` is called once all
+    workers listen, with a line for each address.
 
     Raises:
-        ListenError: the address cannot be listened on.
+        ListenError: an address cannot be listened on.
+        SettingsError: an address includes another one.
     """
     notifier = Notifier()
     with contextlib.ExitStack() as stack:
         stack.callback(notifier.close)
         sockets = list(open_shared_sockets(settings, stack))
-        workers = [WorkerProcess(number, sock, command) for number, sock in enumerate(sockets, 1)]
+        workers = [WorkerProcess(number, own, command) for number, own in enumerate(sockets, 1)]
         async with forward_signals(workers):
             running = [asyncio.create_task(worker.run()) for worker in workers]
             alive = asyncio.create_task(run_report_loop(workers, sockets[0], notifier, announce))
@@ -113,25 +120,29 @@ async def run_workers(
     return int(any(codes))
 
 
-def open_shared_sockets(settings: Settings, stack: contextlib.ExitStack) -> Iterator[socket.socket]:
-    """Yield a listening socket for each worker, all on one port."""
+def open_shared_sockets(
+    settings: Settings, stack: contextlib.ExitStack
+) -> Iterator[list[socket.socket]]:
+    """Yield the listening sockets of each worker, all on one port."""
     port = settings.port or 0
     for _ in range(settings.workers):
-        sock = stack.enter_context(open_tcp_socket(settings.host, port, reuse_port=True))
-        port = sock.getsockname()[1]
-        yield sock
+        sockets = open_tcp_sockets(settings.host, port, reuse_port=True)
+        for sock in sockets:
+            stack.enter_context(sock)
+        port = sockets[0].getsockname()[1]
+        yield sockets
 
 
 async def run_report_loop(
     workers: Sequence[WorkerProcess],
-    sock: socket.socket,
+    sockets: Iterable[socket.socket],
     notifier: Notifier,
-    announce: Callable[[str], None],
+    announce: Callable[[Sequence[str]], None],
 ) -> None:
     """Announce that all workers listen, then notify systemd until cancelled."""
     for worker in workers:
         await worker.ready.wait()
-    announce(f"marianne-stream listening on {format_socket_address(sock)}")
+    announce([f"marianne-stream listening on {format_socket_address(sock)}" for sock in sockets])
     notifier.ready()
 
     def describe() -> str:

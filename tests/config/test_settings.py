@@ -15,6 +15,7 @@ from marianne_stream.config.loading import REDIS_URL_TEXT, RENAMED, load_setting
 from marianne_stream.config.settings import Settings
 from marianne_stream.errors import SettingsError
 
+HOST_TEXT = "addresses or host names, separated by commas"
 ROOT_PATH_TEXT = "a path of letters, digits and the characters . - _ ~, as /marianne"
 BOTH_PATHS_TEXT = "both must be the path below which the proxy serves this server"
 
@@ -34,14 +35,14 @@ def test_command_line_overrides_environment_overrides_file(
     monkeypatch.setenv("MARIANNE_STREAM_HOST", "from-environment")
     settings = load_settings({"port": "3"}, settings_file)
     assert settings.port == 3
-    assert settings.host == "from-environment"
+    assert settings.host == ("from-environment",)
     assert settings.log_level == "error"
     assert settings.log_format == "text"
 
 
 def test_defaults_are_for_a_local_conductor() -> None:
     settings = load_settings({})
-    assert (settings.host, settings.port) == ("127.0.0.1", 8765)
+    assert (settings.host, settings.port) == (("127.0.0.1",), 8765)
     assert settings.conductor_socket == Path("/tmp/marianne.sock")
     assert settings.registry_path is None
     assert (settings.state_backend, settings.no_auth) == ("auto", False)
@@ -109,7 +110,10 @@ def test_tilde_expands_to_home_folder() -> None:
             "~nosuchuser/c",
             "--conductor-socket must be a path, got '~nosuchuser/c'",
         ),
-        ("host", "", "--host must be a string that is not empty, got ''"),
+        ("host", "", f"--host must be {HOST_TEXT}, got ''"),
+        ("host", "[::1]:80", f"--host must be {HOST_TEXT}, got '[::1]:80'"),
+        ("host", "::1,http://here", f"--host must be {HOST_TEXT}, got '::1,http://here'"),
+        ("host", ["::1", ""], f"--host must be {HOST_TEXT}, got ['::1', '']"),
         (
             "state_backend",
             "x",
@@ -242,6 +246,21 @@ def test_renamed_negated_option_error_gives_new_name(
     with pytest.raises(SystemExit, match="2"):
         main(["watch", "--patience=3"])
     assert "--patience was renamed: use --retry-timeout" in capsys.readouterr().err
+
+
+def test_list_is_taken_from_file_environment_and_repeated_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text('host = ["::1", "127.0.0.1"]')
+    assert load_settings({}, path).host == ("::1", "127.0.0.1")
+    monkeypatch.setenv("MARIANNE_STREAM_HOST", "127.0.0.2, ::1")
+    assert load_settings({}, path).host == ("127.0.0.2", "::1")
+    parser = make_parser("serve", COMMANDS["serve"].load())
+    given = vars(parser.parse_args(["--host", "::1", "--host=127.0.0.3,127.0.0.4"]))
+    assert load_settings({"host": given["host"]}).host == ("::1", "127.0.0.3", "127.0.0.4")
+    # Workers get them as one option.
+    assert format_options(given) == ["--host=::1,127.0.0.3,127.0.0.4"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ With MARIANNE_STREAM_REQUIRE=all, as in `.ci/run`, it fails instead.
 import importlib.util
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ def require_program(name: str) -> str:
     if path is None:
         skip_or_fail(name)
     return str(path)
+
+
+def require_ipv6() -> None:
+    """Skip the test if this machine has no IPv6 loopback address."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        skip_or_fail("the address ::1")
 
 
 def require_node_module(module: str) -> tuple[str, dict[str, str]]:

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.external import require_ipv6
 from tests.support.processes import ManagedProcess, run_process, run_server
 from tests.support.redis_server import run_redis
 from tests.support.viewers import Viewer, open_viewer
@@ -17,7 +18,9 @@ from tests.support.waiting import wait_until
 
 
 @asynccontextmanager
-async def run_workers(folder: Path, workers: int) -> AsyncIterator[ManagedProcess]:
+async def run_workers(
+    folder: Path, workers: int, *options: object
+) -> AsyncIterator[ManagedProcess]:
     """Run a relay with a conductor, and an edge with this many workers."""
     async with run_redis(folder) as redis:
         publishing = ("--publish-url", redis.url, "--source-name", "here")
@@ -26,7 +29,7 @@ async def run_workers(folder: Path, workers: int) -> AsyncIterator[ManagedProces
             run_server(folder, *publishing),
             run_process(
                 *("-m", "marianne_stream", "--port", 0, "--no-auth", *reading),
-                *("--workers", workers),
+                *("--workers", workers, *options),
             ) as edge,
         ):
             yield edge
@@ -57,6 +60,30 @@ async def test_workers_serve_the_same_data_and_share_viewers(
             assert all(count_open_files(pid) > count for pid, count in before.items())
         edge.send_signal(signal.SIGTERM)
         assert await edge.wait() == 0
+
+
+async def test_workers_share_the_port_of_each_address(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    require_ipv6()
+    conductor.launch("lantern", 3)
+    hosts = ("--host", "127.0.0.1", "--host", "::1")
+    async with (
+        run_workers(tmp_path, 2, *hosts) as edge,
+        aiohttp.ClientSession() as session,
+        AsyncExitStack() as stack,
+    ):
+        await wait_until(lambda: edge.output)
+        port = edge.address.rpartition(":")[2]
+        assert edge.output == f"marianne-stream listening on http://[::1]:{port}\n"
+        await wait_for_job(session, edge, "lantern")
+        for address in (edge.address, f"http://[::1]:{port}"):
+            before = {pid: count_open_files(pid) for pid in child_pids(edge)}
+            url = f"{address}/api/jobs/lantern/stream"
+            # They stay open: files that are being closed would be counted before the next ones.
+            for viewer in await stack.enter_async_context(open_viewers(session, url, 40)):
+                await viewer.wait_for("job_sheets")
+            assert all(count_open_files(pid) > count for pid, count in before.items())
 
 
 async def test_killed_worker_is_restarted_without_refused_connections(

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient
 from marianne_stream.app import create_app
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from marianne_stream.server.sockets import open_tcp_socket
+from marianne_stream.server.sockets import open_tcp_sockets
 from tests.support.viewers import Viewer, open_viewer
 
 Client = TestClient[web.Request, web.Application]
@@ -64,7 +64,7 @@ async def client(settings: Settings, aiohttp_client: Callable[..., Awaitable[Cli
 
 def make_listening_socket(host: str, port: int, _family: socket.AddressFamily) -> socket.socket:
     """Listen with the server's own socket options."""
-    return open_tcp_socket(host, port)
+    return open_tcp_sockets([host], port)[0]
 
 
 @pytest.fixture
