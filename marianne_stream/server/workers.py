@@ -22,6 +22,7 @@ from marianne_stream.server.sockets import (
     WORKER_SOCKETS_ENV,
     format_socket_address,
     open_tcp_sockets,
+    require_loopback,
 )
 from marianne_stream.server.systemd import Notifier
 
@@ -103,12 +104,14 @@ async def run_workers(
 
     Raises:
         ListenError: an address cannot be listened on.
-        SettingsError: an address includes another one.
+        SettingsError: `no_auth` is set on a public address, or an address includes another one.
     """
     notifier = Notifier()
     with contextlib.ExitStack() as stack:
         stack.callback(notifier.close)
         sockets = list(open_shared_sockets(settings, stack))
+        if settings.no_auth:
+            require_loopback(sockets[0])
         workers = [WorkerProcess(number, own, command) for number, own in enumerate(sockets, 1)]
         async with forward_signals(workers):
             running = [asyncio.create_task(worker.run()) for worker in workers]

@@ -16,6 +16,11 @@ from tests.support.waiting import wait_until
 
 TOKEN = "whole-token-0123456789"
 
+EDGE_WITH_WORKERS = (
+    *("--workers", 2, "--state-backend", "redis", "--sources", "here"),
+    *("--redis-url", "redis://127.0.0.1:1"),
+)
+
 
 def is_logged(running: ManagedProcess, text: str) -> bool:
     return text in running.log
@@ -82,6 +87,7 @@ async def test_passed_ipv6_socket_replaces_the_setting(tmp_path: Path) -> None:
                 assert response.status == 200
 
 
+@pytest.mark.parametrize("options", [(), EDGE_WITH_WORKERS])
 @pytest.mark.parametrize(
     ("hosts", "code", "sentence"),
     [
@@ -92,9 +98,9 @@ async def test_passed_ipv6_socket_replaces_the_setting(tmp_path: Path) -> None:
     ],
 )
 async def test_address_that_cannot_be_served_ends_the_start(
-    tmp_path: Path, hosts: str, code: int, sentence: str
+    tmp_path: Path, hosts: str, code: int, sentence: str, options: tuple[object, ...]
 ) -> None:
-    async with run_server(tmp_path, "--host", hosts) as refused:
+    async with run_server(tmp_path, "--host", hosts, *options) as refused:
         assert await refused.wait() == code
         assert sentence in refused.log
         assert refused.first_line == ""
