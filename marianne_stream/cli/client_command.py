@@ -40,7 +40,7 @@ def add_client_arguments(parser: ArgumentParser, description: str, examples: str
     """Set a parser's description and examples, and add the options of all client commands."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = description
-    parser.epilog = "Examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines())
+    parser.epilog = format_examples(examples)
     parser.add_argument("--json", action="store_true", help="Print one JSON object per line.")
     parser.add_argument(
         "--color",
@@ -48,11 +48,7 @@ def add_client_arguments(parser: ArgumentParser, description: str, examples: str
         default="auto",
         help="Use colours; auto: on a terminal with colours, unless NO_COLOR is set.",
     )
-    parser.add_argument(
-        "--url",
-        help=f"URL of the server: http://HOST:PORT, https://HOST or unix:/PATH "
-        f"(default: {URL_ENV}, else {DEFAULT_URL}).",
-    )
+    add_url_argument(parser)
     parser.add_argument(
         "--token-file",
         metavar="FILE",
@@ -70,6 +66,29 @@ def add_client_arguments(parser: ArgumentParser, description: str, examples: str
     parser.add_argument("--patience", action=RenamedOption, const="--retry-timeout")
 
 
+def add_url_argument(parser: ArgumentParser) -> None:
+    """Add the option that names the server."""
+    parser.add_argument(
+        "--url",
+        help=f"URL of the server: http://HOST:PORT, https://HOST or unix:/PATH "
+        f"(default: {URL_ENV}, else {DEFAULT_URL}).",
+    )
+
+
+def format_examples(examples: str) -> str:
+    """Return lines of examples as the end of a command's help."""
+    return "Examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines())
+
+
+def find_address(url: str | None) -> ServerAddress:
+    """Return the address in an option, else in the environment, else the default one.
+
+    Raises:
+        SettingsError: the address is invalid.
+    """
+    return parse_server_address(url or os.environ.get(URL_ENV) or DEFAULT_URL)
+
+
 def run_client(options: Namespace, command: Callable[[ApiClient, Output], Awaitable[int]]) -> int:
     """Run a client command, and return its exit code.
 
@@ -79,7 +98,7 @@ def run_client(options: Namespace, command: Callable[[ApiClient, Output], Awaita
     """
     if sys.stdout is None:
         raise SettingsError("standard output is closed: redirect it to a file or to /dev/null")
-    address = parse_server_address(options.url or os.environ.get(URL_ENV) or DEFAULT_URL)
+    address = find_address(options.url)
     token = find_token(address, options.token_file)
     reporter = StderrReporter()
     output = Output(sys.stdout, colour=options.color, environ=os.environ)

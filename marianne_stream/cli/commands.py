@@ -42,6 +42,7 @@ COMMANDS = {
     "check": LazyCommand("check", "Check whether a server with these settings would work."),
     "notify-test": LazyCommand("notify_test", "Send a test message to the targets of the rules."),
     "token": LazyCommand("token", "Print the server's token; add, list and revoke tokens."),
+    "health": LazyCommand("health", "Tell whether a server answers."),
     "jobs": LazyCommand("jobs", "List the jobs."),
     "show": LazyCommand("show", "Show a job with its sheets, or one sheet in full."),
     "runs": LazyCommand("runs", "List the recorded runs of a job."),

@@ -151,7 +151,7 @@ class ApiClient:
                     raise await self._read_error(response, path)
                 yield response
         except CONNECTION_ERRORS as error:
-            raise connection_error(error, self._address.text) from error
+            raise connection_error(error, self._address.text, timeout_s) from error
 
     async def get_json(
         self,
@@ -247,8 +247,13 @@ def error_for_status(status: int, detail: str, retry_after: str) -> MarianneStre
     return CliError(f"the server answered {status}: {detail}")
 
 
-def connection_error(error: Exception, address: str) -> ServerUnreachableError:
-    """Return the error for a failed connection, with the reason in a sentence."""
+def connection_error(
+    error: Exception, address: str, timeout_s: float | None
+) -> ServerUnreachableError:
+    """Return the error for a failed connection, with the reason in a sentence.
+
+    `timeout_s` was the limit of the whole response.
+    """
     reason = "the connection was lost"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
         reason = "its certificate is not trusted"
@@ -259,8 +264,10 @@ def connection_error(error: Exception, address: str) -> ServerUnreachableError:
         reason = os.strerror(number) if number and number > 0 else str(error.os_error)
     elif isinstance(error, aiohttp.ConnectionTimeoutError):
         reason = f"no answer in {CONNECT_TIMEOUT_S:.0f} s"
-    elif isinstance(error, TimeoutError):
+    elif isinstance(error, aiohttp.SocketTimeoutError):
         reason = f"no data for {READ_TIMEOUT_S:.0f} s"
+    elif isinstance(error, TimeoutError) and timeout_s is not None:
+        reason = f"no response in {timeout_s:.0f} s"
     elif isinstance(error, aiohttp.ClientResponseError):
         reason = "the response is not HTTP"
     return ServerUnreachableError(f"{address} cannot be reached: {reason}")

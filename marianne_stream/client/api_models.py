@@ -210,6 +210,12 @@ class FileListBody(msgspec.Struct, frozen=True):
     truncated: bool = False
 
 
+class HealthBody(msgspec.Struct, frozen=True):
+    """A sign of life of the server."""
+
+    status: str
+
+
 class ErrorBody(msgspec.Struct, frozen=True):
     """Body of an error response."""
 
