@@ -16,7 +16,7 @@ import aiohttp
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.web.stream_registry import DRAIN_STREAMS_PER_S
-from marianne_stream.wire.sse import EventParser
+from marianne_stream.wire.sse import EventParser, ServerSentEvent
 from tests.support.processes import ManagedProcess, run_process
 from tests.support.waiting import wait_until
 
@@ -99,10 +99,14 @@ class RestartViewer:
             assert response.status == 200, await response.text()
             async for chunk in response.content.iter_any():
                 for event in parser.feed(chunk):
-                    if event.event == "log":
-                        self.line_numbers.append(int(json.loads(event.data)["line"].split()[1]))
+                    self.take(event)
         self._last_id = parser.last_event_id
         self.retry_s = None if parser.retry_ms is None else parser.retry_ms / 1000
+
+    def take(self, event: ServerSentEvent) -> None:
+        """Take an event."""
+        if event.event == "log":
+            self.line_numbers.append(int(json.loads(event.data)["line"].split()[1]))
 
     @property
     def errors(self) -> list[str]:
