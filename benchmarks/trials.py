@@ -6,12 +6,13 @@ import sys
 from bisect import bisect_right
 from pathlib import Path
 
+from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support import log_torture, server_restart
 
 # Viewers of a restart, duration of the drain, and time limit of the shutdown.
 VIEWER_COUNT = 2000
-DRAIN_TIMEOUT_S = 3.0
+DRAIN_TIMEOUT_S: float = Settings.model_fields["drain_timeout_s"].default
 MAX_EXIT_S = 5.0
 
 
@@ -62,6 +63,7 @@ async def restart(folder: Path, options: argparse.Namespace) -> dict[str, float]
     return {
         "streams": len(outcome.viewers),
         "exit_s": outcome.exit_s,
+        "takeover_s": outcome.takeover_s,
         "first end_s": min(ends),
         "last end_s": max(ends),
         "first return_s": min(returns),

@@ -25,6 +25,7 @@ def outcome(*watchers: RestartViewer) -> RestartResult:
         exit_code=0,
         stopped_at=9.0,
         exit_s=3.0,
+        takeover_s=3.5,
         min_drain_s=3.0,
         last_line_number=1,
         log="",

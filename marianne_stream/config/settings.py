@@ -240,7 +240,7 @@ class Settings(BaseSettings):
         "", description="Path below which a proxy serves this server; the proxy strips it."
     )
     drain_timeout_s: Number = Field(
-        5.0,
+        3.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,

@@ -134,6 +134,7 @@ class RestartResult:
         exit_code: exit code of the first server.
         stopped_at: monotonic time at which it was stopped, in seconds.
         exit_s: duration of its shutdown.
+        takeover_s: time from then until the next server is subscribed to the conductor.
         min_drain_s: the shortest allowed drain.
         last_line_number: number of the last line.
         log: log of the first server.
@@ -143,6 +144,7 @@ class RestartResult:
     exit_code: int
     stopped_at: float
     exit_s: float
+    takeover_s: float
     min_drain_s: float
     last_line_number: int
     log: str
@@ -197,7 +199,9 @@ async def restart_server(
                 old.send_signal(signal.SIGTERM)
                 code = await old.wait(timeout_s=TIMEOUT_S)
                 exit_s = time.monotonic() - told_at
-            async with run_activated_server(sock, folder, *options):
+            async with run_activated_server(sock, folder, *options) as new:
+                await wait_until(lambda: "monitor subscribed" in new.log, timeout_s=TIMEOUT_S)
+                takeover_s = time.monotonic() - told_at
                 await wait_until(
                     lambda: all(watcher.reconnected_at for watcher in found), timeout_s=TIMEOUT_S
                 )
@@ -208,7 +212,7 @@ async def restart_server(
                     lambda: all(w.line_numbers[-1] == last for w in found), timeout_s=TIMEOUT_S
                 )
     drained_s = min(drain_s, viewer_count / DRAIN_STREAMS_PER_S)
-    return RestartResult(found, code, told_at, exit_s, drained_s, last, old.log)
+    return RestartResult(found, code, told_at, exit_s, takeover_s, drained_s, last, old.log)
 
 
 @asynccontextmanager
