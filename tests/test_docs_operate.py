@@ -5,18 +5,20 @@ from dataclasses import fields
 
 from marianne_stream import app
 from marianne_stream.auth import authenticator, login_throttle
-from marianne_stream.backends import reader_thread
+from marianne_stream.backends import reader_thread, registry
+from marianne_stream.cli import health
 from marianne_stream.client import api_client, retry
 from marianne_stream.conductor import client, connect, monitor
 from marianne_stream.config.settings import Settings
 from marianne_stream.files import listing, markdown
 from marianne_stream.history import database_thread, history_reader, recorder
+from marianne_stream.jobs.stalled import MAX_STALLED_AFTER_S, MIN_STALLED_AFTER_S
 from marianne_stream.logs import log_pager, scans
 from marianne_stream.notify import delivery, outbox
 from marianne_stream.notify.rules import Rule
 from marianne_stream.relay import redis_client
 from marianne_stream.server import signals
-from marianne_stream.web import stream_monitor
+from marianne_stream.web import http_server, stream_monitor, stream_registry
 from tests.support.nginx_server import EXAMPLES
 
 PAGE = EXAMPLES.parent / "how-to" / "operate.md"
@@ -51,16 +53,24 @@ TIMES = {
         default("auth_header_max_age_s")
     ],
     "the login link that `serve` prints": [authenticator.LOGIN_LINK_MAX_AGE_S],
-    "a revoked token's streams end within": [authenticator.REVOKE_INTERVAL_S],
+    # Revoked, noticed and flushed: docs/reference/conventions.md.
+    "a revoked token's streams end within": [5.0],
     "a failed sign-in is answered after": [login_throttle.MIN_DELAY_S, login_throttle.MAX_DELAY_S],
     "a search in a log answers with what it has found": [scans.SEARCH_TIMEOUT_S],
     "a line or time is looked for in a log": [log_pager.FIND_TIMEOUT_S],
     "a list of files ends with what it has found": [listing.TIME_LIMIT_S],
-    "a Markdown file is rendered": [markdown.RENDER_TIMEOUT_S],
+    "a Markdown file is rendered: in all, processor time": [
+        markdown.RENDER_TIMEOUT_S,
+        markdown.MAX_CPU_S,
+    ],
     "connecting to the conductor": [connect.CONNECT_TIMEOUT_S],
     "a request to the conductor": [client.CALL_TIMEOUT_S],
     "the next attempt to subscribe": [1.0, monitor.MAX_RETRY_DELAY_S],
-    "reading the registry": [reader_thread.READ_TIMEOUT_S],
+    "a connection whose request was not answered is closed": [client.PENDING_TIMEOUT_S],
+    "a read of the registry, also with those before it": [
+        reader_thread.READ_TIMEOUT_S,
+        registry.QUEUE_TIMEOUT_S,
+    ],
     "records are written within": [recorder.FLUSH_INTERVAL_S],
     "reading the history": [history_reader.READ_TIMEOUT_S],
     "records are kept": [default("history_max_age_s")],
@@ -72,10 +82,13 @@ TIMES = {
     "a command of Redis": [redis_client.RESPONSE_TIMEOUT_S],
     "a log is kept in Redis": [default("redis_log_ttl_s")],
     "streams end, spread over": [default("drain_timeout_s")],
+    "clients take the rest of their streams": [stream_registry.DRAIN_FLUSH_TIMEOUT_S],
+    "other requests end": [http_server.SHUTDOWN_TIMEOUT_S],
     "the history is closed": [recorder.CLOSE_TIMEOUT_S, database_thread.CLOSE_TIMEOUT_S],
-    "a second SIGTERM ends the server within": [signals.FORCE_GRACE_S],
+    "a second SIGTERM cuts all connections after": [signals.FORCE_GRACE_S],
     "systemd kills a server that does not stop": [unit_time("TimeoutStopSec")],
     "systemd restarts a server that hangs": [unit_time("WatchdogSec")],
+    "`marianne-stream health` fails": [health.TIMEOUT_S],
     "a command connects": [api_client.CONNECT_TIMEOUT_S],
     "a command waits for a response": [api_client.RESPONSE_TIMEOUT_S],
     "a command's stream has no data": [api_client.READ_TIMEOUT_S],
@@ -99,5 +112,5 @@ def parse_times(text: str) -> list[float]:
 def test_every_time_is_that_of_the_code() -> None:
     stated = read_times()
     stalled = stated.pop("a sheet without a sign of life is stalled")
-    assert stalled == [600.0, 1800.0]
+    assert stalled == [MIN_STALLED_AFTER_S, MAX_STALLED_AFTER_S]
     assert stated == TIMES

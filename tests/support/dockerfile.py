@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 
 from tests.support.processes import CHECKOUT
 
@@ -30,11 +31,13 @@ class Image:
     Attributes:
         folder: the directory that stands for the root of the image.
         environment: the variables of ENV, with the paths of this machine.
+        user: the user and group of its processes.
         commands: the words of ENTRYPOINT, CMD and HEALTHCHECK.
     """
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    user: str = "root"
     commands: dict[str, list[str]] = field(default_factory=dict)
 
     def here(self, text: str) -> str:
@@ -68,40 +71,43 @@ def read_steps() -> Iterator[tuple[str, str]]:
 def build_image(folder: Path) -> Image:
     """Run the steps of the Dockerfile below a directory, as the user who runs the tests."""
     image = Image(folder)
-    names = {"UID": str(os.getuid()), "GID": str(os.getgid())}
+    given = {"UID": str(os.getuid()), "GID": str(os.getgid())}
+    names: dict[str, str] = {}
     for instruction, text in read_steps():
         match instruction:
+            case "FROM":
+                # Arguments belong to the stage that declares them.
+                names = {}
+            case "ARG":
+                names[text.partition("=")[0]] = given[text.partition("=")[0]]
             case "COPY" if not text.startswith("--from="):
                 copy_sources(image, text)
             case "RUN":
                 run_step(image, text, names)
             case "ENV":
-                for word in shlex.split(image.here(text)):
-                    name, _, value = word.partition("=")
-                    image.environment[name] = value
-            case "ENTRYPOINT" | "CMD":
-                image.commands[instruction] = json.loads(text)
-            case "HEALTHCHECK":
-                image.commands[instruction] = json.loads(text.partition(" CMD ")[2])
+                words = [word.partition("=") for word in shlex.split(image.here(text))]
+                image.environment |= {name: value for name, _, value in words}
+            case "USER":
+                image.user = Template(text).substitute(names)
+            case "ENTRYPOINT" | "CMD" | "HEALTHCHECK":
+                # Options of the health check come first.
+                image.commands[instruction] = json.loads(text[text.index("[") :])
     return image
 
 
 def copy_sources(image: Image, text: str) -> None:
-    """Copy files of the checkout, without those that Git or Docker ignores."""
-    *sources, target = text.split()
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *sources],  # noqa: S607
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        # Of a directory, Docker copies the content; several sources keep their names.
-        inside = name.removeprefix(f"{sources[0]}/") if len(sources) == 1 else name
-        path = Path(image.here(target)) / inside
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CHECKOUT / name, path)
+    """Copy files of the checkout without the compiled ones, which .dockerignore leaves out."""
+    *names, target = text.split()
+    place = Path(image.here(target))
+    for name in names:
+        source = CHECKOUT / name
+        if source.is_dir():
+            # Of a directory, Docker copies the content.
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, place, ignore=ignored, dirs_exist_ok=True)
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, place)
 
 
 def run_step(image: Image, text: str, names: dict[str, str]) -> None:
