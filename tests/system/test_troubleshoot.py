@@ -6,12 +6,15 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from marianne_stream.cli.commands import COMMANDS
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.logs.log_reader import LogGapReason
+from marianne_stream.schemas.event_schemas import GapReason
 from tests.support.error_classes import error_classes
 from tests.support.external import require_program
 from tests.support.processes import CHECKOUT, ManagedProcess, run_process
@@ -93,7 +96,9 @@ def test_names_of_the_page_exist() -> None:
     words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", PAGE))
     reference = (CHECKOUT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     metrics = set(re.findall(r"`(marianne_stream_\w+)`", reference))
-    of_others = {"log_file"}
-    assert words - codes - metrics - set(Settings.model_fields) - of_others == set()
+    reasons = {*get_args(GapReason), *get_args(LogGapReason)}
+    # A key of the conductor, an event, and the code of an address that does not exist.
+    others = {"log_file", "log_gap", "not_found"}
+    assert words - codes - metrics - reasons - set(Settings.model_fields) - others == set()
     named = set(re.findall(r"marianne-stream ([a-z]+)", PAGE))
     assert named <= set(COMMANDS)
