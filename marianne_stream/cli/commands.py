@@ -63,7 +63,6 @@ Stream the jobs of a Marianne conductor, and show them in a terminal.
 
 Commands (default: {DEFAULT_COMMAND}):
 {{commands}}
-Example: {PROGRAM} watch nightly
 {PROGRAM} COMMAND --help prints the options and examples of a command.
 {PROGRAM} {DEFAULT_COMMAND} --help prints all settings of the server.
 {PROGRAM} --version prints the version.

@@ -24,7 +24,7 @@ RELOAD_NOTE = (
 
 EPILOG = f"""\
 Examples:
-  curl -H "Authorization: Bearer $({PROGRAM} token)" http://127.0.0.1:8765/api/jobs
+  curl -H "Authorization: Bearer $({PROGRAM} token)" localhost:8765/ready
   {PROGRAM} token add monitoring --jobs 'nightly-*' --expires 2099-12-31
   {PROGRAM} token list
   {PROGRAM} token revoke monitoring

@@ -239,7 +239,8 @@ async def test_only_visible_sheets_of_many_are_drawn(
 async def test_head_shows_wait_cost_and_estimate(
     user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
-    conductor.launch("moss", 4)
+    # While sheets wait for their turn, there is an estimate however long this test takes.
+    conductor.launch("moss", 8)
     for number in (1, 2, 3):
         conductor.dispatch("moss", number)
         conductor.complete_sheet("moss", number, SheetOutput(estimated_cost=0.25))

@@ -46,7 +46,7 @@ async def test_unreachable_server_exits_5_with_one_sentence(
         (("jobs", "--stat", "running"), "unrecognized arguments: --stat"),
         (("logs", "a", "--foll"), "unrecognized arguments: --foll"),
         (("serve", "--por", "1"), "unrecognized arguments: --por"),
-        (("token", "--private", "/tmp"), "unrecognized arguments: --private"),
+        (("token", "--private"), "unrecognized arguments: --private"),
         (
             ("logs", "a", "--since", "yesterday"),
             "must be a duration as 10m, 2h or 1d, or an ISO 8601 time",
