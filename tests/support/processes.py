@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -86,16 +86,27 @@ class ManagedProcess:
         return code
 
 
-@asynccontextmanager
-async def run_process(
+def run_process(
     *arguments: object, pass_fds: tuple[int, ...] = (), **environment: str
-) -> AsyncIterator[ManagedProcess]:
+) -> AbstractAsyncContextManager[ManagedProcess]:
     """Run Python with these arguments."""
+    command = (sys.executable, *map(str, arguments))
+    return run_program(command, {**os.environ, **environment}, cwd=CHECKOUT, pass_fds=pass_fds)
+
+
+@asynccontextmanager
+async def run_program(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    cwd: Path,
+    pass_fds: tuple[int, ...] = (),
+) -> AsyncIterator[ManagedProcess]:
+    """Run a program with exactly this environment."""
     started = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *map(str, arguments),
-        cwd=CHECKOUT,
-        env={**os.environ, **environment},
+        *command,
+        cwd=cwd,
+        env=environment,
         pass_fds=pass_fds,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +15,7 @@ from marianne_stream.auth.token_source import find_local_token
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.dockerfile import IGNORED, Image, build_image, read_steps
 from tests.support.ports import free_port
-from tests.support.processes import CHECKOUT, ManagedProcess
+from tests.support.processes import CHECKOUT, ManagedProcess, run_program
 from tests.support.viewers import open_viewer
 
 COPIED = [text for instruction, text in read_steps() if instruction == "COPY"]
@@ -45,22 +45,12 @@ def make_environment(image: Image, folder: Path, port: int) -> dict[str, str]:
     }
 
 
-@asynccontextmanager
-async def run_container(image: Image, environment: dict[str, str]) -> AsyncIterator[ManagedProcess]:
+def run_container(
+    image: Image, environment: dict[str, str]
+) -> AbstractAsyncContextManager[ManagedProcess]:
     """Run the image's command."""
     command = [*image.find_command("ENTRYPOINT"), *image.commands["CMD"]]
-    pipe = asyncio.subprocess.PIPE
-    started = await asyncio.create_subprocess_exec(
-        *command, cwd="/", env=environment, stdout=pipe, stderr=pipe
-    )
-    running = ManagedProcess(started)
-    try:
-        await running.wait_ready()
-        yield running
-    finally:
-        if started.returncode is None:
-            started.kill()
-        await running.wait()
+    return run_program(command, environment, cwd=Path("/"))
 
 
 async def run_in_container(image: Image, environment: dict[str, str], *command: str) -> int:
